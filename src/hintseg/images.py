@@ -1,0 +1,145 @@
+"""Files <-> arrays: photographs in, label maps in and out.
+
+A photograph of any mode and orientation becomes uint8 RGB, upright. A label map is an indexed or
+grey PNG, 8 bit with 255 or 16 bit with 65535 for "no class"; the reader is told what that means.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import ExifTags, Image as PillowImage, ImageOps, UnidentifiedImageError
+
+from hintseg.errors import DataError
+from hintseg.structures import Image, LabelMap
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+UNDECLARED_VALUE = 255  # written where a pixel has no class; 65535 in 16-bit files
+MAX_8BIT_CLASSES = 254
+TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+
+
+def read_image(path: Path) -> Image:
+    """Read a photograph as uint8 RGB, upright (EXIF), transparency dropped.
+
+    16-bit grey is scaled linearly from [0, 65535] to [0, 255].
+
+    Raises:
+        DataError: The file is missing, not an image, truncated or of a mode without a range.
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            return _from_16_bit(np.asarray(upright), path)
+        if upright.mode == "F":
+            raise DataError(f"{path}: floating-point image without a known range; save it as 8 bit")
+        return np.array(upright.convert("RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of a photograph, upright, without decoding it."""
+    with _opened(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation) in TRANSPOSED
+        return (width, height) if turned else (height, width)
+
+
+def read_label_map(path: Path, *, classes: int, undeclared: int) -> LabelMap:
+    """Read a label map; the value 255 (65535 in 16 bit) becomes `undeclared`.
+
+    Args:
+        path: Indexed or grey PNG.
+        classes: Number of classes; any other value than these and 255 is an error.
+        undeclared: UNLABELLED for hints, VOID for dense masks.
+
+    Raises:
+        DataError: Missing, broken, a colour image, or a class index that does not exist.
+    """
+    with _opened(path) as image:
+        if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B"):
+            raise DataError(
+                f"{path}: a label map holds one class index per pixel, this is {image.mode}; "
+                "save it as an indexed or greyscale PNG"
+            )
+        values = np.asarray(image).astype(np.int32)
+        top = 65535 if image.mode.startswith("I") else UNDECLARED_VALUE
+    labels = np.where(values == top, undeclared, values)
+    wrong = np.unique(labels[(labels >= classes) | ((labels < 0) & (labels != undeclared))])
+    if wrong.size:
+        raise DataError(
+            f"{path}: class index {wrong[0]} does not exist (classes are 0 to {classes - 1}, "
+            f"{top} is no class); correct the mask or dataset.yaml"
+        )
+    return labels.astype(np.int16)
+
+
+def write_label_map(path: Path, labels: LabelMap, *, classes: int) -> None:
+    """Write a label map as PNG with the palette of the classes, atomically; negatives become 255."""
+    if classes > MAX_8BIT_CLASSES:
+        values = np.where(labels < 0, 65535, labels).astype(np.uint16)
+        write_png(path, PillowImage.fromarray(values))
+        return
+    image = PillowImage.fromarray(np.where(labels < 0, UNDECLARED_VALUE, labels).astype(np.uint8))
+    image.putpalette(palette(256).tobytes())
+    write_png(path, image)
+
+
+def write_png(path: Path, image: PillowImage.Image) -> None:
+    """Write an image under a temporary name, then rename it: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    image.save(temporary, format="PNG")
+    temporary.replace(path)
+
+
+def palette(count: int) -> UInt8[np.ndarray, "{count} 3"]:
+    """Colours of the class indices: the VOC palette (bit-reversed indices), 255 light grey."""
+    index = np.arange(count)
+    colours = np.zeros((count, 3), dtype=np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    if count > UNDECLARED_VALUE:
+        colours[UNDECLARED_VALUE] = (224, 224, 224)
+    return colours
+
+
+def colour_labels(labels: LabelMap) -> UInt8[np.ndarray, "height width 3"]:
+    """A label map in the colours of its classes; UNLABELLED and VOID in light grey."""
+    colours = palette(max(256, int(labels.max(initial=0)) + 1))
+    return colours[np.where(labels < 0, UNDECLARED_VALUE, labels)]
+
+
+def overlay(image: Image, labels: LabelMap, *, opacity: float = 0.55) -> Image:
+    """The image with its labels laid over it in colour; pixels without a class stay as they are."""
+    labelled: Bool[np.ndarray, "height width 1"] = (labels >= 0)[..., None]
+    mixed = (1 - opacity) * image + opacity * colour_labels(labels)
+    return np.where(labelled, mixed.round().astype(np.uint8), image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PillowImage.Image]:
+    """Pillow's image, with its many complaints turned into one DataError that names the file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large photographs and odd metadata are no error
+            with PillowImage.open(path) as image:
+                yield image
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not an image file; replace it or remove it") from error
+    except PillowImage.DecompressionBombError as error:
+        raise DataError(f"{path}: too large to open safely ({error}); cut it into parts") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: damaged image ({error}); replace it or remove it") from error
+
+
+def _from_16_bit(values: np.ndarray, path: Path) -> Image:
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(f"{path}: values outside [0, 65535]; save it as 8 or 16 bit")
+    grey = (values / 257.0).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)

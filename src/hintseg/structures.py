@@ -1,0 +1,141 @@
+"""The values that travel between the layers; all frozen.
+
+Frames: arrays are row-major (height, width); points are (x, y) in pixels with the origin at the
+centre of the top-left pixel, so pixel (row r, column c) is centred on the point (c, r) and an
+image covers [-0.5, width - 0.5] x [-0.5, height - 0.5]. Images are uint8 RGB. Label maps hold class
+indices, UNLABELLED or VOID.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from hintseg.errors import ConfigError, UnknownNameError
+
+UNLABELLED = -1
+"""The pixel exists, its class is unknown; it takes part in self-supervised terms."""
+
+VOID = -2
+"""The pixel is dropped from everything: padding, or void in a dense mask."""
+
+Image = UInt8[np.ndarray, "height width 3"]
+LabelMap = Int[np.ndarray, "height width"]
+ShapeKind = Literal["point", "scribble", "box", "polygon"]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """The classes of a data set; the order is the class index.
+
+    Raises:
+        ConfigError: No class, a name twice, or a background that is no class.
+    """
+
+    names: tuple[str, ...]
+    background: int | None = None  # index of the class of "everything else", if there is one
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ConfigError("classes: at least one class is needed, got none")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"classes: {twice[0]!r} is listed twice; give each class one name")
+        if self.background is not None and not 0 <= self.background < len(self.names):
+            raise ConfigError(f"background: no class has index {self.background}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """Index of a class by name; UnknownNameError with the nearest name otherwise."""
+        if name not in self._index:
+            raise UnknownNameError("class", name, self.names)
+        return self._index[name]
+
+    @property
+    def foreground(self) -> tuple[int, ...]:
+        """Indices of all classes but the background."""
+        return tuple(index for index in range(len(self.names)) if index != self.background)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One thing drawn on an image: a point, scribble, box or polygon of one class."""
+
+    kind: ShapeKind
+    label: int  # class index
+    points: tuple[tuple[float, float], ...]  # (x, y) in pixels of the image; a box: two corners
+    extra: Mapping[str, Any] = field(default=NOTHING, compare=False)  # foreign keys of its file
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a person gave for one image: shapes, tags, a partial label map, in any mix."""
+
+    shapes: tuple[Shape, ...] = ()
+    flags: frozenset[int] = frozenset()  # classes ticked as image tags
+    partial: LabelMap | None = None  # class index or UNLABELLED, as large as the image
+    extra: Mapping[str, Any] = field(default=NOTHING, compare=False)  # foreign keys of the file
+
+    @property
+    def tags(self) -> frozenset[int]:
+        """Classes known to be in the image: ticked, drawn or painted."""
+        painted = () if self.partial is None else np.unique(self.partial[self.partial >= 0]).tolist()
+        return self.flags | {shape.label for shape in self.shapes} | set(painted)
+
+    def __bool__(self) -> bool:
+        return bool(self.shapes or self.flags or self.partial is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class WeakLabels:
+    """What training sees of the hints of one image."""
+
+    labels: LabelMap  # class index, UNLABELLED or VOID
+    tags: Bool[np.ndarray, " classes"]  # classes known to be present
+    absent: Bool[np.ndarray, " classes"]  # classes known to be absent
+    boxes: Float[np.ndarray, "boxes 5"]  # x0, y0, x1, y1 (outer edges of the pixels), class
+    contested: int = 0  # pixels that two classes claimed; they are UNLABELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with what is known of it, at the working resolution."""
+
+    name: str
+    image: Image
+    weak: WeakLabels
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a method sees of one step."""
+
+    names: tuple[str, ...]
+    images: UInt8[Tensor, "batch 3 height width"]  # raw colours; the model normalises
+    labels: Int[Tensor, "batch height width"]  # class index, UNLABELLED or VOID
+    tags: Bool[Tensor, "batch classes"]
+    absent: Bool[Tensor, "batch classes"]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A dense labelling of one image at its own resolution."""
+
+    labels: LabelMap  # class index for every pixel
+    scores: Float[Tensor, "classes rows columns"]  # probabilities, on a coarser grid over the image
+    classes: Sequence[str]
