@@ -61,11 +61,10 @@ def _majority(
     result = np.full(count, VOID, dtype=labels.dtype)
     result[cells[labels == UNLABELLED]] = UNLABELLED
     known = labels >= 0
-    keys = cells[known] * (int(labels.max(initial=0)) + 1) + labels[known]
-    pairs, votes = np.unique(keys, return_counts=True)
-    cell, label = np.divmod(pairs, int(labels.max(initial=0)) + 1)
-    order = np.argsort(votes, kind="stable")[::-1]  # most votes first ...
-    order = order[np.argsort(cell[order], kind="stable")]
-    first = np.unique(cell[order], return_index=True)[1]
-    result[cell[order][first]] = label[order][first].astype(labels.dtype)
+    classes = int(labels.max(initial=0)) + 1
+    pairs, votes = np.unique(cells[known] * classes + labels[known], return_counts=True)
+    cell, label = np.divmod(pairs, classes)
+    order = np.lexsort((label, -votes, cell))  # within a cell: most votes first, then smaller class
+    winners = order[np.unique(cell[order], return_index=True)[1]]
+    result[cell[winners]] = label[winners].astype(labels.dtype)
     return result
