@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+MOST_NAMES = 30  # an error message is no catalogue
+
+
 class HintSegError(Exception):
     """Root of all errors that a user can cause and mend."""
 
@@ -33,7 +36,8 @@ class UnknownNameError(ConfigError):
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"
+        shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+        remedy = f"did you mean {close[0]!r}?" if close else f"choose from {shown}"
         super().__init__(f"no {what} named {name!r}; {remedy}")
 
 

@@ -33,16 +33,24 @@ def resize_labels(labels: LabelMap, height: int, width: int) -> LabelMap:
     and points survive. A cell without any class is UNLABELLED if it has an unlabelled pixel, else VOID.
     Ties go to the smaller class index.
     """
-    rows, columns = labels.shape
-    if (rows, columns) == (height, width):
+    return resize_labels_window(labels, height, width, rows=(0, height), columns=(0, width))
+
+
+def resize_labels_window(
+    labels: LabelMap, height: int, width: int, *, rows: tuple[int, int], columns: tuple[int, int]
+) -> LabelMap:
+    """The window rows x columns (first, end) of `resize_labels`, without making the rest."""
+    if labels.shape == (height, width):
+        return labels[slice(*rows), slice(*columns)]
+    if height >= labels.shape[0]:  # an axis that grows takes the nearest
+        labels = labels[_source_of(height, labels.shape[0])[slice(*rows)]]
+        height, rows = rows[1] - rows[0], (0, rows[1] - rows[0])
+    if width >= labels.shape[1]:
+        labels = labels[:, _source_of(width, labels.shape[1])[slice(*columns)]]
+        width, columns = columns[1] - columns[0], (0, columns[1] - columns[0])
+    if labels.shape == (height, width):
         return labels
-    if height >= rows and width >= columns:
-        return labels[np.ix_(_source_of(height, rows), _source_of(width, columns))]
-    if height > rows or width > columns:  # one axis grows: grow it first, then shrink the other
-        grown = resize_labels(labels, max(height, rows), max(width, columns))
-        return resize_labels(grown, height, width)
-    cells = _cell_of(rows, height)[:, None] * width + _cell_of(columns, width)[None, :]
-    return _majority(labels, cells, height * width).reshape(height, width)
+    return _shrink(labels, (height, width), rows, columns)
 
 
 def _source_of(out: int, size: int) -> Int[np.ndarray, " out"]:
@@ -55,9 +63,21 @@ def _cell_of(size: int, out: int) -> Int[np.ndarray, " size"]:
     return np.minimum(((np.arange(size) + 0.5) * out / size).astype(np.int64), out - 1)
 
 
+def _shrink(
+    labels: LabelMap, size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]
+) -> LabelMap:
+    """Majority of the labelled pixels in each cell of a window."""
+    row, column = (_cell_of(n, out) for n, out in zip(labels.shape, size, strict=True))
+    seen = (slice(*np.searchsorted(row, rows)), slice(*np.searchsorted(column, columns)))
+    labels, row, column = labels[seen], row[seen[0]] - rows[0], column[seen[1]] - columns[0]
+    height, width = rows[1] - rows[0], columns[1] - columns[0]
+    return _majority(labels, row[:, None] * width + column, height * width).reshape(height, width)
+
+
 def _majority(
     labels: LabelMap, cells: Int[np.ndarray, "height width"], count: int
 ) -> Int[np.ndarray, " count"]:
+    """The most frequent class of each cell; one sort, whatever the number of classes."""
     result = np.full(count, VOID, dtype=labels.dtype)
     result[cells[labels == UNLABELLED]] = UNLABELLED
     known = labels >= 0

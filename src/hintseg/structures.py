@@ -9,10 +9,10 @@ indices, UNLABELLED or VOID.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
@@ -27,7 +27,6 @@ VOID = -2
 Image = UInt8[np.ndarray, "height width 3"]
 LabelMap = Int[np.ndarray, "height width"]
 ShapeKind = Literal["point", "scribble", "box", "polygon"]
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Shape:
     kind: ShapeKind
     label: int  # class index
     points: tuple[tuple[float, float], ...]  # (x, y) in pixels of the image; a box: two corners
-    extra: Mapping[str, Any] = field(default=NOTHING, compare=False)  # foreign keys of its file
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)  # foreign keys of its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class Hints:
     shapes: tuple[Shape, ...] = ()
     flags: frozenset[int] = frozenset()  # classes ticked as image tags
     partial: LabelMap | None = None  # class index or UNLABELLED, as large as the image
-    extra: Mapping[str, Any] = field(default=NOTHING, compare=False)  # foreign keys of the file
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)  # foreign keys of the file
 
     @property
     def tags(self) -> frozenset[int]:
@@ -130,6 +129,15 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def fields(self) -> tuple[tuple[str, ...], Tensor, Tensor, Tensor, Tensor]:
+        """The values in the order of the constructor."""
+        return self.names, self.images, self.labels, self.tags, self.absent
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        names, *tensors = self.fields()
+        return Batch(names, *(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 @dataclass(frozen=True, slots=True)

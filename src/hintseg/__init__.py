@@ -1,0 +1,1 @@
+"""hintseg: label every pixel from a few cheap hints."""

@@ -1,0 +1,1 @@
+"""A folder of images, hints and masks -> samples -> batches."""

@@ -1,0 +1,236 @@
+"""The data set folder: dataset.yaml, images, hints, masks, splits (docs/data.md)."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hintseg.errors import ConfigError, DataError
+from hintseg.hints.labelme import read_labelme
+from hintseg.images import IMAGE_SUFFIXES, image_size, read_image, read_label_map
+from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
+
+DATASET_FILE = "dataset.yaml"
+
+
+class DatasetFile(BaseModel):
+    """What dataset.yaml may say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    classes: list[str]
+    background: str | None = None
+    images: str = "images"
+    hints: str = "hints"
+    masks: str = "masks"
+    splits: dict[str, str] = Field(default_factory=dict)
+    tags_complete: bool = True
+    boxes_complete: bool = True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set folder, opened: names and paths; files are read when asked for."""
+
+    root: Path
+    classes: ClassSet
+    images: Mapping[str, Path]  # image stem -> file, sorted by stem
+    hints_folder: Path
+    masks_folder: Path
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tags_complete: bool = True
+    boxes_complete: bool = True
+
+    def names(self, split: str) -> tuple[str, ...]:
+        """Image stems of a split; without splits, `train` is every image with hints.
+
+        Raises:
+            DataError: No such split, or a name of it without an image.
+        """
+        if split not in self.splits:
+            if split == "train" and not self.splits:
+                return tuple(name for name in self.images if self.has_hints(name))
+            known = ", ".join(self.splits) or "none"
+            raise DataError(
+                f"{self.root / DATASET_FILE}: no split {split!r} (splits: {known}); "
+                f"add it under splits: or choose another with --split"
+            )
+        for name in self.splits[split]:
+            self._image_path(name, where=f"split {split!r}")
+        return self.splits[split]
+
+    def has_split(self, split: str) -> bool:
+        """Whether the data set names this split."""
+        return split in self.splits
+
+    def has_hints(self, name: str) -> bool:
+        """Whether a hint file exists for an image."""
+        return self.json_path(name).exists() or self.partial_path(name).exists()
+
+    def has_mask(self, name: str) -> bool:
+        """Whether a dense mask exists for an image."""
+        return self.mask_path(name).exists()
+
+    def json_path(self, name: str) -> Path:
+        """The LabelMe file of an image, existing or not."""
+        return self.hints_folder / f"{name}.json"
+
+    def partial_path(self, name: str) -> Path:
+        """The partial label map of an image, existing or not."""
+        return self.hints_folder / f"{name}.png"
+
+    def mask_path(self, name: str) -> Path:
+        """The dense mask of an image, existing or not."""
+        return self.masks_folder / f"{name}.png"
+
+    def image(self, name: str) -> Image:
+        """The photograph, uint8 RGB, upright."""
+        return read_image(self._image_path(name))
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Height and width of the photograph."""
+        return image_size(self._image_path(name))
+
+    def hints(self, name: str) -> Hints:
+        """What was drawn, ticked and painted on an image; empty Hints if nothing was.
+
+        Raises:
+            DataError: A damaged file, or one that belongs to an image of another size.
+        """
+        size = self.size(name)
+        hints = Hints()
+        if self.json_path(name).exists():
+            hints, claimed = read_labelme(self.json_path(name), self.classes)
+            self._check_size(self.json_path(name), claimed, size)
+        if self.partial_path(name).exists():
+            partial = self._label_map(self.partial_path(name), UNLABELLED, size)
+            hints = replace(hints, partial=partial)
+        return hints
+
+    def truth(self, name: str) -> LabelMap | None:
+        """The dense mask (class index or VOID), None where the image has none."""
+        if not self.has_mask(name):
+            return None
+        return self._label_map(self.mask_path(name), VOID, self.size(name))
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of classes, splits and all label files, for the record of a run."""
+        digest = hashlib.sha256(repr((self.classes, sorted(self.splits.items()))).encode())
+        for name in self.images:
+            for path in (self.json_path(name), self.partial_path(name), self.mask_path(name)):
+                if path.exists():
+                    digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    def _label_map(self, path: Path, undeclared: int, size: tuple[int, int]) -> LabelMap:
+        labels = read_label_map(path, classes=len(self.classes), undeclared=undeclared)
+        self._check_size(path, labels.shape, size)
+        return labels
+
+    def _check_size(self, path: Path, found: tuple[int, ...] | None, size: tuple[int, int]) -> None:
+        if found is not None and tuple(found) != size:
+            raise DataError(
+                f"{path}: {found[1]} x {found[0]} pixels, its image is {size[1]} x {size[0]}; "
+                "make it from the image as it is on disk"
+            )
+
+    def _image_path(self, name: str, where: str = "") -> Path:
+        if name not in self.images:
+            named = f" named by {where}" if where else ""
+            raise DataError(f"{self.root}: no image {name!r}{named}; add the file or remove the name")
+        return self.images[name]
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a data set folder (docs/data.md); images and labels are read when asked for.
+
+    Raises:
+        DataError: The folder, dataset.yaml, the image folder or a split file is missing or wrong.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; a data set is a folder with {DATASET_FILE}")
+    settings = _read_settings(root / DATASET_FILE)
+    return Dataset(
+        root=root,
+        classes=_class_set(settings, root / DATASET_FILE),
+        images=find_images(root / settings.images),
+        hints_folder=root / settings.hints,
+        masks_folder=root / settings.masks,
+        splits={name: read_split(root / file) for name, file in settings.splits.items()},
+        tags_complete=settings.tags_complete,
+        boxes_complete=settings.boxes_complete,
+    )
+
+
+def find_images(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by stem, sorted; of two with one stem the first is taken."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; put the images there or set images: in {DATASET_FILE}")
+    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        raise DataError(f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}); put the images there")
+    return {path.stem: path for path in reversed(files) if not path.name.startswith(".")}
+
+
+def duplicate_stems(folder: Path) -> dict[str, list[str]]:
+    """Stems that several image files of a folder share."""
+    by_stem: defaultdict[str, list[str]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            by_stem[path.stem].append(path.name)
+    return {stem: names for stem, names in by_stem.items() if len(names) > 1}
+
+
+def read_split(path: Path) -> tuple[str, ...]:
+    """Image stems of a split file, one a line; blank lines and repetitions are dropped."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: split file cannot be read ({_reason(error)})") from error
+    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+
+def dump_settings(path: Path, settings: DatasetFile) -> None:
+    """Write dataset.yaml."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _read_settings(path: Path) -> DatasetFile:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; write one that lists classes: (docs/data.md)") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DataError(f"{path}: not a YAML file ({_reason(error)})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: must be a mapping with the key classes:, got {content!r:.80}")
+    try:
+        return DatasetFile.model_validate({str(key): value for key, value in content.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: {where}: {first['msg']}, got {first['input']!r:.80}") from error
+
+
+def _class_set(settings: DatasetFile, path: Path) -> ClassSet:
+    try:
+        classes = ClassSet(tuple(settings.classes))
+        if settings.background is None:
+            return classes
+        return replace(classes, background=classes.index(settings.background))
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

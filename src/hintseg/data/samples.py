@@ -1,0 +1,73 @@
+"""One image with what is known of it, at the working resolution; and a memory for them."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hintseg.data.dataset import Dataset
+from hintseg.errors import DataError
+from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
+from hintseg.resize import fit_size, resize_image, resize_labels
+from hintseg.structures import Sample, WeakLabels
+
+Loader = Callable[[str], Sample]
+
+
+def load_hinted(
+    dataset: Dataset,
+    name: str,
+    *,
+    size: int | None,
+    point_radius: float = POINT_RADIUS,
+    scribble_width: float = SCRIBBLE_WIDTH,
+) -> Sample:
+    """An image with its hints as weak labels; the longer side brought to `size`."""
+    image, hints = dataset.image(name), dataset.hints(name)
+    height, width = image.shape[:2]
+    out = fit_size(height, width, size)
+    weak = rasterize(
+        hints,
+        (height, width),
+        dataset.classes,
+        out_size=out,
+        point_radius=point_radius,
+        scribble_width=scribble_width,
+        tags_complete=dataset.tags_complete,
+        boxes_complete=dataset.boxes_complete,
+    )
+    return Sample(name, resize_image(image, *out), weak)
+
+
+def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
+    """An image with its dense mask as labels; the longer side brought to `size`."""
+    image, truth = dataset.image(name), dataset.truth(name)
+    if truth is None:
+        raise DataError(
+            f"{dataset.mask_path(name)}: no such mask; full supervision needs one for every image of "
+            "the train split"
+        )
+    out = fit_size(*truth.shape, size)
+    labels = resize_labels(truth, *out)
+    tags = np.zeros(len(dataset.classes), dtype=bool)
+    tags[np.unique(truth[truth >= 0])] = True
+    weak = WeakLabels(labels=labels, tags=tags, absent=~tags, boxes=np.zeros((0, 5)))
+    return Sample(name, resize_image(image, *out), weak)
+
+
+def remembered(load: Loader, *, budget: int = 2**30) -> Loader:
+    """The same loader, keeping samples in memory until `budget` bytes are used."""
+    kept: dict[str, Sample] = {}
+    used = 0
+
+    def get(name: str) -> Sample:
+        nonlocal used
+        if name in kept:
+            return kept[name]
+        sample = load(name)
+        cost = sample.image.nbytes + sample.weak.labels.nbytes
+        if used + cost <= budget:
+            used += cost
+            kept[name] = sample
+        return sample
+
+    return get

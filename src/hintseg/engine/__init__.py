@@ -1,0 +1,1 @@
+"""Method + batches -> trained weights in a run folder that can be resumed."""

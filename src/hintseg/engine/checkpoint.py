@@ -1,0 +1,74 @@
+"""The state of an interrupted training: one safetensors file, replaced as a whole."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hintseg.errors import RunError
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a training has come."""
+
+    step: int  # steps done
+    best_step: int = -1  # of the best validation so far, -1 before the first
+    best_score: float = -1.0
+
+
+def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, position: Position) -> None:
+    """Write weights, optimiser state and position under a temporary name, then rename."""
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            if value is not None:
+                tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    save_file(
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+        temporary,
+        metadata={"position": json.dumps([position.step, position.best_step, position.best_score])},
+    )
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> Position:
+    """Fill model and optimiser; the position at which to continue.
+
+    Raises:
+        RunError: The file is damaged or belongs to another network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            position = Position(*json.loads(file.metadata()["position"]))
+        model.load_state_dict(_below("model.", tensors))
+        _load_optimizer(optimizer, _below("optimizer.", tensors))
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise RunError(
+            f"{path}: cannot be continued ({reason}); delete the run folder and train again"
+        ) from error
+    return position
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

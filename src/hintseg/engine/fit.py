@@ -1,0 +1,81 @@
+"""The training loop. Nothing in it knows a method."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hintseg.engine.optimizer import Schedule, set_rate
+from hintseg.structures import Batch
+
+OnStep = Callable[[int, dict[str, Tensor], float], None]
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """What the loop needs to know of a method."""
+
+    model: nn.Module  # everything that is trained
+    pretrained: nn.Module  # the part of it that started from given weights
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted terms by name; their sum is minimised."""
+        ...
+
+
+class LossModule(nn.Module):
+    """A learner as one module, so that data-parallel training sees every forward pass."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.model = learner.model
+        self._learner = learner
+
+    def forward(self, *fields: object) -> dict[str, Tensor]:
+        """The losses of a batch, given by its fields: Fabric moves and casts tensors, not records."""
+        return self._learner.losses(Batch(*fields))  # type: ignore[arg-type]
+
+
+def fit(  # noqa: PLR0913 - the parts of a training, each named
+    fabric: Fabric,
+    module: nn.Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    batches: Iterable[Batch],
+    *,
+    start: int,
+    seed: int,
+    on_step: OnStep,
+) -> None:
+    """Minimise the losses over the batches of steps start, start + 1, ...
+
+    The state of torch's generator is a pure function of seed, step and rank, so nothing but the weights
+    and the optimiser has to be saved to continue bit for bit. `on_step` is told the step, the losses
+    (without gradient) and the seconds that the step waited for its batch.
+    """
+    waiting_since = time.perf_counter()
+    for step, batch in enumerate(batches, start):
+        waited = time.perf_counter() - waiting_since
+        torch.manual_seed(step_seed(seed, step, fabric.global_rank))
+        set_rate(optimizer, schedule(step))
+        module.train()
+
+        losses = module(*batch.to(fabric.device).fields())
+        total = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(total)
+        optimizer.step()
+
+        on_step(step, {name: value.detach() for name, value in losses.items()}, waited)
+        waiting_since = time.perf_counter()
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """A different 63-bit number for every seed, step and rank (splitmix64's mixing constants)."""
+    value = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**64
+    value = ((value ^ (value >> 31)) * 0xBF58476D1CE4E5B9) % 2**64
+    return (value ^ (value >> 27)) >> 1

@@ -1,0 +1,135 @@
+"""The run folder: what one `train` writes (docs/data.md lists it)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hintseg.errors import ConfigError, RunError
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths and records of a run folder."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The complete settings."""
+        return self.root / "config.yaml"
+
+    @property
+    def log_file(self) -> Path:
+        """One JSON object per logged step and validation."""
+        return self.root / "log.jsonl"
+
+    @property
+    def report_file(self) -> Path:
+        """The report."""
+        return self.root / "report.html"
+
+    def checkpoint_file(self, stage: str) -> Path:
+        """The state of an unfinished stage."""
+        return self.root / "checkpoint" / f"{stage}.safetensors"
+
+    def stage_folder(self, stage: str) -> Path:
+        """The artefacts of a stage."""
+        return self.root / stage
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a stage has finished: its manifest is written last."""
+        return (self.stage_folder(stage) / "manifest.json").is_file()
+
+    def finish(self, stage: str, content: Mapping[str, Any]) -> None:
+        """Declare a stage finished."""
+        write_json(self.stage_folder(stage) / "manifest.json", content)
+        self.checkpoint_file(stage).unlink(missing_ok=True)
+
+    def record(self, content: Mapping[str, Any]) -> None:
+        """Merge facts into run.json."""
+        known = read_json(self.root / "run.json") if (self.root / "run.json").exists() else {}
+        write_json(self.root / "run.json", {**known, **content})
+
+    def log(self, content: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(content) + "\n")
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The lines of the log; a half-written last line is dropped."""
+        if not self.log_file.exists():
+            return []
+        lines = []
+        for line in self.log_file.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+    def rewind_log(self, stage: str, step: int) -> None:
+        """Drop what a stage logged at `step` and later: those steps will be done again."""
+        kept = [line for line in self.read_log() if line["stage"] != stage or line["step"] < step]
+        write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def create_run(root: Path, config: Mapping[str, Any]) -> Run:
+    """Make a run folder and write its settings.
+
+    Raises:
+        RunError: The folder exists and has content.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise RunError(
+            f"{root}: exists already; continue it with --resume, choose another --out, or delete it"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    run = Run(root)
+    write_text(run.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    return run
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        ConfigError: Missing or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ConfigError(f"{path}: cannot be read as YAML ({reason})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings, got {content!r:.60}")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON so that a reader sees the old or the new file, never half of one."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that `write_json` wrote.
+
+    Raises:
+        RunError: Missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); train again") from error
+    return content

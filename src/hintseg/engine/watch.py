@@ -1,0 +1,153 @@
+"""What happens around the loop: logging, validation, checkpoints, interruption."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hintseg.engine.checkpoint import Position, load_checkpoint, save_checkpoint
+from hintseg.engine.optimizer import Schedule
+from hintseg.engine.run import Run
+from hintseg.errors import RunError
+from hintseg.progress import Advance
+
+Validate = Callable[[], dict[str, float]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came; the state has been saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Every how many steps things happen; the last step always counts."""
+
+    steps: int
+    log: int = 10
+    checkpoint: int = 100
+    validate: int = 100
+
+    def now(self, every: int, done: int) -> bool:
+        """Whether something due every so many steps is due when `done` steps are done."""
+        return done % every == 0 or done == self.steps
+
+
+@dataclass
+class Watch:
+    """Looks after one training stage; the loop calls `on_step`."""
+
+    run: Run
+    stage: str
+    model: nn.Module
+    optimizer: Optimizer
+    rhythm: Rhythm
+    schedule: Schedule
+    validate: Validate | None  # gives at least "miou"; None: no validation
+    keep: Callable[[str], None]  # saves the weights as "best" or "last"
+    writer: bool  # only rank 0 writes
+    position: Position = Position(0)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    _since: float = field(default_factory=time.perf_counter)
+    _waited: float = 0.0
+    _steps: int = 0
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where the state of this stage is saved."""
+        return self.run.checkpoint_file(self.stage)
+
+    def resume(self) -> int:
+        """Load the checkpoint, if there is one; the step to start at."""
+        if self.checkpoint_file.exists():
+            self.position = load_checkpoint(self.checkpoint_file, self.model, self.optimizer)
+        if self.writer:
+            self.run.rewind_log(self.stage, self.position.step)
+        return self.position.step
+
+    def on_step(
+        self, step: int, losses: dict[str, Tensor], waited: float, *, advance: Advance
+    ) -> None:
+        """Log, validate and save when it is time; stop here if Ctrl-C came meanwhile."""
+        done = step + 1
+        self.position = replace(self.position, step=done)
+        self._steps, self._waited = self._steps + 1, self._waited + waited
+        note = ""
+        if self.rhythm.now(self.rhythm.log, done):
+            note = self._log(step, losses)
+        if self.rhythm.now(self.rhythm.validate, done):
+            self._validate(step)
+        if self.rhythm.now(self.rhythm.checkpoint, done) or self.interrupted.is_set():
+            self._save()
+        advance(note)
+        if self.interrupted.is_set() and done < self.rhythm.steps:
+            raise Interrupted
+
+    def _log(self, step: int, losses: dict[str, Tensor]) -> str:
+        values = {name: float(value) for name, value in losses.items()}  # waits for the GPU
+        total = sum(values.values())
+        if not math.isfinite(total):
+            raise RunError(
+                f"step {step}: the loss is {total}; lower the learning rate (--set train.lr=...) "
+                "and continue with a new --out"
+            )
+        seconds = time.perf_counter() - self._since
+        rate = self._steps / seconds
+        line = {
+            "stage": self.stage,
+            "step": step,
+            "loss": round(total, 6),
+            "losses": {name: round(value, 6) for name, value in values.items()},
+            "lr": self.schedule(step),
+            "steps_per_second": round(rate, 3),
+            "waiting_for_data": round(self._waited / seconds, 4),
+        }
+        if self.writer:
+            self.run.log(line)
+        self._since, self._waited, self._steps = time.perf_counter(), 0.0, 0
+        return f"loss {total:.3f}  {rate:.1f} steps/s"
+
+    def _validate(self, step: int) -> None:
+        if self.validate is None or not self.writer:
+            return
+        scores = self.validate()
+        self.run.log({"stage": self.stage, "step": step, "val": scores})
+        if scores["miou"] > self.position.best_score:
+            self.position = replace(
+                self.position, best_step=step + 1, best_score=scores["miou"]
+            )
+            self.keep("best")
+        self._since = time.perf_counter()
+
+    def _save(self) -> None:
+        if self.writer and self.position.step < self.rhythm.steps:
+            save_checkpoint(self.checkpoint_file, self.model, self.optimizer, self.position)
+
+
+@contextmanager
+def interruption() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that a step is never cut in half; a second one cuts."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {sig: signal.signal(sig, handle) for sig in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)

@@ -1,0 +1,1 @@
+"""Model outputs + weak labels -> scalars; each is an exact, differentiable 0 where nothing counts."""

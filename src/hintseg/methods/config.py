@@ -1,0 +1,92 @@
+"""The complete configuration of a run: method, data, shared settings, the method's own settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.methods import find_method
+from hintseg.methods.job import Method
+from hintseg.methods.settings import Settings, TrainSettings, merge, validated
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a training; `dump` and `parse` are each other's inverse."""
+
+    method: Method
+    data: str
+    train: TrainSettings
+    own: Settings
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values for config.yaml."""
+        return {
+            "method": self.method.name,
+            "data": self.data,
+            "train": self.train.model_dump(mode="json"),
+            self.method.name: self.own.model_dump(mode="json"),
+        }
+
+    def refuse_changes(self, method: str | None, sections: Sections, where: str) -> None:
+        """Continuing a run under other settings than its own would give neither run.
+
+        Raises:
+            ConfigError: A given setting differs from the run's.
+        """
+        given = {"method": {"name": method or self.method.name}, **sections}
+        mine: dict[str, Any] = {**self.dump(), "method": {"name": self.method.name}}
+        for section, values in given.items():
+            for key, value in values.items():
+                kept = mine.get(section, {}).get(key)
+                if value != kept and [value] != [kept]:
+                    raise ConfigError(
+                        f"{where}: was started with {section}.{key}={kept}, not {value}; leave the option "
+                        "out to continue it, or choose another --out"
+                    )
+
+
+def make_config(
+    method: str, data: str, *, preset: str | None = None, sections: Sections | None = None
+) -> Config:
+    """Defaults, then the preset, then the given sections.
+
+    Raises:
+        UnknownNameError: No such method, preset, section or setting.
+        ConfigError: A value that cannot be.
+    """
+    chosen = find_method(method)
+    values = merge(_preset(chosen, preset), sections or {})
+    for section in values:
+        if section not in ("train", chosen.name):
+            raise UnknownNameError("section of settings", section, ("train", chosen.name))
+    return Config(
+        method=chosen,
+        data=data,
+        train=validated(TrainSettings, "train", values.get("train", {})),
+        own=validated(chosen.settings, chosen.name, values.get(chosen.name, {})),
+    )
+
+
+def parse_config(content: Mapping[str, Any], where: str) -> tuple[str | None, dict[str, Any]]:
+    """Method name and sections of a config.yaml; `data` in it is a record and is not read."""
+    rest = {key: value for key, value in content.items() if key not in ("method", "data")}
+    method = content.get("method")
+    if method is not None and not isinstance(method, str):
+        raise ConfigError(f"{where}: method: must be a name, got {method!r:.60}")
+    try:
+        return method, merge(rest)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _preset(method: Method, name: str | None) -> Sections:
+    if name is None:
+        return {}
+    if name not in method.presets:
+        if not method.presets:
+            raise ConfigError(f"--preset {name}: method {method.name} has no presets")
+        raise UnknownNameError(f"preset of {method.name}", name, method.presets)
+    return method.presets[name]

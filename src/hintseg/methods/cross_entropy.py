@@ -1,0 +1,137 @@
+"""Cross-entropy on pixels: `full` on dense masks, `partial` on the labelled pixels of hints.
+
+`partial` is the baseline that every weakly supervised method has to beat: the first term of Tang et
+al. 2018 (arXiv:1804.01346, eq. 3) alone. `full` is the ceiling at the same budget. The settings of
+the presets are those of DeepLab-v2 (Chen et al. 2017, arXiv:1606.00915) as commonly retrained.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from hintseg.data.dataset import Dataset
+from hintseg.data.samples import load_hinted, load_masked
+from hintseg.engine.stages import Stage
+from hintseg.errors import DataError
+from hintseg.losses.pixelwise import labelled_cross_entropy
+from hintseg.methods.job import Job, Method
+from hintseg.methods.network import Batches, train_network
+from hintseg.models.embedder import Segmenter, upsample
+from hintseg.structures import Batch
+
+DEEPLAB_V2 = {
+    "train": {
+        "backbone": "resnet101",
+        "output_stride": 8,
+        "steps": 20_000,
+        "batch": 10,
+        "crop": 321,
+        "optimizer": "sgd",
+        "lr": 2.5e-3,
+        "pretrained_factor": 0.1,
+        "bias_factor": 2.0,
+        "weight_decay": 5e-4,
+        "warmup": 0,
+        "jitter": 0.0,
+        "freeze_norm": True,
+    }
+}
+
+
+class CrossEntropy:
+    """A segmenter that learns from whatever pixels have a label."""
+
+    def __init__(self, model: Segmenter) -> None:
+        self.model = model
+        self.pretrained = model.embedder.backbone
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy at full resolution."""
+        logits = upsample(self.model(batch.images), *batch.labels.shape[-2:])
+        return {"cross_entropy": labelled_cross_entropy(logits, batch.labels)}
+
+
+def full_stages(job: Job) -> tuple[Stage, ...]:
+    """One training on the dense masks of the train split."""
+    return (Stage("train", partial(_train, job, masks=True)),)
+
+
+def partial_stages(job: Job) -> tuple[Stage, ...]:
+    """One training on the labelled pixels of the hints."""
+    return (Stage("train", partial(_train, job, masks=False)),)
+
+
+def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
+    settings, dataset = job.settings, job.dataset
+    learner = CrossEntropy(job.segmenter())
+    if masks:
+        names = dataset.names("train")
+        load = partial(load_masked, dataset, size=settings.size)
+    else:
+        names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
+        load = partial(
+            load_hinted,
+            dataset,
+            size=settings.size,
+            point_radius=settings.point_radius,
+            scribble_width=settings.scribble_width,
+        )
+    batches = Batches(job, names, load, learner.pretrained.fill)
+    return {**train_network(job, learner, folder, batches), "images": len(names)}
+
+
+def check_masks(dataset: Dataset) -> None:
+    """Full supervision needs a dense mask of every train image."""
+    names = dataset.names("train") if dataset.splits else tuple(dataset.images)
+    if not names:
+        raise DataError(f"{dataset.root}: the train split is empty; add images to it")
+    without = [name for name in names if not dataset.has_mask(name)]
+    if without:
+        raise DataError(
+            f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train images "
+            "have none); method full needs them all, --method partial learns from hints"
+        )
+
+
+def check_labelled_pixels(dataset: Dataset) -> None:
+    """Partial cross-entropy needs labelled pixels of two classes at least."""
+    names = [name for name in dataset.names("train") if dataset.has_hints(name)]
+    if not names:
+        raise DataError(
+            f"{dataset.hints_folder}: no hints for any train image; draw some (docs/data.md), make some "
+            "with `hintseg simulate`, or use --method full where there are masks"
+        )
+    seen: set[int] = set()
+    for name in names:
+        weak = load_hinted(dataset, name, size=None).weak
+        seen |= set(np.unique(weak.labels[weak.labels >= 0]).tolist())
+        if len(seen) >= 2:
+            return
+    raise DataError(
+        f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; method partial "
+        "learns from points, scribbles, polygons and painted masks, not from tags or boxes alone"
+    )
+
+
+FULL = Method(
+    name="full",
+    summary="cross-entropy on dense masks: the ceiling",
+    takes="dense masks of all train images",
+    paper="Chen et al. 2017, DeepLab (arXiv:1606.00915)",
+    stages=full_stages,
+    check=check_masks,
+    presets={"deeplab-v2": DEEPLAB_V2},
+)
+
+PARTIAL = Method(
+    name="partial",
+    summary="cross-entropy on the labelled pixels only: the baseline",
+    takes="points, scribbles, polygons, partial masks; boxes as background outside them",
+    paper="Tang et al. 2018 (arXiv:1804.01346), first term",
+    stages=partial_stages,
+    check=check_labelled_pixels,
+    presets={"deeplab-v2": DEEPLAB_V2},
+)

@@ -1,0 +1,54 @@
+"""What every stage of a method has at hand, and what a method is to the rest of the program."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from hintseg.data.dataset import Dataset
+from hintseg.engine.run import Run
+from hintseg.engine.stages import Stage
+from hintseg.methods.settings import Settings, TrainSettings
+from hintseg.models.backbone import load_weights
+from hintseg.models.embedder import Segmenter
+from hintseg.models.saved import ModelDescription, build_segmenter
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one method on one data set."""
+
+    dataset: Dataset
+    run: Run
+    fabric: Fabric
+    settings: TrainSettings
+    method_settings: Settings
+    description: ModelDescription
+
+    def segmenter(self) -> Segmenter:
+        """A new network on the chosen backbone with its initial weights; parts frozen as set."""
+        torch.manual_seed(self.settings.seed)
+        model = build_segmenter(self.description)
+        backbone = model.embedder.backbone
+        init = load_weights(backbone, self.settings.weights)
+        backbone.freeze(self.settings.freeze, norm=self.settings.freeze_norm)
+        if self.fabric.is_global_zero:
+            self.run.record({"init": {"weights": init.source, "sha256": init.sha256}})
+        return model
+
+
+@dataclass(frozen=True)
+class Method:
+    """One paper's recipe: what a user reads of it, its settings, its stages."""
+
+    name: str
+    summary: str
+    takes: str  # the hints it learns from
+    paper: str
+    stages: Callable[[Job], tuple[Stage, ...]]
+    check: Callable[[Dataset], None]  # raises DataError when the data set cannot teach it
+    settings: type[Settings] = Settings
+    stage_names: tuple[str, ...] = ("train",)
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)

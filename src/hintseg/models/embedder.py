@@ -1,0 +1,85 @@
+"""Image -> embedding of every pixel -> scores of the classes."""
+
+import math
+
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from hintseg.models.backbone import Backbone
+from hintseg.models.heads import ConvNormAct, SkipHead
+
+PAD_TO = 32  # sides become multiples of this, so that every stride divides them exactly
+
+
+class Embedder(nn.Module):
+    """A vector of length `dim` for every cell of 4 x 4 pixels; not normalised."""
+
+    stride = SkipHead.stride
+
+    def __init__(self, backbone: Backbone, *, dim: int = 64, width: int = 128) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = SkipHead(backbone.channels, backbone.strides, width=width)
+        self.project = nn.Conv2d(width, dim, 1)
+        self.dim = dim
+
+    def forward(
+        self, images: UInt8[Tensor, "batch 3 height width"] | Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch dim rows columns"]:
+        """Embeddings at stride 4; images are raw colours in [0, 255] of any size.
+
+        The image is padded at the bottom and right with the backbone's neutral colour to a multiple of
+        32, and the embedding cut back to ceil(side / 4), so that cell and pixel centres stay aligned.
+        """
+        height, width = images.shape[-2:]
+        padded = _pad(images.to(self.backbone.mean.dtype), self.backbone.mean)
+        embeddings: Tensor = self.project(self.head(self.backbone(padded)))
+        return embeddings[..., : math.ceil(height / self.stride), : math.ceil(width / self.stride)]
+
+
+class Segmenter(nn.Module):
+    """An embedder and a classifier on top of it: what `train` makes and `predict` uses."""
+
+    def __init__(self, embedder: Embedder, classes: int, *, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.classifier = Classifier(embedder.dim, classes, dropout=dropout)
+
+    def forward(
+        self, images: UInt8[Tensor, "batch 3 height width"] | Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch classes rows columns"]:
+        """Class logits at stride 4."""
+        logits: Tensor = self.classifier(self.embedder(images))
+        return logits
+
+
+class Classifier(nn.Sequential):
+    """Embedding -> logits, in the form of SPML's head (Ke et al. 2021), without its normalisation."""
+
+    def __init__(self, dim: int, classes: int, *, dropout: float) -> None:
+        super().__init__(
+            ConvNormAct(dim, 2 * dim, 3), nn.Dropout(dropout), nn.Conv2d(2 * dim, classes, 1)
+        )
+
+
+def upsample(
+    maps: Float[Tensor, "batch channels rows columns"], height: int, width: int, *, stride: int = 4
+) -> Float[Tensor, "batch channels {height} {width}"]:
+    """Bilinear with half-pixel centres from cells of `stride` pixels to pixels.
+
+    The last cells may reach beyond the image (its sides need not be multiples of the stride).
+    """
+    rows, columns = maps.shape[-2:]
+    full = F.interpolate(
+        maps, size=(rows * stride, columns * stride), mode="bilinear", align_corners=False
+    )
+    return full[..., :height, :width]
+
+
+def _pad(images: Tensor, fill: Tensor) -> Tensor:
+    height, width = images.shape[-2:]
+    bottom, right = -height % PAD_TO, -width % PAD_TO
+    if not bottom and not right:
+        return images
+    return F.pad(images - fill, (0, right, 0, bottom)) + fill

@@ -1,0 +1,88 @@
+"""A segmenter on disk: model.safetensors (weights) and model.json (all else that `predict` needs)."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from hintseg.errors import HintSegError, RunError
+from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
+from hintseg.models.embedder import Embedder, Segmenter
+from hintseg.structures import ClassSet
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What has to be known to build a segmenter again and to feed it."""
+
+    classes: tuple[str, ...]
+    background: int | None = None
+    backbone: str = DEFAULT_BACKBONE
+    output_stride: int = 16
+    dim: int = 64
+    width: int = 128
+    size: int | None = None  # longer side of the images at which it was trained
+
+    def class_set(self) -> ClassSet:
+        """The classes it tells apart."""
+        return ClassSet(self.classes, self.background)
+
+
+def build_segmenter(description: ModelDescription) -> Segmenter:
+    """A segmenter with random weights."""
+    backbone = Backbone(description.backbone, output_stride=description.output_stride)
+    embedder = Embedder(backbone, dim=description.dim, width=description.width)
+    return Segmenter(embedder, len(description.classes))
+
+
+def save_model(folder: Path, model: nn.Module, description: ModelDescription) -> None:
+    """Write both files under temporary names, then rename them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, text = folder / f".{WEIGHTS}.part", folder / f".{DESCRIPTION}.part"
+    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, weights)
+    text.write_text(json.dumps({"format": FORMAT, **asdict(description)}, indent=2))
+    weights.replace(folder / WEIGHTS)
+    text.replace(folder / DESCRIPTION)
+
+
+def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
+    """Read a segmenter that `save_model` wrote.
+
+    Raises:
+        RunError: The files are missing, damaged or of a newer hintseg.
+    """
+    description = _read_description(folder)
+    try:
+        model = build_segmenter(description)
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again") from error
+    return model.eval(), description
+
+
+def _read_description(folder: Path) -> ModelDescription:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise RunError(
+            f"{folder}: no trained model here ({DESCRIPTION} is missing); give the folder of a finished "
+            "`hintseg train --out`, or continue it with --resume"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise RunError(f"{path}: written by another version of hintseg; update hintseg")
+        content["classes"] = tuple(content["classes"])
+        description = ModelDescription(**content)
+        description.class_set()
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise RunError(f"{path}: damaged ({error!r:.120}); train again") from error
+    except HintSegError as error:
+        raise RunError(f"{path}: {error}") from error
+    return description

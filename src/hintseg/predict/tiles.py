@@ -1,0 +1,112 @@
+"""Images of any size in bounded memory: overlapping tiles, blended; output made band by band."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from hintseg.predict.views import STRIDE
+from hintseg.structures import Image, LabelMap
+
+Scorer = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 classes rows columns"]]
+BAND_VALUES = 2**26  # numbers in one band of full-resolution scores (256 MB)
+
+
+def tiled_scores(
+    score: Scorer, image: Image, *, tile: int = 1024, overlap: int = 128
+) -> Float[Tensor, "classes rows columns"]:
+    """Probabilities at stride 4 of an image, computed tile by tile.
+
+    Where tiles overlap their scores are blended with weights that fall linearly to the tile's edge.
+    The grid covers ceil(side / 4) * 4 pixels; the image is continued by its last row and column.
+    Sides of tiles are multiples of 32, as are their places, so a tile sees the strides as a whole image does.
+    """
+    height, width = image.shape[:2]
+    rows, columns = -(-height // STRIDE), -(-width // STRIDE)
+    total: Tensor | None = None
+    weight = torch.zeros(rows, columns)
+    for top, bottom in _spans(rows * STRIDE, tile, overlap):
+        for left, right in _spans(columns * STRIDE, tile, overlap):
+            scores = score(_cut(image, top, bottom, left, right))[0].cpu()
+            if total is None:
+                total = torch.zeros(scores.shape[0], rows, columns)
+            fade = torch.outer(
+                _fade(top, bottom, rows * STRIDE, overlap),
+                _fade(left, right, columns * STRIDE, overlap),
+            )
+            cells = np.s_[top // STRIDE : bottom // STRIDE, left // STRIDE : right // STRIDE]
+            total[:, *cells] += scores * fade
+            weight[cells] += fade
+    assert total is not None
+    return total.div_(weight)
+
+
+def label_at_resolution(
+    scores: Float[Tensor, "classes rows columns"],
+    height: int,
+    width: int,
+    *,
+    covered: tuple[int, int],
+) -> LabelMap:
+    """Arg-max of the scores, bilinear at height x width pixels, in bands of rows.
+
+    Args:
+        scores: On a grid of stride-4 cells.
+        height: Rows of the result.
+        width: Columns of the result.
+        covered: Height and width of the scored image; the grid may reach up to 3 pixels beyond.
+    """
+    labels = np.empty((height, width), dtype=np.int16)
+    step = max(1, BAND_VALUES // (scores.shape[0] * width))
+    down = _coordinates(height, covered[0])
+    across = _coordinates(width, covered[1])
+    for first in range(0, height, step):
+        band = _lerp(_lerp(scores, down[first : first + step], dim=1), across, dim=2)
+        labels[first : first + step] = band.argmax(dim=0).numpy()
+    return labels
+
+
+def _spans(side: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """First and end of the tiles along one axis; the last ends with the image."""
+    start = 0
+    while start + tile < side:
+        yield start, start + tile
+        start += tile - overlap
+    yield start, side
+
+
+def _fade(first: int, end: int, side: int, overlap: int) -> Float[Tensor, " cells"]:
+    """Weight of a tile's cells along one axis: 1 inside, falling linearly over the overlaps."""
+    centres = torch.arange((end - first) // STRIDE) * STRIDE + STRIDE / 2
+    weight = torch.ones_like(centres)
+    if first > 0:
+        weight = weight.minimum(centres / overlap)
+    if end < side:
+        weight = weight.minimum((end - first - centres) / overlap)
+    return weight
+
+
+def _cut(image: Image, top: int, bottom: int, left: int, right: int) -> Tensor:
+    part = torch.from_numpy(np.ascontiguousarray(image[top:bottom, left:right]))
+    part = part.permute(2, 0, 1)[None].float()
+    below, beside = bottom - top - part.shape[2], right - left - part.shape[3]
+    return F.pad(part, (0, beside, 0, below), mode="replicate") if below or beside else part
+
+
+def _coordinates(out: int, covered: int) -> Float[Tensor, " out"]:
+    """Where the centres of the output pixels lie among the cells, as fractional indices."""
+    pixels = (torch.arange(out) + 0.5) * (covered / out)
+    return pixels / STRIDE - 0.5
+
+
+def _lerp(values: Tensor, at: Tensor, *, dim: int) -> Tensor:
+    """Linear interpolation at fractional indices along one axis, clamped at the ends."""
+    at = at.clamp(0, values.shape[dim] - 1)
+    low = at.floor().long()
+    high = (low + 1).clamp(max=values.shape[dim] - 1)
+    shape = [-1 if axis == dim else 1 for axis in range(values.ndim)]
+    fraction = (at - low).view(shape)
+    return values.index_select(dim, low) * (1 - fraction) + values.index_select(dim, high) * fraction

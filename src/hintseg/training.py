@@ -1,0 +1,148 @@
+"""One call from a data set to a finished run: settings, stages, model and report."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from hintseg.data.dataset import Dataset, open_dataset
+from hintseg.engine.run import Run, create_run, read_config, read_json
+from hintseg.engine.stages import run_stages
+from hintseg.errors import ConfigError, RunError
+from hintseg.methods.config import Config, Sections, make_config, parse_config
+from hintseg.methods.job import Job
+from hintseg.methods.settings import TrainSettings
+from hintseg.models.saved import ModelDescription
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+DEFAULT_METHOD = "partial"
+
+
+def train(
+    data: str | Path | Dataset,
+    out: str | Path,
+    *,
+    method: str | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train a method on a data set and write a run folder; returns the folder.
+
+    Args:
+        data: Data set folder (docs/data.md), or an open data set.
+        out: Run folder to write.
+        method: Name of a method (`hintseg methods`); default: the config's, else partial.
+        preset: Named settings of the method.
+        config: config.yaml of another run, over the preset.
+        settings: Settings by section, over both: {"train": {"steps": 500}, "partial": {...}}.
+        resume: Continue an interrupted run in `out` with its own settings; start it if there is none.
+
+    Raises:
+        HintSegError: A setting, the data or the run folder cannot work.
+    """
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    root, sections = Path(out), settings or {}
+    if resume and (root / "config.yaml").exists():
+        chosen = _config_of(root, dataset)
+        chosen.refuse_changes(method, sections, str(root))
+        run = _checked_run(root, dataset)
+    else:
+        named, below = parse_config(read_config(Path(config)), str(config)) if config else (None, {})
+        name = method or named or DEFAULT_METHOD
+        chosen = make_config(
+            name, str(dataset.root.resolve()), preset=preset, sections=_over(below, sections, name)
+        )
+        chosen.method.check(dataset)
+        run = create_run(root, chosen.dump())
+    _work(chosen, dataset, run)
+    return root
+
+
+def make_fabric(settings: TrainSettings) -> Fabric:
+    """Device, precision and data-parallel launch.
+
+    Raises:
+        ConfigError: The device is not there.
+    """
+    try:
+        return Fabric(
+            accelerator=settings.device,
+            devices=settings.devices,
+            precision=PRECISIONS[settings.precision],
+            strategy="ddp" if settings.devices > 1 else "auto",
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"--device {settings.device} --devices {settings.devices}: {error}; use --device auto"
+        ) from error
+    except Exception as error:
+        if "Misconfiguration" in type(error).__name__:
+            raise ConfigError(
+                f"--device {settings.device} --devices {settings.devices}: {error}"
+            ) from error
+        raise
+
+
+def _work(config: Config, dataset: Dataset, run: Run) -> None:
+    """Do the stages of the method, on every device."""
+    settings = config.train
+    if settings.batch % settings.devices:
+        raise ConfigError(f"train.batch={settings.batch} must be a multiple of --devices {settings.devices}")
+    fabric = make_fabric(settings)
+    fabric.launch()
+    if fabric.is_global_zero:
+        run.record(_facts(config, dataset))
+    description = ModelDescription(
+        classes=dataset.classes.names,
+        background=dataset.classes.background,
+        backbone=settings.backbone,
+        output_stride=settings.output_stride,
+        dim=settings.dim,
+        width=settings.width,
+        size=settings.size,
+    )
+    job = Job(dataset, run, fabric, settings, config.own, description)
+    run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
+
+
+def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:
+    packages = ("hintseg", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "method": config.method.name,
+        "seed": config.train.seed,
+        "data": {"path": config.data, "sha256": dataset.digest},
+        "hints": config.method.takes,
+        "extra_supervision": "none",
+    }
+
+
+def _config_of(root: Path, dataset: Dataset) -> Config:
+    file = root / "config.yaml"
+    name, sections = parse_config(read_config(file), str(file))
+    return make_config(name or DEFAULT_METHOD, str(dataset.root.resolve()), sections=sections)
+
+
+def _checked_run(root: Path, dataset: Dataset) -> Run:
+    if (root / "run.json").exists():
+        known = read_json(root / "run.json").get("data", {}).get("sha256")
+        if known not in (None, dataset.digest):
+            raise RunError(
+                f"{root}: {dataset.root} has changed since this run began (labels, splits or classes); "
+                "train anew with another --out"
+            )
+    return Run(root)
+
+
+def _over(below: dict[str, Any], above: Sections, method: str) -> dict[str, Any]:
+    """Settings of a config file under the given ones; sections of other methods are dropped."""
+    merged: dict[str, Any] = {k: dict(v) for k, v in below.items() if k in ("train", method)}
+    for section, values in above.items():
+        merged[section] = {**merged.get(section, {}), **values}
+    return merged
