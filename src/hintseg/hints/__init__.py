@@ -1,0 +1,1 @@
+"""Drawings -> weak labels: read them, draw them as pixels, or simulate them from a mask."""

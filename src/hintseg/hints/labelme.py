@@ -1,0 +1,238 @@
+"""LabelMe files <-> hints; the only place that knows LabelMe's keys.
+
+Frames: LabelMe counts from the top-left corner of the top-left pixel (a rectangle around a whole
+image of 10 x 10 is (0, 0) to (10, 10)), hintseg from the centre of that pixel. Coordinates are
+shifted by -0.5 on reading and by +0.5 on writing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hintseg.errors import DataError
+from hintseg.hints.entries import Report, at, class_of, is_number, shape_of, show
+from hintseg.hints.shapes import FARTHEST, Size, outside_problem
+from hintseg.structures import ClassSet, Hints, Shape, ShapeKind
+
+VERSION = "5.4.1"  # of LabelMe, whose format we write
+TYPE_OF: Mapping[ShapeKind, str] = {
+    "point": "point",
+    "scribble": "linestrip",
+    "box": "rectangle",
+    "polygon": "polygon",
+}
+REWRITTEN = ("shapes", "imagePath", "imageData", "imageHeight", "imageWidth")
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What could be read of a file; a broken shape is None."""
+
+    shapes: tuple[Shape | None, ...]
+    flags: frozenset[int]
+    size: Size | None
+    extra: Mapping[str, Any]
+
+
+def read_labelme(path: Path, classes: ClassSet) -> tuple[Hints, Size | None]:
+    """Read the hints of one image, drawn with LabelMe 4 or 5.
+
+    Shapes become hints (point, line and linestrip as scribbles, rectangle as box, polygon; no
+    shape_type means polygon), true `flags` become tags. Keys that hintseg does not know are kept in
+    `extra` of the hints and of each shape, and written again by `write_labelme`. Points outside the
+    image are no error here; see `labelme_problems`.
+
+    Returns:
+        The hints in hintseg's frame (LabelMe's coordinates minus 0.5), and the (height, width) that
+        the file claims for its image, None where it claims none.
+
+    Raises:
+        DataError: The first problem of the file, with its place, value and remedy.
+    """
+
+    def stop(problem: str) -> None:
+        raise DataError(f"{path}: {problem}")
+
+    document = _read(path, classes, stop)
+    shapes = tuple(shape for shape in document.shapes if shape is not None)
+    return Hints(shapes, document.flags, extra=document.extra), document.size
+
+
+def labelme_problems(path: Path, classes: ClassSet, size: Size) -> list[str]:
+    """All problems of one file, each with its place, value and remedy; an empty list if sound.
+
+    Beyond what `read_labelme` refuses: shapes and points more than half a pixel outside the image,
+    and a file that was drawn on an image of another size.
+
+    Args:
+        path: The LabelMe file.
+        classes: The classes of the data set.
+        size: Height and width of the image, upright.
+    """
+    problems: list[str] = []
+    document = _read(path, classes, problems.append)
+    if document.size is not None and document.size != size:
+        problems.append(_size_problem(document.size, size))
+    for index, shape in enumerate(document.shapes):
+        misfit = None if shape is None else outside_problem(shape, size)
+        if misfit is not None:
+            problems.append(f"shapes[{index}].points: {misfit}")
+    return [f"{path}: {problem}" for problem in problems]
+
+
+def write_labelme(
+    path: Path, hints: Hints, classes: ClassSet, *, image_path: str, size: Size
+) -> None:
+    """Write shapes and tags as a file that LabelMe 5 opens, atomically.
+
+    A partial label map has no place in it: write it beside with `images.write_label_map`.
+
+    Args:
+        path: The file to write.
+        hints: In hintseg's frame; 0.5 is added to every coordinate.
+        classes: The classes of the data set.
+        image_path: Where LabelMe finds the image, relative to the folder of `path`.
+        size: Height and width of that image, upright.
+
+    Raises:
+        DataError: Foreign keys in `extra` that JSON cannot hold.
+    """
+    document = {
+        "version": VERSION,
+        "flags": _flags_to_write(hints, classes),
+        "shapes": [_shape_to_write(shape, classes) for shape in hints.shapes],
+        "imagePath": image_path,
+        "imageData": None,
+        "imageHeight": size[0],
+        "imageWidth": size[1],
+    }
+    rewritten = (*REWRITTEN, "flags")
+    document |= {key: value for key, value in hints.extra.items() if key not in rewritten}
+    try:
+        text = json.dumps(document, ensure_ascii=False, indent=2)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: foreign keys cannot be written as JSON ({error})") from error
+    _replace(path, text)
+
+
+def _size_problem(claimed: Size, size: Size) -> str:
+    turned = "is it turned? " if claimed == size[::-1] else ""
+    return (
+        f"imageHeight, imageWidth: drawn on {claimed[0]} x {claimed[1]} pixels, the image has "
+        f"{size[0]} x {size[1]}; {turned}put back the annotated image or draw the hints again"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write under a temporary name, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    # Half a surrogate pair is legal in JSON as an escape only, which "backslashreplace" makes.
+    temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    temporary.replace(path)
+
+
+def _flags_to_write(hints: Hints, classes: ClassSet) -> dict[str, bool]:
+    ticked = {classes.names[index]: True for index in sorted(hints.flags)}
+    return {name: name in ticked for name in hints.extra.get("flags", {})} | ticked
+
+
+def _shape_to_write(shape: Shape, classes: ClassSet) -> dict[str, Any]:
+    return {
+        "label": classes.names[shape.label],
+        "points": [[x + 0.5, y + 0.5] for x, y in shape.points],
+        "group_id": None,
+        "description": "",
+        "shape_type": TYPE_OF[shape.kind],
+        "flags": {},
+        "mask": None,
+        **shape.extra,
+    }
+
+
+def _read(path: Path, classes: ClassSet, report: Report) -> _Document:
+    content = _load(path, report)
+    if content is None:
+        return _Document((), frozenset(), None, {})
+    extra = {key: value for key, value in content.items() if key not in REWRITTEN}
+    extra["flags"] = _flags_of(content, report)
+    return _Document(
+        shapes=_shapes_of(content, classes, report),
+        flags=_tags_of(extra["flags"], classes, report),
+        size=_size_of(content, report),
+        extra=extra,
+    )
+
+
+def _load(path: Path, report: Report) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        report("no such file")
+    except OSError as error:
+        report(f"cannot be read ({error.strerror})")
+    except UnicodeDecodeError as error:
+        report(f"not UTF-8 text (byte {error.start}); save it as UTF-8")
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        report(f"not JSON, or cut short ({place}: {error.msg}); save it again in LabelMe")
+    except ValueError:  # Python refuses whole numbers of more than 4300 digits
+        report("holds a number of thousands of digits; save it again in LabelMe")
+    except RecursionError:
+        report("nested too deeply for a LabelMe file; save it again in LabelMe")
+    else:
+        if isinstance(content, dict):
+            return content
+        report(f"not a LabelMe file: an object with 'shapes' is needed, got {show(content)}")
+    return None
+
+
+def _flags_of(content: dict[str, Any], report: Report) -> dict[str, bool]:
+    flags = content.get("flags")
+    if flags is None:
+        return {}
+    if not isinstance(flags, dict):
+        report(f"flags: must be {{name: true or false}}, got {show(flags)}; correct it")
+        return {}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            report(f"flags[{show(name)}]: must be true or false, got {show(value)}; correct it")
+    return {name: value is True for name, value in flags.items()}
+
+
+def _tags_of(flags: Mapping[str, bool], classes: ClassSet, report: Report) -> frozenset[int]:
+    """Classes that are ticked; a flag that is no class may stand there as long as it is not."""
+    ticked = [name for name, value in flags.items() if value]
+    tags = [class_of(name, classes, at("flags: ", report)) for name in ticked]
+    return frozenset(tag for tag in tags if tag is not None)
+
+
+def _size_of(content: dict[str, Any], report: Report) -> Size | None:
+    sides: list[int] = []
+    for key in ("imageHeight", "imageWidth"):
+        value = content.get(key)
+        if value is None:
+            continue
+        if is_number(value) and value == int(value) and 1 <= value <= FARTHEST:
+            sides.append(int(value))
+        else:
+            report(f"{key}: must be a whole number of pixels, got {show(value)}; correct it")
+    return (sides[0], sides[1]) if len(sides) == 2 else None
+
+
+def _shapes_of(
+    content: dict[str, Any], classes: ClassSet, report: Report
+) -> tuple[Shape | None, ...]:
+    if "shapes" not in content:
+        report("not a LabelMe file: it has no 'shapes'; save it again in LabelMe")
+        return ()
+    entries = content["shapes"]
+    if not isinstance(entries, list):
+        report(f"shapes: must be a list, got {show(entries)}; save it again in LabelMe")
+        return ()
+    return tuple(
+        shape_of(entry, classes, at(f"shapes[{index}]", report))
+        for index, entry in enumerate(entries)
+    )
