@@ -69,20 +69,20 @@ def _cut(
     sample: Sample, scaled: tuple[int, int], window: tuple[_Span, ...], settings: Augmentation
 ) -> Sample:
     rows, columns = window
-    image = np.empty((settings.crop, settings.crop, 3), dtype=np.uint8)
-    image[:] = settings.fill
     labels = np.full((settings.crop, settings.crop), VOID, dtype=sample.weak.labels.dtype)
     inside = (
         slice(rows.target, rows.target + rows.length),
         slice(columns.target, columns.target + columns.length),
     )
-    image[inside] = _resize_window(sample.image, scaled, rows, columns)
     labels[inside] = resize_labels_window(
         sample.weak.labels,
         *scaled,
         rows=(rows.source, rows.source + rows.length),
         columns=(columns.source, columns.source + columns.length),
     )
+    seen = _resize_window(sample.image, scaled, rows, columns)
+    around = [(span.target, settings.crop - span.target - span.length) for span in window]
+    image = np.pad(seen, (*around, (0, 0)), mode="symmetric")
     return replace(sample, image=image, weak=replace(sample.weak, labels=labels))
 
 

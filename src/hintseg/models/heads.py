@@ -61,8 +61,9 @@ class ContextPyramid(nn.Module):
 class SkipHead(nn.Module):
     """Context at the coarsest stride, refined step by step by the finer features down to stride 4.
 
-    The steps follow the feature pyramid of Lin et al. 2017 (arXiv:1612.03144): upsample, add the
-    projected finer feature, convolve.
+    Each step follows DeepLab-v3+ (Chen et al. 2018, arXiv:1802.02611): upsample, put a thin, normalised
+    projection of the finer feature beside it, convolve. Thin and normalised, since raw fine features
+    are larger than the context and would drown it.
     """
 
     stride = 4
@@ -73,13 +74,14 @@ class SkipHead(nn.Module):
         strides: Sequence[int],
         *,
         width: int = 128,
+        skip_width: int = 32,
         rates: Sequence[int] = (1, 2, 4),
     ) -> None:
         super().__init__()
         self.taps = _taps(strides, self.stride)  # feature indices, coarse to fine
         self.context = ContextPyramid(channels[-1], width, rates=rates)
-        self.skips = nn.ModuleList([nn.Conv2d(channels[tap], width, 1) for tap in self.taps])
-        self.refine = nn.ModuleList([ConvNormAct(width, width, 3) for _ in self.taps])
+        self.skips = nn.ModuleList([ConvNormAct(channels[tap], skip_width, 1) for tap in self.taps])
+        self.refine = nn.ModuleList([ConvNormAct(width + skip_width, width, 3) for _ in self.taps])
         self.width = width
 
     def forward(
@@ -90,7 +92,7 @@ class SkipHead(nn.Module):
         for tap, skip, refine in zip(self.taps, self.skips, self.refine, strict=True):
             size = features[tap].shape[-2:]
             merged = F.interpolate(merged, size=size, mode="bilinear", align_corners=False)
-            merged = refine(merged + skip(features[tap]))
+            merged = refine(torch.cat([merged, skip(features[tap])], dim=1))
         return merged
 
 
