@@ -1,1 +1,62 @@
-"""hintseg: label every pixel from a few cheap hints."""
+"""hintseg: learn to label every pixel from a few cheap hints.
+
+The table of contents of the library; every name is loaded when it is first used, so that importing
+the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hintseg.data.dataset import Dataset, open_dataset
+    from hintseg.data.simulated import simulate_dataset
+    from hintseg.errors import HintSegError
+    from hintseg.evaluate import evaluate_source
+    from hintseg.predict.predictor import Predictor, load
+    from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Prediction, Shape
+    from hintseg.training import train
+
+__version__ = "0.1.0"
+__all__ = [
+    "UNLABELLED",
+    "VOID",
+    "ClassSet",
+    "Dataset",
+    "HintSegError",
+    "Hints",
+    "Prediction",
+    "Predictor",
+    "Shape",
+    "evaluate_source",
+    "load",
+    "open_dataset",
+    "simulate_dataset",
+    "train",
+]
+
+_HOMES = {
+    "UNLABELLED": "structures",
+    "VOID": "structures",
+    "ClassSet": "structures",
+    "Dataset": "data.dataset",
+    "HintSegError": "errors",
+    "Hints": "structures",
+    "Prediction": "structures",
+    "Predictor": "predict.predictor",
+    "Shape": "structures",
+    "evaluate_source": "evaluate",
+    "load": "predict.predictor",
+    "open_dataset": "data.dataset",
+    "simulate_dataset": "data.simulated",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hintseg' has no attribute {name!r}")
+    return getattr(import_module(f"hintseg.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

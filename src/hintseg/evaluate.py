@@ -1,23 +1,30 @@
 """Prediction and truth -> one confusion matrix over all images -> metrics."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from hintseg.errors import ConfigError
-from hintseg.structures import LabelMap
+from hintseg.data.dataset import Dataset
+from hintseg.errors import ConfigError, DataError
+from hintseg.images import read_label_map
+from hintseg.models.saved import DESCRIPTION
+from hintseg.predict.predictor import Predictor, load
+from hintseg.structures import VOID, ClassSet, LabelMap
 
-Confusion = Int[np.ndarray, "classes classes"]
+Confusion = Int[np.ndarray, "classes classes+1"]  # rows: truth; columns: prediction, none
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """What a confusion matrix says; shares in [0, 1], NaN where a class or everything is absent."""
 
-    confusion: Confusion  # rows: truth, columns: prediction; pixels
+    confusion: Confusion  # pixels
     iou: Float[np.ndarray, " classes"]
     accuracy: Float[np.ndarray, " classes"]  # share of the pixels of each class that was found
 
@@ -46,14 +53,17 @@ def confusion_of(
 ) -> Confusion:
     """Pixels by (true class, predicted class); pixels whose truth is VOID or UNLABELLED are left out.
 
+    The last column counts pixels that the prediction leaves without a class: they are missed.
+
     Raises:
         ConfigError: The two maps differ in size.
     """
     if predicted.shape != truth.shape:
         raise ConfigError(f"prediction is {predicted.shape}, truth is {truth.shape}; sizes must agree")
     counted = truth >= 0 if where is None else (truth >= 0) & where
-    pairs = truth[counted].astype(np.int64) * classes + predicted[counted]
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    found = np.where(predicted[counted] < 0, classes, predicted[counted])
+    pairs = truth[counted].astype(np.int64) * (classes + 1) + found
+    return np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 
 
 def metrics_of(confusion: Confusion) -> Metrics:
@@ -61,8 +71,8 @@ def metrics_of(confusion: Confusion) -> Metrics:
 
     A class with pixels in neither truth nor prediction has no IoU (NaN) and does not count in the mean.
     """
-    hits = np.diag(confusion)
-    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    hits = np.diagonal(confusion)
+    true, predicted = confusion.sum(axis=1), confusion[:, :-1].sum(axis=0)
     return Metrics(confusion, _share(hits, true + predicted - hits), _share(hits, true))
 
 
@@ -97,7 +107,9 @@ def evaluate(
     pairs: Iterable[tuple[str, LabelMap, LabelMap]], classes: int, *, trimaps: Sequence[int] = ()
 ) -> Evaluation:
     """Evaluate (name, prediction, truth) triples; nothing but counts is kept of them."""
-    total = np.zeros((classes, classes), dtype=np.int64)
+    if any(width < 1 for width in trimaps):
+        raise ConfigError(f"trimap: widths are 1 pixel or more, got {min(trimaps)}")
+    total = np.zeros((classes, classes + 1), dtype=np.int64)
     bands = {width: total.copy() for width in trimaps}
     images = {}
     for name, predicted, truth in pairs:
@@ -118,3 +130,116 @@ def _share(part: np.ndarray, whole: np.ndarray) -> Float[np.ndarray, "..."]:
 def _mean(values: Float[np.ndarray, " classes"]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
+
+
+def predicted_pairs(
+    predictor: Predictor,
+    dataset: Dataset,
+    names: Sequence[str],
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    """(name, prediction, truth) of images with masks, predicted one by one."""
+    if predictor.classes.names != dataset.classes.names:
+        raise ConfigError(
+            f"{dataset.root}: its classes are not those of the model "
+            f"({', '.join(predictor.classes.names)}), or in another order"
+        )
+    for name in names:
+        prediction = predictor.predict(dataset.image(name), scales=scales, flip=flip)
+        yield name, prediction.labels, dataset.checked_truth(name)
+
+
+def read_pairs(
+    folder: Path, dataset: Dataset, names: Sequence[str]
+) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    """(name, prediction, truth) of images with masks, predictions read from NAME.png in a folder."""
+    for name in names:
+        path = folder / f"{name}.png"
+        if not path.is_file():
+            raise DataError(f"{path}: no prediction for image {name!r} of the split; predict it first")
+        predicted = read_label_map(path, classes=len(dataset.classes), undeclared=VOID)
+        truth = dataset.checked_truth(name)
+        if predicted.shape != truth.shape:
+            raise DataError(
+                f"{path}: is {predicted.shape[1]} x {predicted.shape[0]} pixels, the mask of {name!r} "
+                f"{truth.shape[1]} x {truth.shape[0]}; predict at the image's own resolution"
+            )
+        yield name, predicted, truth
+
+
+def names_with_masks(dataset: Dataset, split: str) -> tuple[str, ...]:
+    """Images of a split, all of which must have a mask.
+
+    Raises:
+        DataError: The split is empty or an image of it has no mask.
+    """
+    names = dataset.names(split)
+    if not names:
+        raise DataError(f"{dataset.root}: split {split!r} is empty; nothing to evaluate")
+    for name in names:
+        if not dataset.has_mask(name):
+            raise DataError(
+                f"{dataset.mask_path(name)}: no such mask; split {split!r} cannot be evaluated without it"
+            )
+    return names
+
+
+def summarize(evaluation: Evaluation, classes: ClassSet) -> dict[str, Any]:
+    """The figures of an evaluation as plain values; None where a figure does not exist."""
+    metrics = evaluation.metrics
+    named = zip(classes.names, metrics.iou.tolist(), strict=True)
+    per_class = {name: _number(iou) for name, iou in named}
+    return {
+        "miou": _number(metrics.miou),
+        "pixel_accuracy": _number(metrics.pixel_accuracy),
+        "mean_accuracy": _number(metrics.mean_accuracy),
+        "per_class": per_class,
+        "absent_classes": [name for name, iou in per_class.items() if iou is None],
+        "trimap": {
+            str(width): {"miou": _number(band.miou), "pixel_accuracy": _number(band.pixel_accuracy)}
+            for width, band in evaluation.trimaps.items()
+        },
+        "images": len(evaluation.images),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def evaluate_source(
+    source: Path,
+    dataset: Dataset,
+    *,
+    split: str = "val",
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    trimaps: Sequence[int] = (),
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """The figures of a run, or of a folder of predicted masks, on a split, with how they were made.
+
+    Raises:
+        HintSegError: The source is neither, the split has no masks, or the classes disagree.
+    """
+    names = names_with_masks(dataset, split)
+    is_run = (source / DESCRIPTION).exists() or (source / "config.yaml").exists()
+    if is_run:
+        predictor = load(source, device=device)
+        pairs = predicted_pairs(predictor, dataset, names, scales=scales, flip=flip)
+    elif source.is_dir():
+        pairs = read_pairs(source, dataset, names)
+    else:
+        raise DataError(f"{source}: no such folder; give a run folder or a folder of predicted masks")
+    evaluation = evaluate(pairs, len(dataset.classes), trimaps=trimaps)
+    views = {"scales": list(scales), "flip": flip} if is_run else {"scales": None, "flip": None}
+    return {
+        **summarize(evaluation, dataset.classes),
+        "split": split,
+        "source": str(source),
+        "by": "classifier" if is_run else "masks",
+        **views,
+        "crf": False,
+    }

@@ -9,9 +9,10 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from hintseg.data.dataset import Dataset, open_dataset
-from hintseg.engine.run import Run, create_run, read_config, read_json
+from hintseg.engine.run import Run, create_run, read_config
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, RunError
+from hintseg.files import read_json
 from hintseg.methods.config import Config, Sections, make_config, parse_config
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings

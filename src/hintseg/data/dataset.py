@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hintseg.errors import ConfigError, DataError
+from hintseg.files import write_text
 from hintseg.hints.labelme import read_labelme
 from hintseg.images import IMAGE_SUFFIXES, image_size, read_image, read_label_map
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
@@ -119,6 +120,17 @@ class Dataset:
             return None
         return self._label_map(self.mask_path(name), VOID, self.size(name))
 
+    def checked_truth(self, name: str) -> LabelMap:
+        """The dense mask of an image that has to have one.
+
+        Raises:
+            DataError: It has none.
+        """
+        truth = self.truth(name)
+        if truth is None:
+            raise DataError(f"{self.mask_path(name)}: no such mask; image {name!r} needs one")
+        return truth
+
     @cached_property
     def digest(self) -> str:
         """Hash of classes, splits and all label files, for the record of a run."""
@@ -200,9 +212,7 @@ def read_split(path: Path) -> tuple[str, ...]:
 
 def dump_settings(path: Path, settings: DatasetFile) -> None:
     """Write dataset.yaml."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
 
 
 def _read_settings(path: Path) -> DatasetFile:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 
 from hintseg.data.dataset import Dataset
-from hintseg.errors import DataError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
 from hintseg.resize import fit_size, resize_image, resize_labels
 from hintseg.structures import Sample, WeakLabels
@@ -40,12 +39,7 @@ def load_hinted(
 
 def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
     """An image with its dense mask as labels; the longer side brought to `size`."""
-    image, truth = dataset.image(name), dataset.truth(name)
-    if truth is None:
-        raise DataError(
-            f"{dataset.mask_path(name)}: no such mask; full supervision needs one for every image of "
-            "the train split"
-        )
+    image, truth = dataset.image(name), dataset.checked_truth(name)
     out = fit_size(*truth.shape, size)
     labels = resize_labels(truth, *out)
     tags = np.zeros(len(dataset.classes), dtype=bool)

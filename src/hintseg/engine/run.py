@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hintseg.errors import ConfigError, RunError
+from hintseg.files import read_json, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -106,30 +107,4 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as YAML ({reason})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping of settings, got {content!r:.60}")
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON so that a reader sees the old or the new file, never half of one."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that `write_json` wrote.
-
-    Raises:
-        RunError: Missing or damaged.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); train again") from error
     return content

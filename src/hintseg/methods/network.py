@@ -15,7 +15,7 @@ from hintseg.data.transforms import Augmentation, augment
 from hintseg.engine.fit import Learner, LossModule, fit
 from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
 from hintseg.engine.watch import Rhythm, Validate, Watch, interruption
-from hintseg.evaluate import evaluate
+from hintseg.evaluate import evaluate, predicted_pairs
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.models.embedder import Segmenter
@@ -125,7 +125,7 @@ def _validation(job: Job, learner: Learner) -> Validate | None:
         predictor = Predictor(
             learner.model, dataset.classes, size=job.settings.size, device=job.fabric.device
         )
-        pairs = ((n, predictor.predict(dataset.image(n)).labels, dataset.truth(n)) for n in names)
+        pairs = predicted_pairs(predictor, dataset, names)
         metrics = evaluate(pairs, len(dataset.classes)).metrics
         return {"miou": metrics.miou, "pixel_accuracy": metrics.pixel_accuracy}
 

@@ -156,7 +156,7 @@ def _hub_state(name: str) -> Mapping[str, Tensor]:
     except Exception as error:  # hub, network, cache and checksum errors have no common root
         raise ConfigError(
             f"backbone {name!r}: its ImageNet weights could not be loaded "
-            f"({type(error).__name__}); go online once, or pass --weights FILE, or use the default "
+            f"({type(error).__name__}); go online once, give a file (--set train.weights=FILE), or use the default "
             f"backbone {DEFAULT_BACKBONE}, whose weights are installed with hintseg"
         ) from error
     state: Mapping[str, Tensor] = network.state_dict()
@@ -189,14 +189,14 @@ def _hub_can_be_reached() -> bool:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise ConfigError(f"weights: {path}: no such file; give 'imagenet', 'random' or a file")
+        raise ConfigError(f"train.weights: {path}: no such file; give imagenet, random or a file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         return dict(state.get("state_dict", state))
     except Exception as error:  # unpickling and header errors have no common root
-        raise ConfigError(f"weights: {path}: not a file of weights ({type(error).__name__})") from error
+        raise ConfigError(f"train.weights: {path}: not a file of weights ({type(error).__name__})") from error
 
 
 def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
@@ -207,13 +207,13 @@ def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
     missing = sorted(set(wanted) - set(found))
     if missing:
         raise ConfigError(
-            f"weights: {source} lacks {len(missing)} of the {len(wanted)} tensors of "
+            f"train.weights: {source} lacks {len(missing)} of the {len(wanted)} tensors of "
             f"{backbone.name} ({missing[0]}, ...); it belongs to another network"
         )
     wrong = [key for key in wanted if found[key].shape != wanted[key].shape]
     if wrong:
         raise ConfigError(
-            f"weights: {source}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, {backbone.name} has "
+            f"train.weights: {source}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, {backbone.name} has "
             f"{tuple(wanted[wrong[0]].shape)}; it belongs to another network"
         )
     backbone.network.load_state_dict(found)

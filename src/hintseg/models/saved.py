@@ -1,6 +1,5 @@
 """A segmenter on disk: model.safetensors (weights) and model.json (all else that `predict` needs)."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hintseg.errors import HintSegError, RunError
+from hintseg.files import read_json, write_json
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import ClassSet
@@ -44,11 +44,10 @@ def build_segmenter(description: ModelDescription) -> Segmenter:
 def save_model(folder: Path, model: nn.Module, description: ModelDescription) -> None:
     """Write both files under temporary names, then rename them."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights, text = folder / f".{WEIGHTS}.part", folder / f".{DESCRIPTION}.part"
+    weights = folder / f".{WEIGHTS}.part"
     save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, weights)
-    text.write_text(json.dumps({"format": FORMAT, **asdict(description)}, indent=2))
     weights.replace(folder / WEIGHTS)
-    text.replace(folder / DESCRIPTION)
+    write_json(folder / DESCRIPTION, {"format": FORMAT, **asdict(description)})
 
 
 def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
@@ -74,14 +73,14 @@ def _read_description(folder: Path) -> ModelDescription:
             f"{folder}: no trained model here ({DESCRIPTION} is missing); give the folder of a finished "
             "`hintseg train --out`, or continue it with --resume"
         )
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise RunError(f"{path}: written by another version of hintseg; update hintseg")
         content["classes"] = tuple(content["classes"])
         description = ModelDescription(**content)
         description.class_set()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (KeyError, TypeError) as error:
         raise RunError(f"{path}: damaged ({error!r:.120}); train again") from error
     except HintSegError as error:
         raise RunError(f"{path}: {error}") from error

@@ -1,0 +1,230 @@
+"""The command line: one typed function per command; it translates, nothing more."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hintseg.errors import ConfigError, HintSegError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles, masks.",
+)
+
+Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
+Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
+Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
+
+
+@app.command(epilog="Example: `hintseg demo --out demo`")
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for the data set, the run and the pictures")] = Path(
+        "demo"
+    ),
+    seed: Seed = 0,
+) -> None:
+    """Train, predict, evaluate and report on built-in photo scenes: CPU, minutes."""
+    from hintseg.demo import run_demo
+
+    run_demo(out, seed=seed, say=typer.echo)
+
+
+@app.command(epilog="Example: `hintseg check data/farm`")
+def check(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="contact sheet; default DATA/check.html")] = None,
+) -> None:
+    """Count and draw the hints; list every problem with its file. Exit code 1 on errors."""
+    from hintseg.data.check import check as check_data
+    from hintseg.report.tables import print_check
+    from hintseg.report.check_page import write_check_page
+
+    result = check_data(data)
+    print_check(result)
+    if data.is_dir():
+        page = out or data / "check.html"
+        write_check_page(result, page)
+        typer.echo(f"pictures: {page}")
+    if result.errors:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `hintseg simulate data/farm --hints points,scribbles --mix --out data/farm-hints`")
+def simulate(
+    data: Data,
+    hints: Annotated[str, typer.Option(help="tags, boxes, points, scribbles; several with commas")],
+    out: Annotated[Path, typer.Option(help="data set folder to write")],
+    fraction: Annotated[float, typer.Option(help="share of every stroke that is kept; 0: a point")] = 1.0,
+    mix: Annotated[bool, typer.Option("--mix", help="one kind at random per image")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Draw hints as a person would, from the masks of the train split."""
+    from hintseg.data.dataset import open_dataset
+    from hintseg.data.simulated import simulate_dataset
+
+    kinds: Any = [kind.strip() for kind in hints.split(",") if kind.strip()]
+    count = simulate_dataset(
+        open_dataset(data), out, kinds=kinds, fraction=fraction, mix=mix, seed=seed
+    )
+    typer.echo(f"{out}: hints for {count} images")
+
+
+@app.command(epilog="Example: `hintseg train data/farm --method partial --steps 500 --out runs/farm`")
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="run folder to write")],
+    method: Annotated[str | None, typer.Option(help="see `hintseg methods`")] = None,
+    backbone: Annotated[str | None, typer.Option(help="timm network")] = None,
+    steps: Annotated[int | None, typer.Option(help="optimiser steps")] = None,
+    size: Annotated[int | None, typer.Option(help="longer side of every image; default: as it is")] = None,
+    crop: Annotated[int | None, typer.Option(help="side of the training crops")] = None,
+    batch: Annotated[int | None, typer.Option(help="images a step, over all devices")] = None,
+    seed: Annotated[int | None, typer.Option(help="decides everything random")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
+    devices: Annotated[int | None, typer.Option(help="number of devices")] = None,
+    precision: Annotated[str | None, typer.Option(help="32, bf16 or 16")] = None,
+    preset: Annotated[str | None, typer.Option(help="named settings of the method")] = None,
+    config: Annotated[Path | None, typer.Option(help="config.yaml of another run")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="any setting: train.lr=0.001; repeatable")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue an interrupted run")] = False,
+) -> None:
+    """Train a method on a data set; writes a run folder with the model and a report."""
+    from hintseg.methods.settings import merge, parse_overrides
+    from hintseg.training import train as train_run
+
+    named = {
+        "backbone": backbone,
+        "steps": steps,
+        "size": size,
+        "crop": crop,
+        "batch": batch,
+        "seed": seed,
+        "device": device,
+        "devices": devices,
+        "precision": precision,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    settings = merge({"train": given}, parse_overrides(set_ or []))
+    run = train_run(
+        data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
+    )
+    typer.echo(f"{run}: finished; report: {run / 'report.html'}")
+
+
+@app.command(epilog="Example: `hintseg predict runs/farm photos/ --flip --overlays --out masks`")
+def predict(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    images: Annotated[list[str], typer.Argument(help="folders, files or glob patterns")],
+    out: Annotated[Path, typer.Option(help="folder for the label maps")],
+    scales: Scales = "1",
+    flip: Flip = False,
+    overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
+    tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
+    device: Device = "auto",
+) -> None:
+    """Label every pixel of images; writes NAME.png with class indices and palette."""
+    from hintseg.predict.files import find_inputs, predict_files
+    from hintseg.predict.predictor import load
+
+    predictor = load(run, device=_device(device))
+    outcome = predict_files(
+        predictor,
+        find_inputs(images),
+        out,
+        scales=_numbers(scales, "--scales"),
+        flip=flip,
+        tile=tile,
+        overlays=overlays,
+    )
+    skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
+    typer.echo(f"{out}: {len(outcome.written)} label maps written{skipped}")
+    if outcome.failed:
+        for message in outcome.failed.values():
+            typer.echo(f"hintseg: {message}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `hintseg evaluate runs/farm data/farm --split test --json test.json`")
+def evaluate(
+    source: Annotated[Path, typer.Argument(help="folder of a run, or of predicted masks")],
+    data: Data,
+    split: Annotated[str, typer.Option(help="split to evaluate on")] = "val",
+    json: Annotated[Path | None, typer.Option(help="write the figures to this file")] = None,
+    trimap: Annotated[str, typer.Option(help="widths in pixels of bands along boundaries")] = "5",
+    scales: Scales = "1",
+    flip: Flip = False,
+    device: Device = "auto",
+) -> None:
+    """MIoU from one confusion matrix over a split, per class, and near boundaries."""
+    from hintseg.data.dataset import open_dataset
+    from hintseg.evaluate import evaluate_source
+    from hintseg.files import write_json
+    from hintseg.report.tables import print_evaluation
+
+    figures = evaluate_source(
+        source,
+        open_dataset(data),
+        split=split,
+        scales=_numbers(scales, "--scales"),
+        flip=flip,
+        trimaps=[int(width) for width in _numbers(trimap, "--trimap")],
+        device=_device(device),
+    )
+    print_evaluation(figures)
+    if json is not None:
+        write_json(json, figures)
+
+
+@app.command(epilog="Example: `hintseg methods`")
+def methods() -> None:
+    """Every method: what hints it takes, its stages, its paper."""
+    from hintseg.methods import METHODS
+    from hintseg.report.tables import print_methods
+
+    print_methods(METHODS.values())
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: must be numbers separated by commas") from error
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device {name}: choose auto, cpu or cuda")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise ConfigError("--device cuda: no GPU is visible to torch; use --device auto")
+    return "cuda" if there and name != "cpu" else "cpu"
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one or two lines and exit code 1, never a traceback."""
+    try:
+        app()
+    except HintSegError as error:
+        sys.exit(f"hintseg: {error}")
+    except KeyboardInterrupt:
+        sys.exit("hintseg: interrupted; a training continues with --resume")
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(f"hintseg: {error.filename or ''}: {error.strerror or error}")
+
+
+if __name__ == "__main__":
+    main()
