@@ -1,9 +1,9 @@
 """One stroke through one component, as a person would draw it with a few movements of the hand.
 
 The stroke joins two far ends of the component's core by a path that keeps to the middle, is
-smoothed like a hand's movement, and stays inside the component. Components are boolean windows; points are
-(x, y) with the origin at the centre of the window's top-left pixel; depth is the distance of a
-pixel's centre to the nearest centre outside, in pixels.
+smoothed like a hand's movement, and stays inside the component. Components are boolean windows;
+points are (x, y) with the origin at the centre of its top-left pixel; depth is the distance
+of a pixel's centre to the nearest centre outside, in pixels.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import dijkstra
 Window = Bool[np.ndarray, "rows columns"]
 Depth = Float[np.ndarray, "rows columns"]
 Points = Float[np.ndarray, "points 2"]
+Lengths = Float[np.ndarray, " positions"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 CORE = 0.5  # of the upper quartile of the depth: where a person would draw
@@ -46,10 +47,10 @@ def draw_stroke(depth: Depth, *, clearance: float, rng: np.random.Generator) -> 
     path = _core_path(depth, rng)
     if len(path) < 2:
         return path
-    dense = _resampled(path, max(2, round(_length(path)) + 1))
+    dense = _resampled(path, max(2, round(_along(path)[-1]) + 1))
     need = min(clearance, float(_depth_at(depth, path).min()))
     smooth = _by_hand(dense, depth, rng)
-    count = int(np.clip(round(_length(smooth) / SPACING), FEWEST, MOST))
+    count = int(np.clip(round(_along(smooth)[-1] / SPACING), FEWEST, MOST))
     for share in (1.0, 0.7, 0.4, 0.1):  # nearer and nearer to the path, until it fits
         stroke = _resampled(share * smooth + (1 - share) * dense, count)
         if _depth_at(depth, walk(stroke)).min() >= need:
@@ -59,13 +60,11 @@ def draw_stroke(depth: Depth, *, clearance: float, rng: np.random.Generator) -> 
 
 def middle_piece(stroke: Points, fraction: float) -> Points:
     """The middle piece of a stroke, of this fraction of its length; one point for 0."""
-    steps = walk(stroke)
-    middle, reach = (len(steps) - 1) / 2, fraction * (len(steps) - 1) / 2
-    first, last = int(np.ceil(middle - reach)), int(np.floor(middle + reach))
-    if last <= first:
-        return steps[[int(middle)]]
-    piece = steps[first : last + 1]
-    return _resampled(piece, int(np.clip(round(len(stroke) * fraction), 2, None)))
+    along = _along(stroke)
+    first, last = along[-1] * (1 - fraction) / 2, along[-1] * (1 + fraction) / 2
+    corners = along[(along > first) & (along < last)]
+    at = [first, *corners, last] if last > first else [first]
+    return _at(stroke, along, np.asarray(at))
 
 
 def walk(stroke: Points, step: float = 0.1) -> Points:
@@ -156,13 +155,17 @@ def _by_hand(dense: Points, depth: Depth, rng: np.random.Generator) -> Points:
 
 def _resampled(points: Points, count: int) -> Points:
     """The same line by `count` points at equal distances along it."""
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-    at = np.linspace(0, along[-1], count)
+    along = _along(points)
+    return _at(points, along, np.linspace(0, along[-1], count))
+
+
+def _at(points: Points, along: Lengths, at: Lengths) -> Points:
     return np.stack([np.interp(at, along, points[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _length(points: Points) -> float:
-    return float(np.hypot(*np.diff(points, axis=0).T).sum())
+def _along(points: Points) -> Lengths:
+    """Length of the line up to each of its points."""
+    return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
 
 
 def _depth_at(depth: Depth, points: Points) -> Float[np.ndarray, " points"]:
