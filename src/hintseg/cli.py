@@ -14,7 +14,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles, masks.",
+    help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles.",
 )
 
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
@@ -26,9 +26,9 @@ Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
 @app.command(epilog="Example: `hintseg demo --out demo`")
 def demo(
-    out: Annotated[Path, typer.Option(help="folder for the data set, the run and the pictures")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="folder for the data set, the run and the pictures")
+    ] = Path("demo"),
     seed: Seed = 0,
 ) -> None:
     """Train, predict, evaluate and report on built-in photo scenes: CPU, minutes."""
@@ -44,8 +44,8 @@ def check(
 ) -> None:
     """Count and draw the hints; list every problem with its file. Exit code 1 on errors."""
     from hintseg.data.check import check as check_data
-    from hintseg.report.tables import print_check
     from hintseg.report.check_page import write_check_page
+    from hintseg.report.tables import print_check
 
     result = check_data(data)
     print_check(result)
@@ -57,12 +57,14 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: `hintseg simulate data/farm --hints points,scribbles --mix --out data/farm-hints`")
+@app.command(epilog="Example: `hintseg simulate data/farm --hints points --out data/farm-points`")
 def simulate(
     data: Data,
     hints: Annotated[str, typer.Option(help="tags, boxes, points, scribbles; several with commas")],
     out: Annotated[Path, typer.Option(help="data set folder to write")],
-    fraction: Annotated[float, typer.Option(help="share of every stroke that is kept; 0: a point")] = 1.0,
+    fraction: Annotated[
+        float, typer.Option(help="share of every stroke that is kept; 0: a point")
+    ] = 1.0,
     mix: Annotated[bool, typer.Option("--mix", help="one kind at random per image")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -77,14 +79,18 @@ def simulate(
     typer.echo(f"{out}: hints for {count} images")
 
 
-@app.command(epilog="Example: `hintseg train data/farm --method partial --steps 500 --out runs/farm`")
+@app.command(
+    epilog="Example: `hintseg train data/farm --method partial --steps 500 --out runs/farm`"
+)
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="run folder to write")],
     method: Annotated[str | None, typer.Option(help="see `hintseg methods`")] = None,
     backbone: Annotated[str | None, typer.Option(help="timm network")] = None,
     steps: Annotated[int | None, typer.Option(help="optimiser steps")] = None,
-    size: Annotated[int | None, typer.Option(help="longer side of every image; default: as it is")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="longer side of every image; default: as it is")
+    ] = None,
     crop: Annotated[int | None, typer.Option(help="side of the training crops")] = None,
     batch: Annotated[int | None, typer.Option(help="images a step, over all devices")] = None,
     seed: Annotated[int | None, typer.Option(help="decides everything random")] = None,

@@ -1,4 +1,4 @@
-"""`hintseg demo`: the whole chain on photo scenes, from hints to a report, in minutes on a laptop."""
+"""`hintseg demo`: the whole chain on photo scenes, from hints to a report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,9 @@ def run_demo(out: Path, *, seed: int, say: Callable[[str], None]) -> float:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists already; choose another --out or delete it")
-    say(f"1. photo scenes: {TRAIN} to train on, {VAL} to watch, {TEST} held out -> {out / 'scenes'}")
+    say(
+        f"1. photo scenes: {TRAIN} to train on, {VAL} to watch, {TEST} held out -> {out / 'scenes'}"
+    )
     write_scenes(out / "scenes", train=TRAIN, val=VAL, test=TEST, seed=seed)
     say(f"2. hints as a person would draw them, on the train scenes -> {out / 'data'}")
     kinds = [kind for kind in KINDS if kind in ("points", "scribbles")]
@@ -61,8 +63,9 @@ def _draw(dataset: Dataset, out: Path) -> None:
     ]
     held_out = dataset.names("test")[:SHOWN]
     images = [dataset.image(name) for name in held_out]
-    masks = [np.array(PillowImage.open(out / "masks" / f"{name}.png")).astype(np.int16) for name in held_out]
+    masks = [
+        np.array(PillowImage.open(out / "masks" / f"{name}.png")).astype(np.int16)
+        for name in held_out
+    ]
     rows = [hinted, images, [overlay(i, m) for i, m in zip(images, masks, strict=True)]]
-    write_png(
-        out / "demo.png", PillowImage.fromarray(np.vstack([np.hstack(row) for row in rows]))
-    )
+    write_png(out / "demo.png", PillowImage.fromarray(np.vstack([np.hstack(row) for row in rows])))

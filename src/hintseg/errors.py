@@ -14,7 +14,6 @@ prints it without a traceback and exits with 1.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-
 MOST_NAMES = 30  # an error message is no catalogue
 
 

@@ -59,7 +59,9 @@ def confusion_of(
         ConfigError: The two maps differ in size.
     """
     if predicted.shape != truth.shape:
-        raise ConfigError(f"prediction is {predicted.shape}, truth is {truth.shape}; sizes must agree")
+        raise ConfigError(
+            f"prediction is {predicted.shape}, truth is {truth.shape}; sizes must agree"
+        )
     counted = truth >= 0 if where is None else (truth >= 0) & where
     found = np.where(predicted[counted] < 0, classes, predicted[counted])
     pairs = truth[counted].astype(np.int64) * (classes + 1) + found
@@ -115,8 +117,9 @@ def evaluate(
     for name, predicted, truth in pairs:
         images[name] = confusion_of(predicted, truth, classes)
         total += images[name]
-        for width, band in bands.items():
-            band += confusion_of(predicted, truth, classes, where=near_boundary(truth, width))
+        for width in bands:
+            near = near_boundary(truth, width)
+            bands[width] += confusion_of(predicted, truth, classes, where=near)
     return Evaluation(
         metrics_of(total), {width: metrics_of(band) for width, band in bands.items()}, images
     )
@@ -158,7 +161,9 @@ def read_pairs(
     for name in names:
         path = folder / f"{name}.png"
         if not path.is_file():
-            raise DataError(f"{path}: no prediction for image {name!r} of the split; predict it first")
+            raise DataError(
+                f"{path}: no prediction for image {name!r} of the split; predict it first"
+            )
         predicted = read_label_map(path, classes=len(dataset.classes), undeclared=VOID)
         truth = dataset.checked_truth(name)
         if predicted.shape != truth.shape:
@@ -232,7 +237,9 @@ def evaluate_source(
     elif source.is_dir():
         pairs = read_pairs(source, dataset, names)
     else:
-        raise DataError(f"{source}: no such folder; give a run folder or a folder of predicted masks")
+        raise DataError(
+            f"{source}: no such folder; give a run folder or a folder of predicted masks"
+        )
     evaluation = evaluate(pairs, len(dataset.classes), trimaps=trimaps)
     views = {"scales": list(scales), "flip": flip} if is_run else {"scales": None, "flip": None}
     return {

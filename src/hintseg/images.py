@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import ExifTags, Image as PillowImage, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
+from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
 from hintseg.structures import Image, LabelMap
@@ -101,7 +102,9 @@ def palette(count: int) -> UInt8[np.ndarray, "{count} 3"]:
     colours = np.zeros((count, 3), dtype=np.uint8)
     for bit in range(8):
         for channel in range(3):
-            colours[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+            colours[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(
+                np.uint8
+            )
     if count > UNDECLARED_VALUE:
         colours[UNDECLARED_VALUE] = (224, 224, 224)
     return colours

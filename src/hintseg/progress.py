@@ -11,7 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 class Advance(Protocol):
     """Say that one more piece is done; `note` is shown behind the bar."""
 
-    def __call__(self, note: str = "") -> None: ...
+    def __call__(self, note: str = "") -> None:
+        """Move the bar by one."""
+        ...
 
 
 @contextmanager

@@ -75,7 +75,9 @@ class Shape:
     kind: ShapeKind
     label: int  # class index
     points: tuple[tuple[float, float], ...]  # (x, y) in pixels of the image; a box: two corners
-    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)  # foreign keys of its file
+    extra: Mapping[str, Any] = field(
+        default_factory=dict, compare=False
+    )  # foreign keys of its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,16 @@ class Hints:
     shapes: tuple[Shape, ...] = ()
     flags: frozenset[int] = frozenset()  # classes ticked as image tags
     partial: LabelMap | None = None  # class index or UNLABELLED, as large as the image
-    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)  # foreign keys of the file
+    extra: Mapping[str, Any] = field(
+        default_factory=dict, compare=False
+    )  # foreign keys of the file
 
     @property
     def tags(self) -> frozenset[int]:
         """Classes known to be in the image: ticked, drawn or painted."""
-        painted = () if self.partial is None else np.unique(self.partial[self.partial >= 0]).tolist()
+        painted = (
+            () if self.partial is None else np.unique(self.partial[self.partial >= 0]).tolist()
+        )
         return self.flags | {shape.label for shape in self.shapes} | set(painted)
 
     def __bool__(self) -> bool:

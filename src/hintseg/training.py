@@ -4,7 +4,7 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_fabric import Fabric
 
@@ -18,7 +18,11 @@ from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.models.saved import ModelDescription
 
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
 DEFAULT_METHOD = "partial"
 
 
@@ -41,7 +45,7 @@ def train(
         preset: Named settings of the method.
         config: config.yaml of another run, over the preset.
         settings: Settings by section, over both: {"train": {"steps": 500}, "partial": {...}}.
-        resume: Continue an interrupted run in `out` with its own settings; start it if there is none.
+        resume: Continue an interrupted run in `out` with its own settings; start if there is none.
 
     Raises:
         HintSegError: A setting, the data or the run folder cannot work.
@@ -53,7 +57,9 @@ def train(
         chosen.refuse_changes(method, sections, str(root))
         run = _checked_run(root, dataset)
     else:
-        named, below = parse_config(read_config(Path(config)), str(config)) if config else (None, {})
+        named, below = (
+            parse_config(read_config(Path(config)), str(config)) if config else (None, {})
+        )
         name = method or named or DEFAULT_METHOD
         chosen = make_config(
             name, str(dataset.root.resolve()), preset=preset, sections=_over(below, sections, name)
@@ -93,7 +99,9 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
     """Do the stages of the method, on every device."""
     settings = config.train
     if settings.batch % settings.devices:
-        raise ConfigError(f"train.batch={settings.batch} must be a multiple of --devices {settings.devices}")
+        raise ConfigError(
+            f"train.batch={settings.batch} must be a multiple of --devices {settings.devices}"
+        )
     fabric = make_fabric(settings)
     fabric.launch()
     if fabric.is_global_zero:
@@ -135,7 +143,8 @@ def _checked_run(root: Path, dataset: Dataset) -> Run:
         known = read_json(root / "run.json").get("data", {}).get("sha256")
         if known not in (None, dataset.digest):
             raise RunError(
-                f"{root}: {dataset.root} has changed since this run began (labels, splits or classes); "
+                f"{root}: {dataset.root} has changed since this run began (labels, splits or "
+                "classes); "
                 "train anew with another --out"
             )
     return Run(root)

@@ -156,7 +156,9 @@ class Dataset:
     def _image_path(self, name: str, where: str = "") -> Path:
         if name not in self.images:
             named = f" named by {where}" if where else ""
-            raise DataError(f"{self.root}: no image {name!r}{named}; add the file or remove the name")
+            raise DataError(
+                f"{self.root}: no image {name!r}{named}; add the file or remove the name"
+            )
         return self.images[name]
 
 
@@ -185,7 +187,9 @@ def open_dataset(path: str | Path) -> Dataset:
 def find_images(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem, sorted; of two with one stem the first is taken."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; put the images there or set images: in {DATASET_FILE}")
+        raise DataError(
+            f"{folder}: no such folder; put the images there or set images: in {DATASET_FILE}"
+        )
     files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise DataError(f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}); put the images there")
@@ -219,7 +223,9 @@ def _read_settings(path: Path) -> DatasetFile:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; write one that lists classes: (docs/data.md)") from error
+        raise DataError(
+            f"{path}: no such file; write one that lists classes: (docs/data.md)"
+        ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
         raise DataError(f"{path}: not a YAML file ({_reason(error)})") from error
     if not isinstance(content, dict):

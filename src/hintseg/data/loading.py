@@ -41,7 +41,7 @@ class Order:
     def name(self, position: int) -> str:
         """The image at a running number."""
         epoch, index = divmod(position, len(self.names))
-        return self.names[_permutation(len(self.names), self.seed, epoch)[index]]
+        return self.names[int(_permutation(len(self.names), self.seed, epoch)[index])]
 
     def generator(self, position: int) -> np.random.Generator:
         """The source of randomness of one sample."""

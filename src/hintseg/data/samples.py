@@ -40,7 +40,8 @@ def load_hinted(
 def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
     """An image with its dense mask as labels; the longer side brought to `size`."""
     image, truth = dataset.image(name), dataset.checked_truth(name)
-    out = fit_size(*truth.shape, size)
+    height, width = truth.shape
+    out = fit_size(height, width, size)
     labels = resize_labels(truth, *out)
     tags = np.zeros(len(dataset.classes), dtype=bool)
     tags[np.unique(truth[truth >= 0])] = True

@@ -80,7 +80,9 @@ def _draw(
 ) -> Hints:
     mask = dataset.checked_truth(name)
     chosen = [kinds[int(rng.integers(len(kinds)))]] if mix else kinds
-    drawn = [simulate_hints(mask, dataset.classes, kind=k, fraction=fraction, rng=rng) for k in chosen]
+    drawn = [
+        simulate_hints(mask, dataset.classes, kind=k, fraction=fraction, rng=rng) for k in chosen
+    ]
     return Hints(
         shapes=tuple(shape for hints in drawn for shape in hints.shapes),
         flags=frozenset[int]().union(*(hints.flags for hints in drawn)),

@@ -96,7 +96,9 @@ def _resize_window(image: Image, scaled: tuple[int, int], rows: _Span, columns: 
         (rows.source + rows.length) * down,
     )
     size = (columns.length, rows.length)
-    return np.array(PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR, box=box))
+    return np.array(
+        PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BILINEAR, box=box)
+    )
 
 
 def _jitter(image: Image, settings: Augmentation, rng: np.random.Generator) -> Image:

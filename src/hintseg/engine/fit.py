@@ -19,8 +19,15 @@ OnStep = Callable[[int, dict[str, Tensor], float], None]
 class Learner(Protocol):
     """What the loop needs to know of a method."""
 
-    model: nn.Module  # everything that is trained
-    pretrained: nn.Module  # the part of it that started from given weights
+    @property
+    def model(self) -> nn.Module:
+        """Everything that is trained."""
+        ...
+
+    @property
+    def pretrained(self) -> nn.Module:
+        """The part of it that started from given weights."""
+        ...
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted terms by name; their sum is minimised."""
@@ -36,7 +43,7 @@ class LossModule(nn.Module):
         self._learner = learner
 
     def forward(self, *fields: object) -> dict[str, Tensor]:
-        """The losses of a batch, given by its fields: Fabric moves and casts tensors, not records."""
+        """The losses of a batch, given by its fields: Fabric casts tensors, not records."""
         return self._learner.losses(Batch(*fields))  # type: ignore[arg-type]
 
 
@@ -53,9 +60,9 @@ def fit(  # noqa: PLR0913 - the parts of a training, each named
 ) -> None:
     """Minimise the losses over the batches of steps start, start + 1, ...
 
-    The state of torch's generator is a pure function of seed, step and rank, so nothing but the weights
-    and the optimiser has to be saved to continue bit for bit. `on_step` is told the step, the losses
-    (without gradient) and the seconds that the step waited for its batch.
+    The state of torch's generator is a pure function of seed, step and rank, so nothing but the
+    weights and the optimiser has to be saved to continue bit for bit. `on_step` is told the step,
+    the losses (without gradient) and the seconds that the step waited for its batch.
     """
     waiting_since = time.perf_counter()
     for step, batch in enumerate(batches, start):
@@ -76,6 +83,8 @@ def fit(  # noqa: PLR0913 - the parts of a training, each named
 
 def step_seed(seed: int, step: int, rank: int) -> int:
     """A different 63-bit number for every seed, step and rank (splitmix64's mixing constants)."""
-    value = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**64
+    value = (
+        seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB
+    ) % 2**64
     value = ((value ^ (value >> 31)) * 0xBF58476D1CE4E5B9) % 2**64
     return (value ^ (value >> 27)) >> 1

@@ -27,7 +27,12 @@ class Rates:
 
 
 def make_optimizer(
-    name: OptimizerName, model: nn.Module, pretrained: nn.Module, rates: Rates, *, momentum: float = 0.9
+    name: OptimizerName,
+    model: nn.Module,
+    pretrained: nn.Module,
+    rates: Rates,
+    *,
+    momentum: float = 0.9,
 ) -> Optimizer:
     """AdamW (beta_1 = momentum) or SGD over the four groups {pretrained, new} x {weight, bias}."""
     groups = parameter_groups(model, pretrained, rates)
@@ -64,7 +69,7 @@ def poly(base: float, steps: int, *, power: float = 0.9, warmup: int = 0) -> Sch
 
     def rate(step: int) -> float:
         rise = min(1.0, 0.1 + 0.9 * step / warmup) if warmup else 1.0
-        return base * (1 - step / steps) ** power * rise
+        return float(base * (1 - step / steps) ** power * rise)
 
     return rate
 

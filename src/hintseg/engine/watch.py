@@ -53,7 +53,7 @@ class Watch:
     validate: Validate | None  # gives at least "miou"; None: no validation
     keep: Callable[[str], None]  # saves the weights as "best" or "last"
     writer: bool  # only rank 0 writes
-    position: Position = Position(0)
+    position: Position = field(default_factory=lambda: Position(0))
     interrupted: threading.Event = field(default_factory=threading.Event)
     _since: float = field(default_factory=time.perf_counter)
     _waited: float = 0.0
@@ -120,9 +120,7 @@ class Watch:
         scores = self.validate()
         self.run.log({"stage": self.stage, "step": step, "val": scores})
         if scores["miou"] > self.position.best_score:
-            self.position = replace(
-                self.position, best_step=step + 1, best_score=scores["miou"]
-            )
+            self.position = replace(self.position, best_step=step + 1, best_score=scores["miou"])
             self.keep("best")
         self._since = time.perf_counter()
 
@@ -133,7 +131,7 @@ class Watch:
 
 @contextmanager
 def interruption() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that a step is never cut in half; a second one cuts."""
+    """An event that Ctrl-C or SIGTERM sets, so that no step is cut in half; a second one cuts."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

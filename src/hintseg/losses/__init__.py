@@ -1,1 +1,1 @@
-"""Model outputs + weak labels -> scalars; each is an exact, differentiable 0 where nothing counts."""
+"""Model outputs + weak labels -> scalars; an exact, differentiable 0 where nothing counts."""

@@ -43,7 +43,8 @@ class Config:
                 kept = mine.get(section, {}).get(key)
                 if value != kept and [value] != [kept]:
                     raise ConfigError(
-                        f"{where}: was started with {section}.{key}={kept}, not {value}; leave the option "
+                        f"{where}: was started with {section}.{key}={kept}, not {value}; leave "
+                        "the option "
                         "out to continue it, or choose another --out"
                     )
 

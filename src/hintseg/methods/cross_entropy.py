@@ -91,7 +91,8 @@ def check_masks(dataset: Dataset) -> None:
     without = [name for name in names if not dataset.has_mask(name)]
     if without:
         raise DataError(
-            f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train images "
+            f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train "
+            "images "
             "have none); method full needs them all, --method partial learns from hints"
         )
 
@@ -101,7 +102,8 @@ def check_labelled_pixels(dataset: Dataset) -> None:
     names = [name for name in dataset.names("train") if dataset.has_hints(name)]
     if not names:
         raise DataError(
-            f"{dataset.hints_folder}: no hints for any train image; draw some (docs/data.md), make some "
+            f"{dataset.hints_folder}: no hints for any train image; draw some (docs/data.md), "
+            "make some "
             "with `hintseg simulate`, or use --method full where there are masks"
         )
     seen: set[int] = set()
@@ -111,7 +113,8 @@ def check_labelled_pixels(dataset: Dataset) -> None:
         if len(seen) >= 2:
             return
     raise DataError(
-        f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; method partial "
+        f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; method "
+        "partial "
         "learns from points, scribbles, polygons and painted masks, not from tags or boxes alone"
     )
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch.optim import Optimizer
 
 from hintseg.data.loading import Order, iterate
@@ -62,7 +61,9 @@ def train_network(job: Job, learner: Learner, folder: Path, batches: "Batches") 
 class Batches:
     """The training batches of a job from any step on: images, random views, this rank's share."""
 
-    def __init__(self, job: Job, names: tuple[str, ...], load: Loader, fill: tuple[int, int, int]) -> None:
+    def __init__(
+        self, job: Job, names: tuple[str, ...], load: Loader, fill: tuple[int, int, int]
+    ) -> None:
         settings, fabric = job.settings, job.fabric
         self.order = Order(
             names, settings.batch, settings.seed, fabric.global_rank, fabric.world_size
@@ -114,7 +115,8 @@ def _watch(
 def _validation(job: Job, learner: Learner) -> Validate | None:
     """Metrics of the val split (at most `validate_images`, evenly spread), if it has masks."""
     dataset, most = job.dataset, job.settings.validate_images
-    if not dataset.has_split("val") or not isinstance(learner.model, Segmenter):
+    model = learner.model
+    if not dataset.has_split("val") or not isinstance(model, Segmenter):
         return None
     names = [name for name in dataset.names("val") if dataset.has_mask(name)]
     names = names[:: max(1, -(-len(names) // max(1, most)))] if most else []
@@ -123,7 +125,7 @@ def _validation(job: Job, learner: Learner) -> Validate | None:
 
     def validate() -> dict[str, float]:
         predictor = Predictor(
-            learner.model, dataset.classes, size=job.settings.size, device=job.fabric.device
+            model, dataset.classes, size=job.settings.size, device=job.fabric.device
         )
         pairs = predicted_pairs(predictor, dataset, names)
         metrics = evaluate(pairs, len(dataset.classes)).metrics

@@ -34,7 +34,7 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0, description="decides everything random")
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0, description="learning rate of new weights")
-    pretrained_factor: float = Field(0.3, ge=0, description="times lr, for pretrained weights")
+    pretrained_factor: float = Field(0.2, ge=0, description="times lr, for pretrained weights")
     bias_factor: float = Field(1.0, ge=0, description="times lr, for biases and norms")
     weight_decay: float = Field(0.01, ge=0)
     momentum: Share = 0.9

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -15,6 +16,7 @@ import torch
 from huggingface_hub import constants as hub_constants
 from jaxtyping import Float
 from safetensors.torch import load_file
+from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from hintseg.errors import ConfigError, UnknownNameError
@@ -50,8 +52,10 @@ class Backbone(nn.Module):
         self.name, self.output_stride = name, output_stride
         self._fixed_norms: list[nn.Module] = []
         self.network = _create(name, output_stride)
-        self.channels: tuple[int, ...] = tuple(self.network.feature_info.channels())
-        self.strides: tuple[int, ...] = tuple(self.network.feature_info.reduction())
+        stages = cast(FeatureInfo, self.network.feature_info)
+        self.channels: tuple[int, ...] = tuple(stages.channels())
+        self.strides: tuple[int, ...] = tuple(stages.reduction())
+        self._stage_names: list[str] = stages.module_name()
         mean, std = _normalisation(name)
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
@@ -63,24 +67,26 @@ class Backbone(nn.Module):
         return red, green, blue
 
     def freeze(self, stages: int, *, norm: bool) -> None:
-        """Exclude the layers up to feature `stages` from training, and keep batch statistics if `norm`.
+        """Keep the layers up to feature `stages` as they are, and all batch statistics if `norm`.
 
         Raises:
             ConfigError: The network has fewer stages.
         """
         if stages > len(self.strides):
-            raise ConfigError(f"train.freeze: {self.name} has {len(self.strides)} stages, got {stages}")
+            raise ConfigError(
+                f"train.freeze: {self.name} has {len(self.strides)} stages, got {stages}"
+            )
         self._fixed_norms = _norms(self.network) if norm else []
         if stages == 0:
             return
-        last = self.network.feature_info.module_name()[stages - 1].replace(".", "_")
+        last = self._stage_names[stages - 1].replace(".", "_")
         for name, part in self.network.named_modules():
             part.requires_grad_(requires_grad=False) if name else None
             self._fixed_norms += _norms(part)
             if name.replace(".", "_") == last:
                 return
 
-    def train(self, mode: bool = True) -> "Backbone":  # noqa: FBT001, FBT002 - nn.Module's signature
+    def train(self, mode: bool = True) -> "Backbone":
         """As nn.Module; frozen norms stay in evaluation mode."""
         super().train(mode)
         for module in self._fixed_norms:
@@ -123,7 +129,7 @@ def _norms(module: nn.Module) -> list[nn.Module]:
 def _create(name: str, output_stride: int) -> nn.Module:
     if not timm.is_model(name):
         raise UnknownNameError("backbone", name, timm.list_models())
-    options = {} if output_stride == 32 else {"output_stride": output_stride}
+    options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         network: nn.Module = timm.create_model(name, features_only=True, **options)
     except (RuntimeError, TypeError, NotImplementedError, AssertionError) as error:
@@ -138,6 +144,8 @@ def _normalisation(name: str) -> tuple[list[float], list[float]]:
     if name == DEFAULT_BACKBONE:
         return [0.5] * 3, [0.5] * 3
     settings = timm.get_pretrained_cfg(name)
+    if settings is None:
+        return [0.5] * 3, [0.5] * 3
     return list(settings.mean), list(settings.std)
 
 
@@ -156,7 +164,8 @@ def _hub_state(name: str) -> Mapping[str, Tensor]:
     except Exception as error:  # hub, network, cache and checksum errors have no common root
         raise ConfigError(
             f"backbone {name!r}: its ImageNet weights could not be loaded "
-            f"({type(error).__name__}); go online once, give a file (--set train.weights=FILE), or use the default "
+            f"({type(error).__name__}); go online once, give a file (--set train.weights=FILE), "
+            "or use the default "
             f"backbone {DEFAULT_BACKBONE}, whose weights are installed with hintseg"
         ) from error
     state: Mapping[str, Tensor] = network.state_dict()
@@ -165,7 +174,7 @@ def _hub_state(name: str) -> Mapping[str, Tensor]:
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    """Without a way to the hub use its cache only: an answer at once instead of a minute of retries."""
+    """Without a way to the hub use its cache only: an answer at once, not a minute of retries."""
     logger = logging.getLogger("huggingface_hub")
     level, offline = logger.level, hub_constants.HF_HUB_OFFLINE
     logger.setLevel(logging.CRITICAL)
@@ -196,7 +205,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return dict(state.get("state_dict", state))
     except Exception as error:  # unpickling and header errors have no common root
-        raise ConfigError(f"train.weights: {path}: not a file of weights ({type(error).__name__})") from error
+        raise ConfigError(
+            f"train.weights: {path}: not a file of weights ({type(error).__name__})"
+        ) from error
 
 
 def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
@@ -213,7 +224,8 @@ def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
     wrong = [key for key in wanted if found[key].shape != wanted[key].shape]
     if wrong:
         raise ConfigError(
-            f"train.weights: {source}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, {backbone.name} has "
+            f"train.weights: {source}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, "
+            f"{backbone.name} has "
             f"{tuple(wanted[wrong[0]].shape)}; it belongs to another network"
         )
     backbone.network.load_state_dict(found)

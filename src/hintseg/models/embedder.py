@@ -29,8 +29,8 @@ class Embedder(nn.Module):
     ) -> Float[Tensor, "batch dim rows columns"]:
         """Embeddings at stride 4; images are raw colours in [0, 255] of any size.
 
-        The image is padded at the bottom and right with the backbone's neutral colour to a multiple of
-        32, and the embedding cut back to ceil(side / 4), so that cell and pixel centres stay aligned.
+        The image is padded at the bottom and right with the backbone's neutral colour to a
+        multiple of 32, and the embedding cut back to ceil(side / 4): centres stay aligned.
         """
         height, width = images.shape[-2:]
         padded = _pad(images.to(self.backbone.mean.dtype), self.backbone.mean)
@@ -55,7 +55,7 @@ class Segmenter(nn.Module):
 
 
 class Classifier(nn.Sequential):
-    """Embedding -> logits, in the form of SPML's head (Ke et al. 2021), without its normalisation."""
+    """Embedding -> logits, the form of SPML's head (Ke et al. 2021) without its normalisation."""
 
     def __init__(self, dim: int, classes: int, *, dropout: float) -> None:
         super().__init__(

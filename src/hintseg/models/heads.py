@@ -20,19 +20,27 @@ class ConvNormAct(nn.Sequential):
         if separable:
             layers: list[nn.Module] = [
                 nn.Conv2d(
-                    inputs, inputs, kernel, padding=padding, dilation=dilation, groups=inputs, bias=False
+                    inputs,
+                    inputs,
+                    kernel,
+                    padding=padding,
+                    dilation=dilation,
+                    groups=inputs,
+                    bias=False,
                 ),
                 nn.BatchNorm2d(inputs),
                 nn.Conv2d(inputs, outputs, 1, bias=False),
             ]
         else:
-            conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
+            conv = nn.Conv2d(
+                inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False
+            )
             layers = [conv]
         super().__init__(*layers, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class ContextPyramid(nn.Module):
-    """Atrous spatial pyramid pooling (Chen et al. 2018, arXiv:1802.02611): dilated views and the mean.
+    """Atrous spatial pyramid pooling (Chen et al. 2018, arXiv:1802.02611).
 
     A 1 x 1 view, one dilated 3 x 3 view per rate, and the mean over the map, joined by a 1 x 1
     convolution.
@@ -61,9 +69,9 @@ class ContextPyramid(nn.Module):
 class SkipHead(nn.Module):
     """Context at the coarsest stride, refined step by step by the finer features down to stride 4.
 
-    Each step follows DeepLab-v3+ (Chen et al. 2018, arXiv:1802.02611): upsample, put a thin, normalised
-    projection of the finer feature beside it, convolve. Thin and normalised, since raw fine features
-    are larger than the context and would drown it.
+    Each step follows DeepLab-v3+ (Chen et al. 2018, arXiv:1802.02611): upsample, put a thin,
+    normalised projection of the finer feature beside it, convolve. Thin and normalised, since raw
+    fine features are larger than the context and would drown it.
     """
 
     stride = 4
@@ -97,7 +105,7 @@ class SkipHead(nn.Module):
 
 
 def _taps(strides: Sequence[int], finest: int) -> tuple[int, ...]:
-    """The last feature of each stride that is finer than the coarsest and no finer than `finest`."""
+    """The last feature of each stride finer than the coarsest and no finer than `finest`."""
     last = {stride: index for index, stride in enumerate(strides)}
     taps = [last[s] for s in sorted(last, reverse=True) if finest <= s < max(strides)]
     if not taps or strides[taps[-1]] != finest:

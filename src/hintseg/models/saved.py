@@ -1,4 +1,4 @@
-"""A segmenter on disk: model.safetensors (weights) and model.json (all else that `predict` needs)."""
+"""A segmenter on disk: model.safetensors and model.json, all that `predict` needs."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,7 +70,8 @@ def _read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
     if not path.is_file():
         raise RunError(
-            f"{folder}: no trained model here ({DESCRIPTION} is missing); give the folder of a finished "
+            f"{folder}: no trained model here ({DESCRIPTION} is missing); give the folder of a "
+            "finished "
             "`hintseg train --out`, or continue it with --resume"
         )
     content = read_json(path)

@@ -36,7 +36,7 @@ class Predictor:
         device: torch.device | str = "cpu",
     ) -> None:
         self.classes, self.size, self.device = classes, size, torch.device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last).eval()
+        self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
 
     def predict(
         self,

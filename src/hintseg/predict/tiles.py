@@ -109,4 +109,6 @@ def _lerp(values: Tensor, at: Tensor, *, dim: int) -> Tensor:
     high = (low + 1).clamp(max=values.shape[dim] - 1)
     shape = [-1 if axis == dim else 1 for axis in range(values.ndim)]
     fraction = (at - low).view(shape)
-    return values.index_select(dim, low) * (1 - fraction) + values.index_select(dim, high) * fraction
+    return (
+        values.index_select(dim, low) * (1 - fraction) + values.index_select(dim, high) * fraction
+    )

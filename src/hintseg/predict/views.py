@@ -57,6 +57,8 @@ def class_scores(
 def _scores_of(model: Callable[[Tensor], Tensor], image: Tensor, view: View) -> Tensor:
     if view.scale != 1:
         size = [max(1, round(side * view.scale / STRIDE)) * STRIDE for side in image.shape[-2:]]
-        image = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+        image = F.interpolate(
+            image, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
     scores = model(image.flip(-1) if view.flip else image).float().softmax(dim=1)
     return scores.flip(-1) if view.flip else scores

@@ -23,7 +23,9 @@ def print_evaluation(figures: Mapping[str, Any], console: Console | None = None)
         soft_wrap=True,
     )
     for width, band in figures["trimap"].items():
-        console.print(f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True)
+        console.print(
+            f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True
+        )
 
 
 def print_methods(methods: Iterable[Method], console: Console | None = None) -> None:
