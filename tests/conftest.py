@@ -1,0 +1,116 @@
+"""A tiny data set and a tiny model, for every test that needs one.
+
+The data set is made anew for each test, so that a test may damage it. The model has random weights
+and is shared: no test may change it.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from hintseg.data.dataset import open_dataset
+from hintseg.images import write_label_map, write_png
+from hintseg.models.saved import ModelDescription, build_segmenter
+from hintseg.structures import VOID, ClassSet
+
+HEIGHT, WIDTH = 40, 56
+CLASSES = ("grass", "cow", "sky")
+COLOURS = np.array([(60, 140, 50), (130, 80, 50), (120, 170, 230)])  # of the classes
+SPLITS = {
+    "train": ("field", "herd", "hill", "meadow"),
+    "val": ("pond", "ridge"),
+    "test": ("shed", "valley"),
+}
+
+
+@pytest.fixture
+def classes():
+    """The classes of the data set; none of them is a background."""
+    return ClassSet(CLASSES)
+
+
+@pytest.fixture
+def data_folder(tmp_path):
+    """Eight drawn images with masks; those of the train split have hints of all kinds.
+
+    Sky above, grass below, a cow (a disc) on the grass, and two columns of void at the right.
+    """
+    root = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    for name in (name for names in SPLITS.values() for name in names):
+        mask = draw_mask(rng)
+        write_png(root / "images" / f"{name}.png", PillowImage.fromarray(draw_image(mask, rng)))
+        write_label_map(root / "masks" / f"{name}.png", mask, classes=len(CLASSES))
+        if name in SPLITS["train"]:
+            write_hints(root / "hints" / f"{name}.json", mask)
+    lines = ["classes: [" + ", ".join(CLASSES) + "]", "splits:"]
+    (root / "splits").mkdir()
+    for split, names in SPLITS.items():
+        (root / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        lines.append(f"  {split}: splits/{split}.txt")
+    (root / "dataset.yaml").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def dataset(data_folder):
+    """The data set, opened."""
+    return open_dataset(data_folder)
+
+
+@pytest.fixture(scope="session")
+def segmenter():
+    """A model of three classes with random weights, always the same, in evaluation mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_segmenter(ModelDescription(CLASSES, dim=8, width=16))
+        with torch.no_grad():
+            model.classifier[-1].weight.mul_(20)  # scores that differ from place to place
+    return model.eval()
+
+
+def draw_mask(rng):
+    """A landscape, every class in it with at least 30 pixels."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    mask = np.where(rows < rng.integers(12, 18), 2, 0).astype(np.int16)
+    centre = rng.integers(24, 30), rng.integers(14, 40)
+    mask[(rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < 60] = 1
+    mask[:, -2:] = VOID
+    return mask
+
+
+def draw_image(mask, rng):
+    """The colours of the classes, with noise."""
+    noise = rng.normal(0, 12, (*mask.shape, 3))
+    return (COLOURS[np.maximum(mask, 0)] + noise).clip(0, 255).astype(np.uint8)
+
+
+def write_hints(path, mask):
+    """A scribble on the sky, a point and a box on the cow, a polygon and a tag for the grass."""
+    rows, columns = np.nonzero(mask == 1)
+    top, bottom = int(rows.min()), int(rows.max()) + 1
+    left, right = int(columns.min()), int(columns.max()) + 1
+    middle = [(left + right) / 2, (top + bottom) / 2]
+    shapes = [
+        ("sky", "linestrip", [[4, 4], [30, 8], [48, 5]]),
+        ("cow", "point", [middle]),
+        ("cow", "rectangle", [[left, top], [right, bottom]]),
+        ("grass", "polygon", [[2, 37], [50, 36], [50, 39], [2, 39.5]]),
+    ]
+    document = {
+        "version": "5.4.1",
+        "flags": {"grass": True},
+        "shapes": [
+            {"label": label, "shape_type": kind, "points": points, "flags": {}, "group_id": None}
+            for label, kind, points in shapes
+        ],
+        "imagePath": f"../images/{path.stem}.png",
+        "imageData": None,
+        "imageHeight": HEIGHT,
+        "imageWidth": WIDTH,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
