@@ -6,9 +6,9 @@ pixels that are surely inside and surely outside (Grady, PAMI 2006). The coins o
 
 Credits, as scikit-image gives them. "astronaut" (Eileen Collins, and behind her the model of a
 shuttle): NASA, public domain. "chelsea": Stefan van der Walt, CC0. "coffee": Rachel Michetti,
-Pikolo Espresso Bar, CC0. "coins": Brooklyn Museum, no known copyright restrictions. "motorcycle":
-Middlebury 2014 stereo benchmark (Scharstein et al., GCPR 2014). "grass": linolafett, CC0. "brick"
-and "gravel": CC0Textures, CC0. "rocket" (its sky only): SpaceX, public domain.
+Pikolo Espresso Bar, CC0. "coins": Brooklyn Museum, no known copyright restrictions. "grass":
+linolafett, CC0. "brick" and "gravel": CC0Textures, CC0. "rocket" (its sky only): SpaceX, public
+domain.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,6 @@ class Outline:
 
     photograph: str
     points: str
-    hole: str = ""  # a second closed line, round what is seen through the object
 
 
 OUTLINES: Mapping[str, Outline] = {
@@ -71,22 +70,6 @@ OUTLINES: Mapping[str, Outline] = {
         "340,383 305,389 280,389 245,385 210,377 185,367 160,353 135,335 115,315 97,290 84,262 "
         "77,235 75,212 78,190 84,165 93,145 105,127 120,110 140,93 160,80 180,70 200,53 219,36 "
         "250,22",
-    ),
-    "motorcycle": Outline(
-        "motorcycle_left.png",
-        "95,198 129,195 143,202 140,161 146,149 159,145 168,159 181,159 214,168 248,168 261,179 "
-        "285,195 315,196 339,188 357,193 372,184 384,179 398,169 415,160 400,156 388,157 362,174 "
-        "355,166 375,155 388,142 405,131 424,121 430,126 447,136 461,140 464,129 488,116 496,110 "
-        "493,82 506,79 519,84 521,90 541,97 544,101 528,99 536,112 541,121 555,126 563,122 "
-        "573,118 582,126 581,137 572,142 563,137 561,154 555,174 545,186 552,188 553,196 550,203 "
-        "568,238 582,260 580,265 595,268 615,280 632,290 644,300 639,310 652,317 666,339 679,369 "
-        "684,393 681,416 672,437 656,448 635,452 612,447 588,437 568,423 548,403 531,379 519,353 "
-        "514,329 505,329 507,309 514,290 525,279 514,252 503,228 493,223 477,228 464,237 477,248 "
-        "477,265 469,279 477,285 478,305 472,332 457,356 430,376 400,380 356,374 335,383 339,433 "
-        "327,437 323,433 329,426 328,389 320,369 282,359 278,369 262,383 241,395 214,402 191,398 "
-        "167,386 144,363 127,332 121,305 124,282 134,262 147,248 130,236 114,248 100,243 104,237 "
-        "114,223 93,218 92,211",
-        hole="541,207 553,235 565,262 548,270 537,276 524,245 520,228",
     ),
     "shuttle": Outline(
         "astronaut.png",
@@ -115,8 +98,6 @@ def cut_out(name: str) -> Cutout:
     image = photograph(outline.photograph)
     size = (image.shape[0], image.shape[1])
     mask = _inside(outline.points, size)
-    if outline.hole:
-        mask &= ~_inside(outline.hole, size)
     return _cropped(image, _soft_edge(image, mask))
 
 

@@ -21,7 +21,7 @@ from hintseg.data.grounds import GROUNDS, Colour, lay_grounds, warmed
 from hintseg.images import write_label_map, write_png
 from hintseg.structures import Image, LabelMap
 
-OBJECTS = ("astronaut", "cat", "coin", "cup", "motorcycle", "shuttle")
+OBJECTS = ("astronaut", "cat", "coin", "cup", "shuttle")
 SCENE_CLASSES = GROUNDS + OBJECTS
 SPLITS = ("train", "val", "test")
 TRIES = 6  # places tried for an object before it is left out
@@ -44,7 +44,6 @@ HABITS: Mapping[str, Habit] = {
     "cat": Habit((0.30, 0.60), 15.0, (0.70, 1.05)),
     "coin": Habit((0.13, 0.24), 180.0, (0.45, 0.98), nearness=2, copies=4, hides=0.04),
     "cup": Habit((0.28, 0.52), 10.0, (0.70, 1.00)),
-    "motorcycle": Habit((0.34, 0.60), 5.0, (0.70, 1.00)),
     "shuttle": Habit((0.40, 0.75), 14.0, (0.50, 0.95)),
 }
 

@@ -66,7 +66,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         section, dot, name = key.strip().partition(".")
-        if not equals or not dot or not name:
+        if not (equals and section and dot and name):
             raise ConfigError(f"--set {pair}: write section.key=value, such as train.lr=0.001")
         settings.setdefault(section, {})[name] = _value(pair, text)
     return settings

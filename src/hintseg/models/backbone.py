@@ -80,11 +80,12 @@ class Backbone(nn.Module):
         if stages == 0:
             return
         last = self._stage_names[stages - 1].replace(".", "_")
-        for name, part in self.network.named_modules():
-            part.requires_grad_(requires_grad=False) if name else None
-            self._fixed_norms += _norms(part)
-            if name.replace(".", "_") == last:
-                return
+        modules = [(name.replace(".", "_"), part) for name, part in self.network.named_modules()]
+        inside = [i for i, (name, _) in enumerate(modules) if f"{name}_".startswith(f"{last}_")]
+        for _, part in modules[: inside[-1] + 1]:
+            self._fixed_norms += [part] if isinstance(part, nn.modules.batchnorm._BatchNorm) else []
+            for parameter in part.parameters(recurse=False):
+                parameter.requires_grad_(requires_grad=False)
 
     def train(self, mode: bool = True) -> "Backbone":
         """As nn.Module; frozen norms stay in evaluation mode."""

@@ -1,0 +1,109 @@
+"""A layer imports only from the layers above it (docs/architecture.md); functions and files stay short."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "hintseg"
+LAYERS = [
+    "errors",
+    "structures",
+    "files",
+    "progress",
+    "images",
+    "resize",
+    "hints",
+    "regions",
+    "data",
+    "bilateral",
+    "models",
+    "activation",
+    "segments",
+    "losses",
+    "refine",
+    "predict",
+    "evaluate",
+    "engine",
+    "methods",
+    "report",
+    "export",
+    "training",
+    "demo",
+    "app",
+    "cli",
+]
+MODULES = sorted(SOURCE.rglob("*.py"))
+FORBIDDEN_NAMES = {"utils", "common", "base", "registry", "helpers", "misc", "core"}
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_layers(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hintseg."):
+            yield node.module.split(".")[1], node.lineno
+        if isinstance(node, ast.ImportFrom) and node.module == "hintseg":
+            for name in node.names:
+                yield name.name, node.lineno
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                if name.name.startswith("hintseg."):
+                    yield name.name.split(".")[1], node.lineno
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = function.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    start = first.end_lineno if is_docstring else first.lineno - 1
+    return (function.end_lineno or 0) - (start or 0)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_layer_imports_only_from_the_layers_above_it(path):
+    layer = layer_of(path)
+    if layer == "__init__":
+        return
+    assert layer in LAYERS, f"{layer} has no place in the order of layers"
+    allowed = set(LAYERS[: LAYERS.index(layer) + 1])
+    for other, line in imported_layers(ast.parse(path.read_text(encoding="utf-8"))):
+        assert other in allowed, f"{path}:{line}: {layer} may not import {other}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_functions_and_files_stay_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 500
+    for function in functions(ast.parse(text)):
+        assert body_lines(function) <= 60, f"{path}:{function.lineno}: {function.name} is too long"
+
+
+def test_most_functions_are_very_short():
+    lengths = sorted(
+        body_lines(f) for path in MODULES for f in functions(ast.parse(path.read_text("utf-8")))
+    )
+    assert lengths[len(lengths) // 2] <= 10
+    assert lengths[int(len(lengths) * 0.9)] <= 35
+
+
+def test_no_module_is_named_after_nothing():
+    assert not {path.stem for path in MODULES} & FORBIDDEN_NAMES
+
+
+def test_the_library_never_prints():
+    for path in MODULES:
+        calls = [
+            node
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "print"
+        ]
+        assert not calls, f"{path}: print() in the library"

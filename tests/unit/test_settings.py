@@ -1,0 +1,87 @@
+import pytest
+
+from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.methods import METHODS
+from hintseg.methods.config import make_config, parse_config
+from hintseg.methods.settings import TrainSettings, merge, parse_overrides, validated
+
+
+def test_overrides_are_yaml_values_by_section():
+    assert parse_overrides(["train.lr=1e-3", "train.scale=[0.5, 2]", "full.x=null"]) == {
+        "train": {"lr": 0.001, "scale": [0.5, 2]},
+        "full": {"x": None},
+    }
+
+
+@pytest.mark.parametrize("text", ["lr=1", "train.lr", "=", "train.=1", ".lr=1", "train.lr=[1", ""])
+def test_a_malformed_override_says_how_to_write_it(text):
+    with pytest.raises(ConfigError, match="--set"):
+        parse_overrides([text])
+
+
+def test_an_unknown_setting_proposes_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"no setting named 'train.stpes'; .*'train.steps'"):
+        validated(TrainSettings, "train", {"stpes": 3})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("steps", 0),
+        ("lr", -1),
+        ("lr", float("nan")),
+        ("batch", "many"),
+        ("precision", "8"),
+        ("size", 3),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(key, value):
+    with pytest.raises(ConfigError, match=rf"train.{key}: .*, got "):
+        validated(TrainSettings, "train", {key: value})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_dumped_configuration_parses_to_itself(name):
+    config = make_config(name, "data", sections={"train": {"steps": 7, "scale": [0.5, 1.5]}})
+    method, sections = parse_config(config.dump(), "config.yaml")
+    assert make_config(method, "data", sections=sections) == config
+
+
+@pytest.mark.parametrize(
+    ("method", "preset"), [(m.name, p) for m in METHODS.values() for p in m.presets]
+)
+def test_every_preset_is_valid(method, preset):
+    make_config(method, "data", preset=preset)
+
+
+def test_given_settings_win_over_the_preset():
+    config = make_config("full", "d", preset="deeplab-v2", sections={"train": {"steps": 3}})
+    assert (config.train.steps, config.train.backbone) == (3, "resnet101")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"method": "ful"}, "no method named 'ful'; did you mean 'full'"),
+        ({"method": "full", "preset": "deeplab"}, "did you mean 'deeplab-v2'"),
+        ({"method": "full", "sections": {"trian": {}}}, "did you mean 'train'"),
+    ],
+)
+def test_unknown_names_propose_the_nearest(keywords, message):
+    with pytest.raises(UnknownNameError, match=message):
+        make_config(keywords.pop("method"), "data", **keywords)
+
+
+def test_continuing_with_other_settings_is_refused():
+    config = make_config("full", "data", sections={"train": {"steps": 7}})
+    config.refuse_changes("full", {"train": {"steps": 7}}, "run")
+    config.refuse_changes(None, {}, "run")
+    with pytest.raises(ConfigError, match=r"was started with train.steps=7, not 8"):
+        config.refuse_changes("full", {"train": {"steps": 8}}, "run")
+    with pytest.raises(ConfigError, match=r"method.name=full, not partial"):
+        config.refuse_changes("partial", {}, "run")
+
+
+def test_sections_that_are_no_mappings_are_refused():
+    with pytest.raises(ConfigError, match="must be a mapping"):
+        merge({"train": 3})
