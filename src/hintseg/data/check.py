@@ -1,0 +1,208 @@
+"""`hintseg check`: every problem of a data set at once, and what its hints amount to."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from hintseg.data.check_image import ImageFacts, Problem, attempt, check_image
+from hintseg.data.check_splits import SplitFacts, check_splits, near
+from hintseg.data.dataset import (
+    DATASET_FILE,
+    Dataset,
+    DatasetFile,
+    _class_set,
+    _read_settings,
+    duplicate_stems,
+    find_images,
+    read_split,
+)
+from hintseg.errors import DataError
+from hintseg.progress import progress
+
+KINDS = ("tag", "point", "scribble", "box", "polygon", "mask")
+MOST_THREADS = 8
+NAMED = 10  # classes that a message lists before it says "and n more"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `hintseg check` says of a data set."""
+
+    root: Path
+    problems: tuple[Problem, ...]  # errors first
+    dataset: Dataset | None = None  # None: it could not be opened
+    images: tuple[ImageFacts, ...] = ()
+    splits: Mapping[str, SplitFacts] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What has to be mended before training."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What may be meant so."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+    @property
+    def hinted(self) -> int:
+        """Number of images with at least one sound hint."""
+        return sum(facts.hinted for facts in self.images)
+
+    @property
+    def masked(self) -> int:
+        """Number of images with a dense mask."""
+        return sum(facts.masked for facts in self.images)
+
+    @property
+    def unhinted_train(self) -> int:
+        """Number of images of the train split (of all, without splits) that have no sound hint."""
+        if "train" in self.splits:
+            return self.splits["train"].images - self.splits["train"].hinted
+        return 0 if self.splits else len(self.images) - self.hinted
+
+    @property
+    def labelled(self) -> float:
+        """Mean share of labelled pixels over the hinted images; NaN if there are none."""
+        shares = [facts.labelled for facts in self.images if facts.hinted]
+        return sum(shares) / len(shares) if shares else float("nan")
+
+    @property
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """Kind of hint -> its number for every class; a painted map counts once per class in it."""
+        total: Counter[tuple[str, int]] = Counter()
+        for facts in self.images:
+            total.update(facts.counts)
+        classes = range(len(self.dataset.classes) if self.dataset else 0)
+        return {kind: tuple(total[kind, index] for index in classes) for kind in KINDS}
+
+
+def check(root: str | Path) -> CheckResult:
+    """Look at every file of a data set; problems of the user's data are listed, never raised."""
+    root = Path(root)
+    problems: list[Problem] = []
+    settings = _settings(root, problems)
+    dataset = None if settings is None else _open(root, settings, problems)
+    if settings is None or dataset is None:
+        return CheckResult(root, tuple(problems))
+    _check_folders(dataset, root / settings.images, problems)
+    images = tuple(_check_images(dataset))
+    problems += [problem for facts in images for problem in facts.problems]
+    splits = check_splits(dataset, settings, images, problems)
+    result = CheckResult(root, tuple(problems), dataset, images, splits)
+    problems += _check_totals(result)
+    problems.sort(key=lambda problem: problem.severity)  # stable: errors first
+    return CheckResult(root, tuple(problems), dataset, images, splits)
+
+
+def _settings(root: Path, problems: list[Problem]) -> DatasetFile | None:
+    if not root.is_dir():
+        text = f"no such folder; a data set is a folder with {DATASET_FILE}"
+        problems.append(Problem(str(root), text))
+        return None
+    file = root / DATASET_FILE
+    return attempt(problems, file, lambda: _read_settings(file))
+
+
+def _open(root: Path, settings: DatasetFile, problems: list[Problem]) -> Dataset | None:
+    """The data set without the splits that cannot be read; None without classes or images."""
+    file = root / DATASET_FILE
+    classes = attempt(problems, file, lambda: _class_set(settings, file))
+    images = attempt(problems, root / settings.images, lambda: find_images(root / settings.images))
+    splits = {
+        name: attempt(problems, root / path, partial(read_split, root / path))
+        for name, path in settings.splits.items()
+    }
+    if classes is None or images is None:
+        return None
+    return Dataset(
+        root=root,
+        classes=classes,
+        images=images,
+        hints_folder=root / settings.hints,
+        masks_folder=root / settings.masks,
+        splits={name: names for name, names in splits.items() if names is not None},
+        tags_complete=settings.tags_complete,
+        boxes_complete=settings.boxes_complete,
+    )
+
+
+def _check_images(dataset: Dataset) -> Iterator[ImageFacts]:
+    """The images one after another, worked on by several threads."""
+    pool = ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="check")
+    with progress("check", len(dataset.images)) as advance:
+        try:
+            for facts in pool.map(lambda name: check_image(dataset, name), dataset.images):
+                yield facts
+                advance(facts.name)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _check_folders(dataset: Dataset, images: Path, problems: list[Problem]) -> None:
+    """Files that share a stem, and files that belong to no image."""
+    shared = attempt(problems, images, lambda: duplicate_stems(images))
+    for stem, names in (shared or {}).items():
+        used = dataset.images[stem].name if stem in dataset.images else names[0]
+        others = ", ".join(name for name in names if name != used)
+        text = f"{others}: same name but for the ending; {used} is used, rename or remove the rest"
+        problems.append(Problem(str(images / used), text))
+    _check_strays(dataset, dataset.hints_folder, "hint", (".json", ".png"), problems)
+    _check_strays(dataset, dataset.masks_folder, "mask", (".png",), problems)
+
+
+def _check_strays(
+    dataset: Dataset, folder: Path, what: str, suffixes: Sequence[str], problems: list[Problem]
+) -> None:
+    """Files of a folder of hints or masks that nothing reads."""
+    for path in attempt(problems, folder, lambda: _files(folder)) or ():
+        if path.suffix not in suffixes:
+            forms = " or ".join(f"NAME{suffix}" for suffix in suffixes)
+            text = f"not used; a {what} file is called {forms}"
+            problems.append(Problem(str(path), text, "warning"))
+        elif path.stem not in dataset.images:
+            text = f"there is no image {path.stem!r} for this {what}{near(path.stem, dataset)}; "
+            text += f"add the image or remove the {what}"
+            problems.append(Problem(str(path), text))
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in a folder, but for hidden files; nothing if there is no such folder."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is a file, a folder is needed; move it away")
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+
+
+def _check_totals(result: CheckResult) -> list[Problem]:
+    """What only the whole shows: nothing to learn from, classes that nobody hinted at."""
+    assert result.dataset is not None, "the caller has opened it"
+    file = str(result.root / DATASET_FILE)
+    if not any(facts.hinted or facts.masked for facts in result.images):
+        folders = (
+            f"hints in {result.dataset.hints_folder} nor masks in {result.dataset.masks_folder}"
+        )
+        remedy = "mend the files above" if result.errors else "draw some hints with LabelMe"
+        return [Problem(file, f"neither usable {folders}; {remedy}")]
+    if not result.hinted:
+        return []
+    numbers = zip(*result.counts.values(), strict=True)
+    silent = [
+        name
+        for name, each in zip(result.dataset.classes.names, numbers, strict=True)
+        if not any(each)
+    ]
+    if not silent:
+        return []
+    text = f"no hint anywhere for {_listed(silent)}; give some or remove the class"
+    return [Problem(file, text, "warning")]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(repr(name) for name in names[:NAMED]) + more

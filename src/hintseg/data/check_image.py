@@ -1,0 +1,171 @@
+"""Everything that can be said of one image and its hint and mask files, without ever raising."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from hintseg.data.dataset import Dataset
+from hintseg.errors import HintSegError
+from hintseg.hints.labelme import labelme_problems, read_labelme
+from hintseg.hints.rasterize import rasterize
+from hintseg.hints.shapes import Size
+from hintseg.images import read_image, read_label_map
+from hintseg.structures import UNLABELLED, VOID, Hints, LabelMap
+
+T = TypeVar("T")
+Severity = Literal["error", "warning"]
+HintCounts = Mapping[tuple[str, int], int]  # (kind, class) -> number
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one file, and what to do about it."""
+
+    file: str
+    text: str
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What was found out about one image; no pixels are kept."""
+
+    name: str
+    problems: tuple[Problem, ...] = ()
+    hinted: bool = False  # at least one hint could be read
+    masked: bool = False  # a mask file exists, sound or not
+    counts: HintCounts = field(default_factory=dict)
+    labelled: float = 0.0  # share of the pixels that the hints label
+
+
+def check_image(dataset: Dataset, name: str) -> ImageFacts:
+    """Decode the files of one image completely and say what is wrong with each."""
+    problems: list[Problem] = []
+    path = dataset.images[name]
+    image = attempt(problems, path, lambda: read_image(regular(path)))
+    size = None if image is None else (image.shape[0], image.shape[1])
+    del image  # a large photograph is not needed any more
+    hints = _drawn(dataset, name, size, problems)
+    painted = dataset.partial_path(name)
+    if _exists(painted, problems):
+        partial = _label_map(dataset, painted, size, UNLABELLED, problems)
+        hints = replace(hints, partial=partial)
+    masked = _exists(dataset.mask_path(name), problems)
+    if masked:
+        _label_map(dataset, dataset.mask_path(name), size, VOID, problems)
+    share = None
+    if size is not None and hints:
+        share = attempt(problems, path, lambda: _labelled(dataset, name, size, hints, problems))
+    return ImageFacts(
+        name, tuple(problems), bool(hints), masked, _counts(hints), labelled=share or 0.0
+    )
+
+
+def attempt(problems: list[Problem], path: Path, read: Callable[[], T]) -> T | None:
+    """What `read` gives; None after noting what went wrong with the file."""
+    try:
+        return read()
+    except HintSegError as error:
+        problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+    except Exception as error:  # whatever a file may do to a decoder, the other files go on
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        problems.append(Problem(str(path), f"cannot be read ({reason}); replace it or remove it"))
+    return None
+
+
+def regular(path: Path) -> Path:
+    """The path, unless it is something else than a file.
+
+    Raises:
+        HintSegError: A folder, a device or the like.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise HintSegError(f"{path}: is {what}; rename it or move it away")
+    return path
+
+
+def _exists(path: Path, problems: list[Problem]) -> bool:
+    return bool(attempt(problems, path, path.exists))
+
+
+def _drawn(dataset: Dataset, name: str, size: Size | None, problems: list[Problem]) -> Hints:
+    """The LabelMe file of an image; empty hints where it is absent or broken."""
+    path = dataset.json_path(name)
+    if not _exists(path, problems):
+        return Hints()
+    if size is not None:
+        found = attempt(problems, path, lambda: labelme_problems(path, dataset.classes, size))
+        problems += [Problem(str(path), text.removeprefix(f"{path}: ")) for text in found or ()]
+    # Where the size is known, all that reading could complain of has just been listed.
+    complaints = problems if size is None else []
+    read = attempt(complaints, path, lambda: read_labelme(path, dataset.classes))
+    hints = Hints() if read is None else read[0]
+    if read is not None and not hints:
+        text = "holds no hint; draw or tick something, or remove the file"
+        problems.append(Problem(str(path), text, "warning"))
+    return hints
+
+
+def _label_map(
+    dataset: Dataset, path: Path, size: Size | None, undeclared: int, problems: list[Problem]
+) -> LabelMap | None:
+    """A mask or partial label map that fits its image; None after noting why there is none."""
+    labels = attempt(
+        problems,
+        path,
+        lambda: read_label_map(regular(path), classes=len(dataset.classes), undeclared=undeclared),
+    )
+    if labels is None or size is None:
+        return None
+    if labels.shape != size:
+        text = (
+            f"{labels.shape[1]} x {labels.shape[0]} pixels, its image is {size[1]} x {size[0]} "
+            "when upright; make it from the image as it is on disk"
+        )
+        problems.append(Problem(str(path), text))
+        return None
+    if not (labels >= 0).any():
+        text = "no pixel has a class; paint something or remove the file"
+        problems.append(Problem(str(path), text, "warning"))
+    return labels
+
+
+def _labelled(
+    dataset: Dataset, name: str, size: Size, hints: Hints, problems: list[Problem]
+) -> float:
+    """Share of pixels with a weak label; notes those that two classes claim."""
+    weak = rasterize(
+        hints,
+        size,
+        dataset.classes,
+        tags_complete=dataset.tags_complete,
+        boxes_complete=dataset.boxes_complete,
+    )
+    if weak.contested:
+        drawn = dataset.json_path(name)
+        text = (
+            f"{weak.contested} pixels ({weak.contested / weak.labels.size:.2%}) are claimed by two "
+            "classes and stay unlabelled; move the shapes apart if that is much"
+        )
+        path = drawn if drawn.exists() else dataset.partial_path(name)
+        problems.append(Problem(str(path), text, "warning"))
+    return float((weak.labels >= 0).mean())
+
+
+def _counts(hints: Hints) -> Counter[tuple[str, int]]:
+    """How often each kind of hint says each class; a painted map counts once per class."""
+    found: Counter[tuple[str, int]] = Counter()
+    found.update((shape.kind, shape.label) for shape in hints.shapes)
+    found.update(("tag", label) for label in hints.flags)
+    if hints.partial is not None:
+        painted = np.unique(hints.partial[hints.partial >= 0])
+        found.update(("mask", int(label)) for label in painted)
+    return found
