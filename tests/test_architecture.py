@@ -1,4 +1,4 @@
-"""A layer imports only from the layers above it (docs/architecture.md); functions and files stay short."""
+"""A layer imports only from the layers above it; functions and files stay short."""
 
 import ast
 from collections.abc import Iterator

@@ -24,8 +24,8 @@ UNLABELLED = -1
 VOID = -2
 """The pixel is dropped from everything: padding, or void in a dense mask."""
 
-Image = UInt8[np.ndarray, "height width 3"]
-LabelMap = Int[np.ndarray, "height width"]
+Image = UInt8[np.ndarray, "_ _ 3"]  # height, width; a function may see several sizes
+LabelMap = Int[np.ndarray, "_ _"]
 ShapeKind = Literal["point", "scribble", "box", "polygon"]
 
 
