@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from hintseg.data.dataset import Dataset
@@ -125,9 +126,9 @@ def evaluate(
     )
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> Float[np.ndarray, "..."]:
+def _share(part: ArrayLike, whole: ArrayLike) -> Float[np.ndarray, "..."]:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(part / np.asarray(whole, dtype=np.float64))
+        return np.asarray(np.asarray(part) / np.asarray(whole, dtype=np.float64))
 
 
 def _mean(values: Float[np.ndarray, " classes"]) -> float:
