@@ -1,0 +1,1 @@
+"""Pages to look at: hints on their images, and what became of a run."""

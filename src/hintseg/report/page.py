@@ -1,0 +1,45 @@
+"""A page from its template: text is escaped, whatever a class or a file is called."""
+
+import math
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hintseg.files import write_text
+
+T = TypeVar("T")
+
+
+def write_page(path: Path, template: str, **values: object) -> None:
+    """Fill a template of `report/templates` and write it, atomically."""
+    environment = Environment(
+        loader=PackageLoader("hintseg.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template(template).render(version=_version(), **values)
+    # File names that are no UTF-8 reach Python as lone surrogates, which no file can hold.
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as percent; a dash where there is none."""
+    return "-" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items, at even distances."""
+    count = min(most, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def _version() -> str:
+    try:
+        return version("hintseg")
+    except PackageNotFoundError:  # used from a checkout that is not installed
+        return ""
