@@ -1,10 +1,11 @@
-"""Accuracy of the methods on a data set: simulate hints, train, evaluate, over seeds.
+"""Accuracy of the methods on a data set, over seeds.
 
     python benchmarks/accuracy.py DATA... --out RUNS [--seeds 0,1,2] [--jobs full,points]
 
-Calls the command line, one run after the other, skips what is done already, and writes RUNS/table.md
-with mean and spread (half the range) of the mIoU and the wall time of `train`. DATA are data set
-folders with masks and splits train, val, test; the figures are those of the test split.
+Simulates hints, trains and evaluates by the command line, one run after the other, skips what is
+done already, and writes RUNS/table.md: mean and spread (half the range) of the mIoU, minutes of
+`train`. DATA are data set folders with masks and splits train, val, test; the figures are those of
+the test split.
 """
 
 import argparse

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from lightning_fabric import Fabric
 
 from hintseg.data.dataset import Dataset, open_dataset
@@ -116,7 +117,8 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         size=settings.size,
     )
     job = Job(dataset, run, fabric, settings, config.own, description)
-    run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
+    with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was
+        run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
 
 
 def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:

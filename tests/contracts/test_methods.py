@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 import hintseg
 from hintseg.data.dataset import open_dataset
+from hintseg.engine.run import Run
 from hintseg.engine.watch import Watch
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.methods import METHODS
@@ -51,7 +52,7 @@ def test_a_run_has_everything_that_predict_needs(data_folder, tmp_path, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_falls_on_a_drawn_scene(data_folder, tmp_path, method):
     folder = run(data_folder, tmp_path / "run", method, steps=40, lr=0.01, validate_images=0)
-    losses = [line["loss"] for line in map(json.loads, (folder / "log.jsonl").open())]
+    losses = [line["loss"] for line in Run(folder).read_log()]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
@@ -158,7 +159,7 @@ def compare(one, two):
     logs = [
         [
             {k: line.get(k) for k in ("stage", "step", "loss", "lr", "val")}
-            for line in map(json.loads, (folder / "log.jsonl").open())
+            for line in Run(folder).read_log()
         ]
         for folder in (one, two)
     ]

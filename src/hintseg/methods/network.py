@@ -34,7 +34,7 @@ def train_network(job: Job, learner: Learner, folder: Path, batches: "Batches") 
     learner.model.to(memory_format=torch.channels_last)
     module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner))
     schedule = poly(settings.lr, settings.steps, power=settings.power, warmup=settings.warmup)
-    with interruption() as interrupted, torch.random.fork_rng():
+    with interruption() as interrupted:
         watch = _watch(job, learner, optimizer, schedule, folder)
         watch.interrupted = interrupted
         start = watch.resume()

@@ -1,19 +1,56 @@
 """What the commands print: readable tables on a terminal, plain text elsewhere."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from hintseg.data.check import CheckResult
 from hintseg.methods.job import Method
+
+
+def print_check(result: CheckResult, console: Console | None = None) -> None:
+    """Counts, then every problem with its file and remedy."""
+    console = console or Console()
+    if result.dataset is not None:
+        console.print(_hint_table(result))
+        splits = ", ".join(f"{n} {s.images}" for n, s in result.splits.items()) or "no splits"
+        console.print(
+            f"{len(result.images)} images ({splits}); {result.hinted} with hints, "
+            f"{result.masked} with masks; {_percent(_known(result.labelled))} of the pixels of "
+            "hinted images labelled",
+            soft_wrap=True,
+        )
+        if result.unhinted_train:
+            console.print(f"{result.unhinted_train} train images without hints", soft_wrap=True)
+    for problem in result.problems:
+        style = "red" if problem.severity == "error" else "yellow"
+        label = Text(f"{problem.severity}: ", style=style)
+        console.print(label.append(f"{problem}", style="default"), soft_wrap=True)
+    if not result.problems:
+        console.print("no problems")
+
+
+def _hint_table(result: CheckResult) -> Table:
+    """Hints by class and kind; kinds that do not occur have no column."""
+    assert result.dataset is not None
+    kinds = {kind: numbers for kind, numbers in result.counts.items() if any(numbers)}
+    table = Table("class", box=None)
+    for kind in kinds:
+        table.add_column(kind, justify="right")
+    for index, name in enumerate(result.dataset.classes.names):
+        table.add_row(Text(name), *(str(numbers[index] or "-") for numbers in kinds.values()))
+    return table
 
 
 def print_evaluation(figures: Mapping[str, Any], console: Console | None = None) -> None:
     """Per-class IoU, then the means."""
     table = Table("class", "IoU %", box=None)
     for name, iou in figures["per_class"].items():
-        table.add_row(name, "absent" if iou is None else f"{100 * iou:.1f}")
+        table.add_row(Text(name), "absent" if iou is None else f"{100 * iou:.1f}")
     console = console or Console()
     console.print(table)
     console.print(
@@ -41,6 +78,10 @@ def print_methods(methods: Iterable[Method], console: Console | None = None) -> 
         }
         for name, text in facts.items():
             console.print(f"    {name + ':':9}{text}", highlight=False, soft_wrap=True)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _percent(value: float | None) -> str:

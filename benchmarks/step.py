@@ -1,0 +1,97 @@
+"""Where the time of a training step goes: data, forward, backward, optimiser.
+
+    python benchmarks/step.py DATA [--method full] [--steps 60] [--crop 160] [--batch 8]
+
+Runs the same parts as `hintseg train` on the CPU and prints medians in milliseconds as JSON.
+"Data" is the time that the loop waits for its batch; batches are made by threads meanwhile.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from hintseg.engine import fit as loop
+from hintseg.methods import network
+from hintseg.training import train
+
+PARTS = ("data", "forward", "backward", "optimiser")
+
+
+def main() -> None:
+    """Time the parts of a step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("--method", default="full")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--crop", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=8)
+    options = parser.parse_args()
+    times: dict[str, list[float]] = {part: [] for part in PARTS}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {key: getattr(options, key) for key in ("steps", "size", "crop", "batch")}
+        fixed = {"device": "cpu", "validate_images": 0, "checkpoint_every": 10**6}
+        watch_parts(times)
+        train(
+            options.data,
+            Path(folder) / "run",
+            method=options.method,
+            settings={"train": {**settings, **fixed}},
+        )
+    warm = options.steps // 6
+    medians = {part: 1000 * statistics.median(values[warm:]) for part, values in times.items()}
+    total = sum(medians.values())
+    shares = {part: round(100 * value / total, 2) for part, value in medians.items()}
+    print(
+        json.dumps(
+            {
+                "milliseconds": {part: round(value, 2) for part, value in medians.items()},
+                "percent": shares,
+                "step_ms": round(total, 1),
+                "machine": {
+                    "processor": platform.processor() or platform.machine(),
+                    "threads": torch.get_num_threads(),
+                    "torch": torch.__version__,
+                },
+                "settings": vars(options),
+            },
+            indent=2,
+        )
+    )
+
+
+def watch_parts(times: dict[str, list[float]]) -> None:
+    """Put a clock around each part of the loop."""
+    fit, forward = loop.fit, loop.LossModule.forward
+
+    def timed(part: str, function):
+        def call(*args: object, **keywords: object):
+            began = time.perf_counter()
+            result = function(*args, **keywords)
+            times[part].append(time.perf_counter() - began)
+            return result
+
+        return call
+
+    def timed_fit(fabric, module, optimizer, schedule, batches, *, start, seed, on_step):
+        def listen(step, losses, waited):
+            times["data"].append(waited)
+            on_step(step, losses, waited)
+
+        fabric.backward = timed("backward", fabric.backward)
+        optimizer.step = timed("optimiser", optimizer.step)
+        parts = (fabric, module, optimizer, schedule, batches)
+        fit(*parts, start=start, seed=seed, on_step=listen)
+
+    loop.LossModule.forward = timed("forward", forward)
+    network.fit = timed_fit
+
+
+if __name__ == "__main__":
+    main()

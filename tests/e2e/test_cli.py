@@ -1,0 +1,257 @@
+"""The commands as a user runs them: exit codes, files, messages; never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image as PillowImage
+
+from hintseg import cli
+from hintseg.data.dataset import open_dataset
+
+TINY = ["--steps", "4", "--crop", "32", "--batch", "2", "--device", "cpu"]
+SMALL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
+
+
+@pytest.fixture
+def hintseg(monkeypatch, capsys):
+    """Run a command in this process; gives exit code, standard output, standard error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["hintseg", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+            if isinstance(code, str):
+                print(code, file=sys.stderr)  # as the interpreter does
+                code = 1
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def run_folder(hintseg, data_folder, tmp_path):
+    assert (
+        hintseg("train", data_folder, "--method", "full", "--out", tmp_path / "run", *SMALL)[0] == 0
+    )
+    return tmp_path / "run"
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, hintseg; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]
+
+
+def test_every_public_name_is_there():
+    code = "import hintseg; print(all(getattr(hintseg, n) is not None for n in hintseg.__all__))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "True"
+
+
+def test_help_needs_no_torch_and_shows_an_example():
+    code = (
+        "import sys; from hintseg import cli; sys.argv = ['hintseg', 'train', '--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Example" in out.stdout
+    assert out.stdout.split()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "check", "simulate", "train", "predict", "evaluate", "methods"]
+)
+def test_every_command_has_help_with_an_example(hintseg, command):
+    code, out, _ = hintseg(command, "--help")
+    assert code == 0
+    assert f"hintseg {command}" in out
+
+
+def test_from_masks_to_masks(hintseg, data_folder, tmp_path):
+    hinted, run, masks = tmp_path / "hinted", tmp_path / "run", tmp_path / "masks"
+    code, out, _ = hintseg("simulate", data_folder, "--hints", "points,scribbles", "--out", hinted)
+    assert (code, "hints for 4 images" in out) == (0, True)
+    assert hintseg("check", hinted)[0] == 0
+    assert (hinted / "check.html").stat().st_size > 1000
+    assert hintseg("train", hinted, "--out", run, "--method", "partial", *SMALL)[0] == 0
+    assert (run / "report.html").stat().st_size > 1000
+    images = data_folder / "images"
+    code, out, _ = hintseg("predict", run, images, "--out", masks, "--overlays", "--flip")
+    assert (code, "8 label maps written" in out) == (0, True)
+    assert len(list((masks / "overlays").glob("*.png"))) == 8
+    with PillowImage.open(masks / "pond.png") as picture:
+        assert (picture.mode, picture.size) == ("P", (56, 40))
+        assert picture.getpalette()[3:6] == [128, 0, 0]  # class 1 in the VOC palette
+    by_run, by_masks = tmp_path / "a.json", tmp_path / "b.json"
+    assert hintseg("evaluate", run, hinted, "--flip", "--json", by_run)[0] == 0
+    assert hintseg("evaluate", masks, hinted, "--json", by_masks)[0] == 0
+    a, b = json.loads(by_run.read_text()), json.loads(by_masks.read_text())
+    assert a["per_class"] == b["per_class"]
+    assert (a["split"], a["by"], a["scales"], a["flip"], a["crf"]) == (
+        "val",
+        "classifier",
+        [1],
+        True,
+        False,
+    )
+    assert {"miou", "pixel_accuracy", "per_class", "absent_classes", "images"} <= a.keys()
+
+
+def test_the_longer_side_is_remembered_and_masks_come_at_the_images_own_size(
+    hintseg, data_folder, tmp_path
+):
+    run = tmp_path / "run"
+    words = ["train", data_folder, "--method", "full", "--size", "32", "--out", run]
+    assert hintseg(*words, *SMALL)[0] == 0
+    assert json.loads((run / "model.json").read_text())["size"] == 32
+    assert (
+        hintseg("predict", run, data_folder / "images" / "pond.png", "--out", tmp_path / "m")[0]
+        == 0
+    )
+    with PillowImage.open(tmp_path / "m" / "pond.png") as picture:
+        assert picture.size == (56, 40)
+
+
+def test_a_broken_image_is_reported_at_the_end_and_the_rest_is_done(
+    hintseg, run_folder, data_folder, tmp_path
+):
+    (data_folder / "images" / "aaa.png").write_bytes(b"\x89PNG broken")
+    code, out, err = hintseg("predict", run_folder, data_folder / "images", "--out", tmp_path / "m")
+    assert code == 1
+    assert "8 label maps written" in out
+    assert "aaa.png" in err
+    code, out, _ = hintseg("predict", run_folder, data_folder / "images", "--out", tmp_path / "m")
+    assert "0 label maps written, 8 finished before" in out
+
+
+def test_a_run_can_be_repeated_from_its_configuration(hintseg, run_folder, data_folder, tmp_path):
+    words = [
+        "train",
+        data_folder,
+        "--config",
+        run_folder / "config.yaml",
+        "--out",
+        tmp_path / "again",
+    ]
+    assert hintseg(*words)[0] == 0
+    first, again = (folder / "model.safetensors" for folder in (run_folder, tmp_path / "again"))
+    assert first.read_bytes() == again.read_bytes()
+
+
+def test_the_record_of_a_run_says_what_made_it(run_folder):
+    record = json.loads((run_folder / "run.json").read_text())
+    assert record["extra_supervision"] == "none"
+    assert record["init"]["weights"] == "random"
+    assert len(record["data"]["sha256"]) == 64
+    assert {"torch", "timm", "hintseg", "python"} <= record["versions"].keys()
+    config = yaml.safe_load((run_folder / "config.yaml").read_text())
+    assert config["train"]["steps"] == 4
+    assert config["train"]["momentum"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "nowhere", "--out", "x"], "nowhere: no such folder"),
+        (["train", "{data}", "--out", "x", "--method", "ful"], "did you mean 'full'"),
+        (["train", "{data}", "--out", "x", "--backbone", "resnet19"], "did you mean 'resnet1"),
+        (["train", "{data}", "--out", "x", "--steps", "0"], "train.steps"),
+        (["train", "{data}", "--out", "x", "--precision", "8"], "train.precision"),
+        (["train", "{data}", "--out", "x", "--set", "train.foo=1"], "no setting named 'train.foo'"),
+        (["train", "{data}", "--out", "x", "--set", "nonsense"], "write section.key=value"),
+        (["train", "{data}", "--out", "x", "--config", "no.yaml"], "no.yaml"),
+        (["train", "{data}", "--out", "x", "--device", "cuda"], "--device"),
+        (
+            ["train", "{data}", "--out", "x", "--set", "train.weights=no.pth"],
+            "no.pth: no such file",
+        ),
+        (["predict", "nowhere", "{data}/images", "--out", "x"], "no trained model here"),
+        (["predict", "{data}", "{data}/images", "--out", "x"], "no trained model here"),
+        (["evaluate", "nowhere", "{data}"], "nowhere: no such folder"),
+        (["evaluate", "{data}/masks", "{data}", "--split", "tset"], "no split 'tset'"),
+        (["evaluate", "{data}/masks", "{data}", "--trimap", "x"], "--trimap x: must be numbers"),
+        (["evaluate", "{data}/masks", "{data}", "--trimap", "0"], "1 pixel or more"),
+        (["simulate", "{data}", "--hints", "dots", "--out", "x"], "'dots' is no kind of hint"),
+        (
+            ["simulate", "{data}", "--hints", "points", "--fraction", "2", "--out", "x"],
+            "--fraction",
+        ),
+        (["simulate", "{data}", "--hints", "points", "--out", "{data}"], "exists already"),
+        (["demo", "--out", "{data}"], "exists already"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_or_two_lines(
+    hintseg, data_folder, tmp_path, words, message, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = hintseg(*(word.replace("{data}", str(data_folder)) for word in words))
+    assert code == 1
+    assert message in " ".join(err.split())
+    assert len(err.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize("words", [["train"], ["nonsense"], ["train", "x", "--steps", "many"]])
+def test_a_wrong_call_exits_with_two(hintseg, words):
+    assert hintseg(*words)[0] == 2
+
+
+def test_check_lists_every_problem_and_exits_with_one(hintseg, data_folder):
+    (data_folder / "masks" / "pond.png").write_bytes(b"")
+    (data_folder / "hints" / "herd.json").write_text("{")
+    (data_folder / "splits" / "val.txt").write_text("pond\nfield\nghost\n")
+    code, out, _ = hintseg("check", data_folder)
+    assert code == 1
+    for part in ("pond.png", "herd.json", "ghost", "field"):
+        assert part in out
+
+
+def test_training_on_a_set_with_a_broken_hint_names_the_file(hintseg, data_folder, tmp_path):
+    (data_folder / "hints" / "herd.json").write_text("{")
+    code, _, err = hintseg("train", data_folder, "--out", tmp_path / "run", *SMALL)
+    assert code == 1
+    assert "herd.json" in err
+
+
+def test_two_processes_train_as_one_command(data_folder, tmp_path):
+    words = ["train", data_folder, "--method", "full", "--out", tmp_path / "run", "--devices", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "hintseg.cli", *map(str, [*words, *SMALL])],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    steps = [
+        line["step"]
+        for line in map(json.loads, (tmp_path / "run" / "log.jsonl").open())
+        if "loss" in line
+    ]
+    assert steps == sorted(set(steps))
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
+    import hintseg
+
+    settings = {"train": {"steps": 2, "crop": 32, "batch": 2, "weights": "random", "device": "cpu"}}
+    run = hintseg.train(data_folder, tmp_path / "run", method="full", settings=settings)
+    image = open_dataset(data_folder).image("pond")
+    prediction = hintseg.load(run).predict(image, flip=True)
+    assert prediction.labels.shape == image.shape[:2]
+    assert prediction.scores.sum(dim=0).numpy() == pytest.approx(np.ones((10, 14)), abs=1e-5)
+    figures = hintseg.evaluate_source(Path(run), hintseg.open_dataset(data_folder))
+    assert 0 <= figures["miou"] <= 1
