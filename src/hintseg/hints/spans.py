@@ -10,8 +10,11 @@ from jaxtyping import Float, Int
 
 from hintseg.hints.shapes import SLACK, Size
 
+STILL = 1e-9  # of a pixel: no movement
+
 Points = Float[np.ndarray, "points 2"]
 Ends = Float[np.ndarray, "segments 2"]
+Kept = Float[np.ndarray, "kept 2"]
 Pixels = Int[np.ndarray, " pixels"]
 Rows = Int[np.ndarray, " spans"]
 Bounds = Float[np.ndarray, " spans"]
@@ -55,12 +58,12 @@ def polygon_pixels(points: Points, size: Size) -> Pixels:
     return inside if inside.size else _pixel_at(points.mean(axis=0, keepdims=True), size)
 
 
-def _clipped(start: Ends, end: Ends, margin: float, size: Size) -> tuple[Ends, Ends]:
+def _clipped(start: Ends, end: Ends, margin: float, size: Size) -> tuple[Kept, Kept]:
     """The parts of the segments within `margin` pixels of the image (Liang and Barsky, 1984)."""
     height, width = size
     low, high = np.array([-margin, -margin]), np.array([width, height]) - 1 + margin
     step = end - start
-    still = step == 0
+    still = np.abs(step) < STILL
     safe = np.where(still, 1.0, step)
     enter, leave = (low - start) / safe, (high - start) / safe
     enter, leave = np.minimum(enter, leave), np.maximum(enter, leave)
@@ -74,7 +77,7 @@ def _clipped(start: Ends, end: Ends, margin: float, size: Size) -> tuple[Ends, E
 def _lines(start: Ends, end: Ends, size: Size) -> Pixels:
     """Pixels passed at steps of at most one pixel along the longer axis."""
     steps = np.ceil(np.abs(end - start).max(axis=1)).astype(int) + 1
-    segment, step = _expanded(steps)
+    segment, step = expanded(steps)
     fraction = (step / np.maximum(steps - 1, 1)[segment])[:, None]
     return _pixel_at(start[segment] * (1 - fraction) + end[segment] * fraction, size)
 
@@ -93,7 +96,7 @@ def _capsules(start: Ends, end: Ends, radius: float, size: Size) -> Pixels:
     """Pixels within `radius` of each segment: on a row, the interval over two discs and a band."""
     top = np.ceil(np.minimum(start, end)[:, 1] - radius).clip(0, size[0]).astype(int)
     bottom = np.floor(np.maximum(start, end)[:, 1] + radius).clip(-1, size[0] - 1).astype(int)
-    segment, offset = _expanded(np.maximum(bottom - top + 1, 0))
+    segment, offset = expanded(np.maximum(bottom - top + 1, 0))
     rows = top[segment] + offset
     start, end = start[segment], end[segment]
     parts = [_disc(start, rows, radius), _disc(end, rows, radius), _band(start, end, rows, radius)]
@@ -116,7 +119,7 @@ def _band(start: Ends, end: Ends, rows: Rows, radius: float) -> tuple[Bounds, Bo
     """Where each row meets the rectangle beside a segment; (inf, -inf) where it does not."""
     step = end - start
     length = np.hypot(step[:, 0], step[:, 1])
-    along = step / np.where(length == 0, 1.0, length)[:, None]
+    along = step / np.where(length < STILL, 1.0, length)[:, None]
     down = rows - start[:, 1]
     # With u = x - start, inside is 0 <= along_x u + along_y down <= length
     # and -radius <= along_y u - along_x down <= radius.
@@ -124,7 +127,7 @@ def _band(start: Ends, end: Ends, rows: Rows, radius: float) -> tuple[Bounds, Bo
     one = _strip(along[:, 0], along[:, 1] * down, zero, length)
     two = _strip(along[:, 1], -along[:, 0] * down, zero - radius, zero + radius)
     low, high = np.maximum(one[0], two[0]), np.minimum(one[1], two[1])
-    missed = (low > high) | (length == 0)
+    missed = (low > high) | (length < STILL)  # then the two discs say it all
     return (
         np.where(missed, np.inf, start[:, 0] + low),
         np.where(missed, -np.inf, start[:, 0] + high),
@@ -153,14 +156,14 @@ def _crossings(points: Points, size: Size) -> tuple[Bounds, Rows]:
     lower = np.where((start[:, 1] <= end[:, 1])[:, None], end, start)
     top = np.ceil(upper[:, 1]).clip(0, size[0]).astype(int)
     after = np.ceil(lower[:, 1]).clip(0, size[0]).astype(int)
-    edge, offset = _expanded(after - top)
+    edge, offset = expanded(after - top)
     rows = top[edge] + offset
     upper, lower = upper[edge], lower[edge]
     share = (rows - upper[:, 1]) / (lower[:, 1] - upper[:, 1])
     return upper[:, 0] + share * (lower[:, 0] - upper[:, 0]), rows
 
 
-def _expanded(counts: Int[np.ndarray, " items"]) -> tuple[Pixels, Pixels]:
+def expanded(counts: Int[np.ndarray, " items"]) -> tuple[Pixels, Pixels]:
     """(item, 0), (item, 1), ... as often as each item counts."""
     item = np.repeat(np.arange(len(counts)), counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
@@ -171,6 +174,6 @@ def _filled(rows: Rows, first: Bounds, last: Bounds, size: Size) -> Pixels:
     """Flat indices of the pixels from `first` to `last` (both included) on each row."""
     width = size[1]
     first, last = first.clip(0, width).astype(np.int64), last.clip(-1, width - 1).astype(np.int64)
-    span, offset = _expanded(np.maximum(last - first + 1, 0))
+    span, offset = expanded(np.maximum(last - first + 1, 0))
     pixels: Pixels = rows[span] * width + first[span] + offset
     return pixels

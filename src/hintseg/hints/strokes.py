@@ -12,10 +12,11 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from hintseg.hints.spans import STILL, expanded
+
 Window = Bool[np.ndarray, "rows columns"]
 Depth = Float[np.ndarray, "rows columns"]
 Points = Float[np.ndarray, "points 2"]
-Lengths = Float[np.ndarray, " positions"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 CORE = 0.5  # of the upper quartile of the depth: where a person would draw
@@ -58,25 +59,27 @@ def draw_stroke(depth: Depth, *, clearance: float, rng: np.random.Generator) -> 
     return path  # between neighbours: cannot leave the component
 
 
-def middle_piece(stroke: Points, fraction: float) -> Points:
+def middle_piece(stroke: Points, fraction: float) -> Float[np.ndarray, "kept 2"]:
     """The middle piece of a stroke, of this fraction of its length; one point for 0."""
     along = _along(stroke)
     first, last = along[-1] * (1 - fraction) / 2, along[-1] * (1 + fraction) / 2
     corners = along[(along > first) & (along < last)]
     at = [first, *corners, last] if last > first else [first]
-    return _at(stroke, along, np.asarray(at))
+    return _at(stroke, np.array(at))
 
 
-def walk(stroke: Points, step: float = 0.1) -> Points:
-    """Positions along a poly-line, at most `step` pixels apart, its corners among them."""
-    gaps = np.hypot(*np.diff(stroke, axis=0).T)
-    counts = np.maximum(np.ceil(gaps / step).astype(int), 1)
-    corner = np.repeat(np.arange(len(gaps)), counts)
-    share = (np.arange(len(corner)) - np.repeat(np.cumsum(counts) - counts, counts)) / counts[
-        corner
-    ]
-    between = stroke[corner] + share[:, None] * (stroke[corner + 1] - stroke[corner])
-    return np.concatenate([between, stroke[-1:]])
+def walk(stroke: Points) -> Float[np.ndarray, "positions 2"]:
+    """One position in each pixel that a poly-line passes, in order; a touched corner is none."""
+    index = np.arange(len(stroke), dtype=np.float64)
+    cuts = [index]  # where the line changes pixel or direction: number of the segment + share of it
+    for place in stroke.T:
+        cell = np.floor(place + 0.5)
+        segment, offset = expanded(np.abs(np.diff(cell)).astype(int))
+        border = np.minimum(cell[:-1], cell[1:])[segment] + offset + 0.5
+        cuts.append(segment + (border - place[segment]) / (place[segment + 1] - place[segment]))
+    ordered = np.sort(np.concatenate(cuts))
+    middle = ((ordered[1:] + ordered[:-1]) / 2)[np.diff(ordered) > STILL]
+    return np.stack([np.interp(middle, index, place) for place in stroke.T], axis=1)
 
 
 def _core_path(depth: Depth, rng: np.random.Generator) -> Points:
@@ -153,17 +156,20 @@ def _by_hand(dense: Points, depth: Depth, rng: np.random.Generator) -> Points:
     return drawn
 
 
-def _resampled(points: Points, count: int) -> Points:
+def _resampled(points: Points, count: int) -> Float[np.ndarray, "{count} 2"]:
     """The same line by `count` points at equal distances along it."""
+    return _at(points, np.linspace(0, _along(points)[-1], count))
+
+
+def _at(
+    points: Points, lengths: Float[np.ndarray, " positions"]
+) -> Float[np.ndarray, "positions 2"]:
+    """Positions at these lengths along the line."""
     along = _along(points)
-    return _at(points, along, np.linspace(0, along[-1], count))
+    return np.stack([np.interp(lengths, along, points[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _at(points: Points, along: Lengths, at: Lengths) -> Points:
-    return np.stack([np.interp(at, along, points[:, axis]) for axis in (0, 1)], axis=1)
-
-
-def _along(points: Points) -> Lengths:
+def _along(points: Points) -> Float[np.ndarray, " points"]:
     """Length of the line up to each of its points."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
 
