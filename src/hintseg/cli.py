@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -72,7 +72,7 @@ def simulate(
     from hintseg.data.dataset import open_dataset
     from hintseg.data.simulated import simulate_dataset
 
-    kinds: Any = [kind.strip() for kind in hints.split(",") if kind.strip()]
+    kinds = [kind.strip() for kind in hints.split(",") if kind.strip()]
     count = simulate_dataset(
         open_dataset(data), out, kinds=kinds, fraction=fraction, mix=mix, seed=seed
     )

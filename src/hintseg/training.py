@@ -10,14 +10,17 @@ import torch
 from lightning_fabric import Fabric
 
 from hintseg.data.dataset import Dataset, open_dataset
-from hintseg.engine.run import Run, create_run, read_config
+from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, RunError
+from hintseg.evaluate import evaluate, predicted_pairs
 from hintseg.files import read_json
 from hintseg.methods.config import Config, Sections, make_config, parse_config
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.models.saved import ModelDescription
+from hintseg.predict.predictor import load
+from hintseg.report.run_page import picture_rows, write_report
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
@@ -56,7 +59,7 @@ def train(
     if resume and (root / "config.yaml").exists():
         chosen = _config_of(root, dataset)
         chosen.refuse_changes(method, sections, str(root))
-        run = _checked_run(root, dataset)
+        check_unchanged(root, dataset)
     else:
         named, below = (
             parse_config(read_config(Path(config)), str(config)) if config else (None, {})
@@ -66,8 +69,8 @@ def train(
             name, str(dataset.root.resolve()), preset=preset, sections=_over(below, sections, name)
         )
         chosen.method.check(dataset)
-        run = create_run(root, chosen.dump())
-    _work(chosen, dataset, run)
+        refuse_existing(root)
+    _work(chosen, dataset, Run(root))
     return root
 
 
@@ -105,8 +108,10 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         )
     fabric = make_fabric(settings)
     fabric.launch()
-    if fabric.is_global_zero:
+    if fabric.is_global_zero:  # the other ranks have made their checks before they were launched
+        start_run(run, config.dump())
         run.record(_facts(config, dataset))
+    fabric.barrier()
     description = ModelDescription(
         classes=dataset.classes.names,
         background=dataset.classes.background,
@@ -119,6 +124,22 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
     job = Job(dataset, run, fabric, settings, config.own, description)
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was
         run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
+    if fabric.is_global_zero:
+        report_run(run, dataset, device=str(fabric.device))
+
+
+def report_run(run: Run, dataset: Dataset, *, device: str = "cpu") -> Path:
+    """Evaluate a finished run on the val split, if that has masks, and write its report."""
+    predictor = load(run.root, device=device)
+    watched = dataset.names("val") if dataset.has_split("val") else ()
+    names = [name for name in watched if dataset.has_mask(name)]
+    if names:
+        pairs = predicted_pairs(predictor, dataset, names)
+        evaluation = evaluate(pairs, len(dataset.classes))
+    else:
+        evaluation, names = None, list(dataset.names("train"))
+    rows = picture_rows(dataset, predictor, evaluation, names)
+    return write_report(run, classes=dataset.classes, evaluation=evaluation, rows=rows)
 
 
 def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:
@@ -140,7 +161,8 @@ def _config_of(root: Path, dataset: Dataset) -> Config:
     return make_config(name or DEFAULT_METHOD, str(dataset.root.resolve()), sections=sections)
 
 
-def _checked_run(root: Path, dataset: Dataset) -> Run:
+def check_unchanged(root: Path, dataset: Dataset) -> None:
+    """Raise RunError if labels, splits or classes are not those that the run began with."""
     if (root / "run.json").exists():
         known = read_json(root / "run.json").get("data", {}).get("sha256")
         if known not in (None, dataset.digest):
@@ -149,7 +171,6 @@ def _checked_run(root: Path, dataset: Dataset) -> Run:
                 "classes); "
                 "train anew with another --out"
             )
-    return Run(root)
 
 
 def _over(below: dict[str, Any], above: Sections, method: str) -> dict[str, Any]:

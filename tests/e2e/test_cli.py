@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 
 from hintseg import cli
 from hintseg.data.dataset import open_dataset
+from hintseg.engine.run import Run
 
 TINY = ["--steps", "4", "--crop", "32", "--batch", "2", "--device", "cpu"]
 SMALL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
@@ -235,11 +236,7 @@ def test_two_processes_train_as_one_command(data_folder, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    steps = [
-        line["step"]
-        for line in map(json.loads, (tmp_path / "run" / "log.jsonl").open())
-        if "loss" in line
-    ]
+    steps = [line["step"] for line in Run(tmp_path / "run").read_log() if "loss" in line]
     assert steps == sorted(set(steps))
     assert (tmp_path / "run" / "model.safetensors").is_file()
 

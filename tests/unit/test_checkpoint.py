@@ -4,7 +4,7 @@ from torch import nn
 
 from hintseg.engine.checkpoint import Position, load_checkpoint, save_checkpoint
 from hintseg.engine.fit import step_seed
-from hintseg.engine.run import Run, create_run, read_config
+from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import Stage, run_stages
 from hintseg.engine.watch import Rhythm
 from hintseg.errors import ConfigError, RunError
@@ -63,16 +63,17 @@ def test_step_seeds_differ_by_seed_step_and_rank():
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):
-    create_run(tmp_path / "run", {"a": 1})
+    refuse_existing(tmp_path / "run")
+    start_run(Run(tmp_path / "run"), {"a": 1})
     with pytest.raises(RunError, match="exists already; continue it with --resume"):
-        create_run(tmp_path / "run", {"a": 1})
+        refuse_existing(tmp_path / "run")
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="exists already"):
-        create_run(tmp_path / "file", {})
+        refuse_existing(tmp_path / "file")
 
 
 def test_the_log_forgets_what_will_be_done_again_and_half_lines(tmp_path):
-    run = create_run(tmp_path / "run", {})
+    run = Run(tmp_path)
     for step in range(5):
         run.log({"stage": "train", "step": step})
     run.log({"stage": "other", "step": 9})

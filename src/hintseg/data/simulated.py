@@ -20,7 +20,7 @@ def simulate_dataset(
     dataset: Dataset,
     out: Path,
     *,
-    kinds: Sequence[HintKind],
+    kinds: Sequence[str],
     fraction: float = 1.0,
     mix: bool = False,
     seed: int = 0,
@@ -41,28 +41,34 @@ def simulate_dataset(
         ConfigError: No or unknown kinds, or a fraction outside [0, 1].
         DataError: No masks, or `out` has content.
     """
-    _check_options(kinds, fraction, out)
+    chosen = _checked_kinds(kinds)
+    _check_options(fraction, out)
     names = dataset.names("train") if dataset.splits else tuple(dataset.images)
     masked = [name for name in names if dataset.has_mask(name)]
     if not masked:
         raise DataError(
-            f"{dataset.masks_folder}: no mask for any train image; hints can be simulated from masks only"
+            f"{dataset.masks_folder}: no mask for any train image; hints can be simulated from "
+            "masks only"
         )
     with progress("simulate", len(masked)) as advance:
         for index, name in enumerate(masked):
             rng = np.random.default_rng((seed, index))
-            hints = _draw(dataset, name, kinds, fraction, mix=mix, rng=rng)
+            hints = _draw(dataset, name, chosen, fraction, mix=mix, rng=rng)
             _write(dataset, name, hints, out)
             advance(name)
     _write_settings(dataset, out)
     return len(masked)
 
 
-def _check_options(kinds: Sequence[HintKind], fraction: float, out: Path) -> None:
+def _checked_kinds(kinds: Sequence[str]) -> list[HintKind]:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         named = repr(unknown[0]) if unknown else "nothing"
         raise ConfigError(f"--hints: {named} is no kind of hint; choose from {', '.join(KINDS)}")
+    return [kind for kind in KINDS if kind in kinds]
+
+
+def _check_options(fraction: float, out: Path) -> None:
     if not 0 <= fraction <= 1:
         raise ConfigError(f"--fraction: must lie between 0 and 1, got {fraction}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

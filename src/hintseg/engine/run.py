@@ -78,20 +78,19 @@ class Run:
         write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def create_run(root: Path, config: Mapping[str, Any]) -> Run:
-    """Make a run folder and write its settings.
-
-    Raises:
-        RunError: The folder exists and has content.
-    """
+def refuse_existing(root: Path) -> None:
+    """Raise RunError if a new run cannot be written here: the folder has content, or is a file."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise RunError(
             f"{root}: exists already; continue it with --resume, choose another --out, or delete it"
         )
-    root.mkdir(parents=True, exist_ok=True)
-    run = Run(root)
-    write_text(run.config_file, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    return run
+
+
+def start_run(run: Run, config: Mapping[str, Any]) -> None:
+    """Write the settings of a run, unless it is being continued."""
+    if not run.config_file.exists():
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        write_text(run.config_file, text)
 
 
 def read_config(path: Path) -> dict[str, Any]:
