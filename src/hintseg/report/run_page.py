@@ -1,0 +1,250 @@
+"""The report of a run: figures, curves, settings, and its worst pictures first."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hintseg.data.dataset import Dataset
+from hintseg.engine.run import Run, read_config
+from hintseg.errors import HintSegError
+from hintseg.evaluate import Evaluation, confusion_of, evaluate, metrics_of, predicted_pairs
+from hintseg.files import read_json
+from hintseg.predict.predictor import Predictor
+from hintseg.report import figures
+from hintseg.report.charts import stage_charts
+from hintseg.report.page import evenly, percent, write_page
+from hintseg.report.pictures import (
+    class_colours,
+    css,
+    data_uri,
+    hint_picture,
+    label_picture,
+    shrunk,
+)
+from hintseg.structures import ClassSet, Hints, Image, LabelMap
+
+SIDE = 400  # longer side of a picture, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """One image of the report beside what is known and what was predicted of it."""
+
+    name: str
+    image: Image
+    hints: Image | None  # the image with its hints drawn on it
+    prediction: LabelMap
+    truth: LabelMap | None = None
+    score: float | None = None  # mIoU of this image alone
+    tags: tuple[int, ...] = ()  # classes ticked as tags, which no picture shows
+
+
+def picture_rows(
+    dataset: Dataset,
+    predictor: Predictor,
+    evaluation: Evaluation | None,
+    names: Sequence[str],
+    *,
+    most: int = 12,
+) -> list[PictureRow]:
+    """Predict the images with the lowest mIoU, worst first.
+
+    Without an evaluation, images at even distances; those with a mask get their mIoU here.
+    """
+    known = {} if evaluation is None else evaluation.images
+    scores = {name: metrics_of(known[name]).miou for name in names if name in known}
+    if scores:
+        chosen = sorted(scores, key=lambda name: _rank(scores[name]))[:most]
+    else:
+        chosen = evenly(names, most)
+    rows = [_row(dataset, predictor, name) for name in chosen]
+    return sorted(rows, key=lambda row: _rank(row.score))
+
+
+def write_report(
+    run: Run,
+    *,
+    classes: ClassSet,
+    evaluation: Evaluation | None = None,
+    rows: Sequence[PictureRow] = (),
+    split: str = "val",
+) -> Path:
+    """Write RUN/report.html from the records of a run; it holds its pictures.
+
+    Args:
+        run: The run folder, finished or not.
+        classes: What the label maps mean.
+        evaluation: Of the images of `split`, if they have masks.
+        rows: Pictures, in the order to show them.
+        split: What was evaluated.
+    """
+    log = run.read_log()
+    settings = _readable_config(run)
+    facts = _readable_facts(run)
+    write_page(
+        run.report_file,
+        "report.html.j2",
+        title=str(facts.get("method") or settings.get("method") or run.root.name),
+        data=Path(str(settings.get("data", ""))).name,
+        root=str(run.root),
+        split=split,
+        cards=_cards(log, evaluation, split),
+        stages=stage_charts(log),
+        evaluation=None if evaluation is None else _evaluation(evaluation, classes),
+        settings=_flat(settings),
+        facts=_flat(facts),
+        columns=_columns(rows),
+        rows=[_drawn(row, classes) for row in rows],
+        scored=any(row.score is not None for row in rows),
+    )
+    return run.report_file
+
+
+def report_run(run: Run, dataset: Dataset, predictor: Predictor, *, split: str = "val") -> Path:
+    """Evaluate a trained model and write RUN/report.html.
+
+    Pictures and figures are of `split` if all its images have masks; otherwise there are no figures,
+    and pictures of the train split.
+    """
+    names = dataset.names(split) if dataset.has_split(split) else ()
+    evaluation = None
+    if names and all(dataset.has_mask(name) for name in names):
+        pairs = predicted_pairs(predictor, dataset, names)
+        evaluation = evaluate(pairs, len(dataset.classes))
+    else:
+        names = dataset.names("train")
+    rows = picture_rows(dataset, predictor, evaluation, names)
+    return write_report(run, classes=dataset.classes, evaluation=evaluation, rows=rows, split=split)
+
+
+def _rank(score: float | None) -> float:
+    """Worst first; images without a score come last."""
+    return math.inf if score is None or math.isnan(score) else score
+
+
+def _row(dataset: Dataset, predictor: Predictor, name: str) -> PictureRow:
+    image = dataset.image(name)
+    prediction = predictor.predict(image).labels
+    truth = None
+    with suppress(HintSegError):  # a broken mask must not cost a trained model its report
+        truth = dataset.truth(name)
+    score = None
+    if truth is not None:
+        score = metrics_of(confusion_of(prediction, truth, len(dataset.classes))).miou
+    hints = Hints()
+    with suppress(HintSegError):  # nor must hints of an image that nothing was learned from
+        hints = dataset.hints(name)
+    return PictureRow(
+        name=name,
+        image=image,
+        hints=hint_picture(image, hints, dataset.classes, side=SIDE) if hints else None,
+        prediction=prediction,
+        truth=truth,
+        score=score,
+        tags=tuple(sorted(hints.flags)),
+    )
+
+
+def _readable_config(run: Run) -> dict[str, Any]:
+    with suppress(HintSegError):
+        return read_config(run.config_file)
+    return {}
+
+
+def _readable_facts(run: Run) -> dict[str, Any]:
+    with suppress(HintSegError):
+        return read_json(run.root / "run.json")
+    return {}
+
+
+def _cards(
+    log: Sequence[Mapping[str, Any]], evaluation: Evaluation | None, split: str
+) -> list[dict[str, str]]:
+    """The figures to see first."""
+    cards = []
+    if evaluation is not None:
+        metrics = evaluation.metrics
+        cards += [
+            {"label": f"mIoU on {split}", "value": percent(metrics.miou)},
+            {"label": "pixel accuracy", "value": percent(metrics.pixel_accuracy)},
+            {"label": "mean class accuracy", "value": percent(metrics.mean_accuracy)},
+            *(
+                {"label": f"mIoU within {width} px of a boundary", "value": percent(band.miou)}
+                for width, band in evaluation.trimaps.items()
+            ),
+            {"label": "images evaluated", "value": str(len(evaluation.images))},
+        ]
+    validated = [line for line in log if _miou(line) is not None]
+    if validated:
+        best = max(validated, key=lambda line: _miou(line) or 0.0)
+        label = f"best validation mIoU, after {int(best.get('step', 0)) + 1} steps"
+        cards.append({"label": label, "value": percent(_miou(best))})
+    steps = [line for line in log if isinstance(line.get("loss"), int | float)]
+    if steps:
+        label = f"loss after {int(steps[-1].get('step', 0)) + 1} steps"
+        cards.append({"label": label, "value": f"{steps[-1]['loss']:.3g}"})
+    return cards
+
+
+def _miou(line: Mapping[str, Any]) -> float | None:
+    scores = line.get("val")
+    value = scores.get("miou") if isinstance(scores, Mapping) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _evaluation(evaluation: Evaluation, classes: ClassSet) -> dict[str, Any]:
+    confusion = evaluation.metrics.confusion
+    small = len(classes) <= figures.MOST_IN_TABLE
+    return {
+        "classes": figures.class_rows(evaluation.metrics, classes),
+        "columns": figures.column_names(confusion, classes),
+        "cells": figures.confusion_cells(confusion, classes) if small else [],
+        "picture": "" if small else figures.confusion_picture(confusion, classes),
+        "mistakes": figures.mistakes(confusion, classes),
+    }
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, value)."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            pairs.append((f"{prefix}{key}", ", ".join(map(str, value))))
+        else:
+            pairs.append((f"{prefix}{key}", "none" if value is None else str(value)))
+    return pairs
+
+
+def _columns(rows: Sequence[PictureRow]) -> list[str]:
+    """Headings over the pictures; hints and truth only where some image has them."""
+    hints = ["hints"] if any(row.hints is not None for row in rows) else []
+    truth = ["truth"] if any(row.truth is not None for row in rows) else []
+    return ["image", *hints, "prediction", *truth]
+
+
+def _drawn(row: PictureRow, classes: ClassSet) -> dict[str, Any]:
+    colours = class_colours(classes)
+    maps = [row.prediction] if row.truth is None else [row.prediction, row.truth]
+    present = sorted({int(label) for labels in maps for label in np.unique(labels) if label >= 0})
+    legend = [{"name": classes.names[label], "colour": css(colours[label])} for label in present]
+    return {
+        "name": row.name,
+        "score": None if row.score is None else percent(row.score),
+        "legend": legend,
+        "tags": [{"name": classes.names[tag], "colour": css(colours[tag])} for tag in row.tags],
+        "pictures": {
+            "image": data_uri(shrunk(row.image, SIDE)),
+            "hints": "" if row.hints is None else data_uri(shrunk(row.hints, SIDE)),
+            "prediction": data_uri(label_picture(row.prediction, row.image, side=SIDE)),
+            "truth": ""
+            if row.truth is None
+            else data_uri(label_picture(row.truth, row.image, side=SIDE)),
+        },
+    }
