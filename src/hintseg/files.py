@@ -1,20 +1,32 @@
-"""Text and JSON files that are never half-written: a temporary name first, then a rename."""
+"""Files that are never half-written: a temporary name first, then a rename."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hintseg.errors import RunError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; a reader sees the old or the new one, never part of one."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name to write to: it becomes `path` at the end of the block, and vanishes if that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:  # Ctrl-C too
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; a reader sees the old or the new one, never part of one."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -6,8 +6,9 @@ grey PNG, 8 bit with 255 or 16 bit with 65535 for "no class"; the reader is told
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -15,6 +16,7 @@ from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
+from hintseg.files import replacing
 from hintseg.structures import Image, LabelMap
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -40,10 +42,18 @@ def read_image(path: Path) -> Image:
         return np.array(upright.convert("RGB"))
 
 
+def is_image_name(path: Path) -> bool:
+    """Whether a file is taken for a photograph, by its ending; hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of a photograph, upright, without decoding it."""
     with _opened(path) as image:
-        width, height = image.size
+        # Pillow turns the size of a TIFF before its pixels are read, that of other files after it.
+        stored = getattr(image, "tag_v2", {})
+        width = stored.get(ExifTags.Base.ImageWidth, image.width)
+        height = stored.get(ExifTags.Base.ImageLength, image.height)
         turned = image.getexif().get(ExifTags.Base.Orientation) in TRANSPOSED
         return (width, height) if turned else (height, width)
 
@@ -78,7 +88,7 @@ def read_label_map(path: Path, *, classes: int, undeclared: int) -> LabelMap:
 
 
 def write_label_map(path: Path, labels: LabelMap, *, classes: int) -> None:
-    """Write a label map as PNG with the palette of the classes, atomically; negatives become 255."""
+    """Write a label map as PNG with the palette of the classes, atomically; no class is 255."""
     if classes > MAX_8BIT_CLASSES:
         values = np.where(labels < 0, 65535, labels).astype(np.uint16)
         write_png(path, PillowImage.fromarray(values))
@@ -90,10 +100,8 @@ def write_label_map(path: Path, labels: LabelMap, *, classes: int) -> None:
 
 def write_png(path: Path, image: PillowImage.Image) -> None:
     """Write an image under a temporary name, then rename it: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
 
 
 def palette(count: int) -> UInt8[np.ndarray, "{count} 3"]:
@@ -123,16 +131,43 @@ def overlay(image: Image, labels: LabelMap, *, opacity: float = 0.55) -> Image:
     return np.where(labelled, mixed.round().astype(np.uint8), image)
 
 
+class _Silence:
+    """No warnings of Pillow's while any thread is inside.
+
+    `catch_warnings` in several threads at once would leave the filters of one of them behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._filters = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.close()
+
+
+_SILENCE = _Silence()  # large photographs and odd metadata are no error
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[PillowImage.Image]:
     """Pillow's image, with its many complaints turned into one DataError that names the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large photographs and odd metadata are no error
-            with PillowImage.open(path) as image:
-                yield image
+        # An open file, not its name: Pillow maps files by name, and scrambles a turned TIFF then.
+        with _SILENCE, path.open("rb") as file, PillowImage.open(file) as image:
+            yield image
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{path}: {error.strerror}; give an image file that can be read") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file; replace it or remove it") from error
     except PillowImage.DecompressionBombError as error:

@@ -6,6 +6,7 @@ image covers [-0.5, width - 0.5] x [-0.5, height - 0.5]. Images are uint8 RGB. L
 indices, UNLABELLED or VOID.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,8 @@ UNLABELLED = -1
 VOID = -2
 """The pixel is dropped from everything: padding, or void in a dense mask."""
 
+MOST_CLASSES = 2**15 - 1  # label maps are 16-bit integers
+
 Image = UInt8[np.ndarray, "_ _ 3"]  # height, width; a function may see several sizes
 LabelMap = Int[np.ndarray, "_ _"]
 ShapeKind = Literal["point", "scribble", "box", "polygon"]
@@ -34,7 +37,7 @@ class ClassSet:
     """The classes of a data set; the order is the class index.
 
     Raises:
-        ConfigError: No class, a name twice, or a background that is no class.
+        ConfigError: No class or too many, a blank name or one twice, a background that is no class.
     """
 
     names: tuple[str, ...]
@@ -43,7 +46,13 @@ class ClassSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise ConfigError("classes: at least one class is needed, got none")
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if len(self.names) > MOST_CLASSES:
+            raise ConfigError(
+                f"classes: at most {MOST_CLASSES} are possible, got {len(self.names)}"
+            )
+        if not all(name.strip() for name in self.names):
+            raise ConfigError("classes: a name is blank; give each class a name")
+        twice = sorted(name for name, times in Counter(self.names).items() if times > 1)
         if twice:
             raise ConfigError(f"classes: {twice[0]!r} is listed twice; give each class one name")
         if self.background is not None and not 0 <= self.background < len(self.names):

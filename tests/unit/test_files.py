@@ -1,0 +1,111 @@
+"""Text and JSON files: whole or not there."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hintseg.errors import RunError
+from hintseg.files import read_json, relative_to, replacing, write_json, write_text
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+def test_text_comes_back_and_folders_are_made(tmp_path):
+    path = tmp_path / "a" / "b" / "note.txt"
+    write_text(path, "grün\n")
+    assert path.read_text(encoding="utf-8") == "grün\n"
+    assert [file.name for file in path.parent.iterdir()] == ["note.txt"]
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "note.txt"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "lone surrogate \ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_half(path, reason):
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        assert path.read_bytes() == b"old"
+        raise reason
+
+
+@pytest.mark.parametrize("reason", [ValueError, KeyboardInterrupt])
+def test_a_block_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path, reason):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(reason):
+        write_half(path, reason)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_fails_before_it_writes_says_what_failed(tmp_path):
+    with pytest.raises(ValueError, match="no"), replacing(tmp_path / "new"):
+        raise ValueError("no")
+    assert not list(tmp_path.iterdir())
+
+
+@settings(max_examples=30)
+@given(content=st.dictionaries(st.text(), JSON, max_size=4))
+def test_any_json_object_comes_back(content, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    write_json(path, content)
+    assert read_json(path) == content
+
+
+def test_content_that_is_no_json_is_refused_before_the_file_is_touched(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"a\.json: cannot be read .*No such file"),
+        (b"", r"a\.json: cannot be read .*; delete it and make it again"),
+        (b'{"a": ', r"a\.json: cannot be read"),
+        (b"\xff\xfe{}", r"a\.json: cannot be read"),
+        (b"[" * 100_000, r"a\.json: cannot be read"),
+        (b"[1, 2]", r"a\.json: damaged; delete it and make it again"),
+        (b"null", r"a\.json: damaged"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_an_error_that_names_it(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        read_json(path)
+
+
+def test_numbers_without_a_fraction_stay_whole(tmp_path):
+    write_json(tmp_path / "a.json", {"steps": 500})
+    assert json.loads((tmp_path / "a.json").read_text())["steps"].__class__ is int
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "expected"),
+    [
+        ("data/images", "data", "images"),
+        ("data/images", "out", "../data/images"),
+        ("data", "data", "."),
+        ("data/images/../masks", "data/sub", "../masks"),
+    ],
+)
+def test_a_path_is_told_from_another_folder(tmp_path, monkeypatch, path, folder, expected):
+    monkeypatch.chdir(tmp_path)
+    assert relative_to(tmp_path / path, tmp_path / folder) == expected
+    assert relative_to(tmp_path / path, (tmp_path / folder).relative_to(tmp_path)) == expected
