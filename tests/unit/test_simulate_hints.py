@@ -268,6 +268,16 @@ def test_fraction_0_is_one_point_in_the_middle_of_the_stroke():
         assert (mask[row, column] == shape.label).all()
 
 
+def test_fraction_0_on_a_diagonal_line_falls_into_a_pixel_of_it():
+    """Its middle is the corner that two diagonal neighbours share, and two other pixels."""
+    mask = np.full((4, 4), VOID, dtype=np.int16)
+    mask[[0, 1, 2, 3], [3, 2, 1, 0]] = 2
+    for seed in range(10):
+        ((point,),) = (shape.points for shape in draw(mask, seed=seed, fraction=0.0).shapes)
+        column, row = np.floor(np.array(point) + 0.5).astype(int)
+        assert mask[row, column] == 2
+
+
 def test_a_large_image_is_drawn_with_few_points():
     y, x = np.mgrid[:600, :900]
     mask = (y > 300 + 80 * np.sin(x / 100)).astype(np.int16)

@@ -64,8 +64,12 @@ def middle_piece(stroke: Points, fraction: float) -> Float[np.ndarray, "kept 2"]
     along = _along(stroke)
     first, last = along[-1] * (1 - fraction) / 2, along[-1] * (1 + fraction) / 2
     corners = along[(along > first) & (along < last)]
-    at = [first, *corners, last] if last > first else [first]
-    return _at(stroke, np.array(at))
+    if last > first:
+        return _at(stroke, np.array([first, *corners, last]))
+    # The middle itself may fall on a corner between diagonal neighbours, that is into neither.
+    positions = walk(stroke)
+    gaps = np.hypot(*(positions - _at(stroke, np.array([first]))).T)
+    return positions[[int(gaps.argmin())]]
 
 
 def walk(stroke: Points) -> Float[np.ndarray, "positions 2"]:
