@@ -89,7 +89,8 @@ def _overlaps(dataset: Dataset, settings: DatasetFile) -> list[Problem]:
             continue
         leak = "train" in (one, other) and not {"val", "test"}.isdisjoint((one, other))
         severity: Severity = "error" if leak else "warning"
-        text = f"{len(shared)} images are also in split {one!r}: {_listed(shared)}; "
+        count = "1 image is" if len(shared) == 1 else f"{len(shared)} images are"
+        text = f"{count} also in split {one!r}: {_listed(shared)}; "
         text += "scores on them would flatter, keep each in one split"
         path = dataset.root / settings.splits[other]
         problems.append(Problem(str(path), text, severity))

@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 Drawn = list[tuple[float, float]]
 
 STROKE = 3.0  # width of a stroke, in pixels of the picture
-OUTLINE = 1.0  # width of its outline, on either side
+OUTLINE = 1.25  # width of its outline, on either side
 POINT = 5.5  # radius of a point, with its outline
 FILL = 70  # opacity of a polygon's inside, of 255
 FINE = 3  # shapes are drawn this many times larger, then shrunk: smooth edges

@@ -108,8 +108,8 @@ def write_report(
 def report_run(run: Run, dataset: Dataset, predictor: Predictor, *, split: str = "val") -> Path:
     """Evaluate a trained model and write RUN/report.html.
 
-    Pictures and figures are of `split` if all its images have masks; otherwise there are no figures,
-    and pictures of the train split.
+    Pictures and figures are of `split` if all its images have masks; otherwise there are no
+    figures, and pictures of the train split.
     """
     names = dataset.names(split) if dataset.has_split(split) else ()
     evaluation = None
@@ -166,19 +166,7 @@ def _cards(
     log: Sequence[Mapping[str, Any]], evaluation: Evaluation | None, split: str
 ) -> list[dict[str, str]]:
     """The figures to see first."""
-    cards = []
-    if evaluation is not None:
-        metrics = evaluation.metrics
-        cards += [
-            {"label": f"mIoU on {split}", "value": percent(metrics.miou)},
-            {"label": "pixel accuracy", "value": percent(metrics.pixel_accuracy)},
-            {"label": "mean class accuracy", "value": percent(metrics.mean_accuracy)},
-            *(
-                {"label": f"mIoU within {width} px of a boundary", "value": percent(band.miou)}
-                for width, band in evaluation.trimaps.items()
-            ),
-            {"label": "images evaluated", "value": str(len(evaluation.images))},
-        ]
+    cards = [] if evaluation is None else _evaluation_cards(evaluation, split)
     validated = [line for line in log if _miou(line) is not None]
     if validated:
         best = max(validated, key=lambda line: _miou(line) or 0.0)
@@ -189,6 +177,21 @@ def _cards(
         label = f"loss after {int(steps[-1].get('step', 0)) + 1} steps"
         cards.append({"label": label, "value": f"{steps[-1]['loss']:.3g}"})
     return cards
+
+
+def _evaluation_cards(evaluation: Evaluation, split: str) -> list[dict[str, str]]:
+    metrics = evaluation.metrics
+    trimaps = [
+        {"label": f"mIoU within {width} px of a boundary", "value": percent(band.miou)}
+        for width, band in evaluation.trimaps.items()
+    ]
+    return [
+        {"label": f"mIoU on {split}", "value": percent(metrics.miou)},
+        {"label": "pixel accuracy", "value": percent(metrics.pixel_accuracy)},
+        {"label": "mean class accuracy", "value": percent(metrics.mean_accuracy)},
+        *trimaps,
+        {"label": "images evaluated", "value": str(len(evaluation.images))},
+    ]
 
 
 def _miou(line: Mapping[str, Any]) -> float | None:

@@ -1,0 +1,351 @@
+"""`check` lists every problem of a data set at once and never raises."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from hintseg.data.check import CheckResult, check
+
+HEIGHT, WIDTH = 20, 30
+
+
+def write_image(path, *, size=(WIDTH, HEIGHT)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    PillowImage.fromarray(pixels).save(path)
+
+
+def write_labels(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(np.asarray(labels, dtype=np.uint8)).save(path)
+
+
+def shape(label="cow", kind="point", points=((5, 5),)):
+    return {"label": label, "shape_type": kind, "points": [list(point) for point in points]}
+
+
+def write_hints(path, *shapes, flags=None, **keys):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"flags": flags or {}, "shapes": list(shapes), "imageHeight": HEIGHT}
+    path.write_text(json.dumps(content | {"imageWidth": WIDTH} | keys))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A sound data set: two train images with hints of both classes, one val image with a mask."""
+    root = tmp_path / "farm"
+    for name in ("a", "b", "c"):
+        write_image(root / "images" / f"{name}.png")
+    write_hints(root / "hints/a.json", shape("cow"), shape("grass", "linestrip", [(1, 1), (9, 1)]))
+    write_hints(root / "hints/b.json", flags={"cow": True, "grass": True})
+    write_labels(root / "masks/c.png", np.zeros((HEIGHT, WIDTH)))
+    (root / "splits").mkdir()
+    (root / "splits/train.txt").write_text("a\nb\n")
+    (root / "splits/val.txt").write_text("c\n")
+    (root / "dataset.yaml").write_text(
+        "classes: [cow, grass]\nsplits: {train: splits/train.txt, val: splits/val.txt}\n"
+    )
+    return root
+
+
+def only(result: CheckResult, severity="error") -> str:
+    found = [str(problem) for problem in result.problems if problem.severity == severity]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def has(result: CheckResult, *parts: str, severity="error") -> bool:
+    return any(
+        all(part in str(problem) for part in parts)
+        for problem in result.problems
+        if problem.severity == severity
+    )
+
+
+def test_a_sound_data_set_has_no_problem(root):
+    result = check(root)
+    assert result.problems == ()
+    assert (len(result.images), result.hinted, result.masked, result.unhinted_train) == (3, 2, 1, 0)
+
+
+def test_hints_are_counted_by_kind_and_class(root):
+    write_hints(
+        root / "hints/a.json",
+        shape("cow"),
+        shape("cow"),
+        shape("grass", "rectangle", [(1, 1), (9, 9)]),
+        shape("grass", "polygon", [(1, 1), (9, 1), (9, 9)]),
+    )
+    painted = np.full((HEIGHT, WIDTH), 255)
+    painted[15:, 20:] = 1
+    write_labels(root / "hints/b.png", painted)
+    assert check(root).counts == {
+        "tag": (1, 1),
+        "point": (2, 0),
+        "scribble": (0, 0),
+        "box": (0, 1),
+        "polygon": (0, 1),
+        "mask": (0, 1),
+    }
+
+
+def test_the_labelled_share_is_the_mean_over_hinted_images(root):
+    (root / "hints/a.json").unlink()
+    painted = np.full((HEIGHT, WIDTH), 255)
+    painted[: HEIGHT // 2] = 0
+    write_labels(root / "hints/a.png", painted)
+    assert check(root).labelled == pytest.approx((0.5 + 0.0) / 2)
+
+
+def test_splits_are_counted(root):
+    facts = check(root).splits
+    assert (facts["train"].images, facts["train"].hinted, facts["train"].masked) == (2, 2, 0)
+    assert (facts["val"].images, facts["val"].hinted, facts["val"].masked) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        ("classes: [", "not a YAML file"),
+        ("klasses: [cow]", "klasses"),
+        ("classes: []", "at least one class"),
+        ("classes: [cow, cow]", "listed twice"),
+        ("classes: [cow]\nbackground: sky", "'sky'"),
+    ],
+)
+def test_a_bad_dataset_file_is_the_only_problem(root, content, said):
+    (root / "dataset.yaml").unlink()
+    if content is not None:
+        (root / "dataset.yaml").write_text(content)
+    result = check(root)
+    assert said in only(result)
+    assert (result.dataset, result.images) == (None, ())
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    assert "no such folder" in only(check(tmp_path / "nowhere"))
+
+
+def test_a_data_set_without_image_folder_says_so(root):
+    (root / "images").rename(root / "photos")
+    assert has(check(root), "images", "no such folder")
+
+
+def test_a_split_file_that_is_missing_hides_no_other_problem(root):
+    (root / "splits/val.txt").unlink()
+    write_hints(root / "hints/a.json", shape("cwo"))
+    result = check(root)
+    assert has(result, "val.txt", "split file cannot be read")
+    assert has(result, "a.json", "did you mean 'cow'?")
+
+
+def test_all_problems_are_found_in_one_go(root):
+    write_hints(
+        root / "hints/a.json",
+        shape("cwo"),
+        shape("cow", "linestrip", [(1, 1)]),
+        shape("cow", "rectangle", [(1, 1), (1, 9)]),
+        shape("cow", "point", [(500, 5)]),
+        shape("cow", "point", [(float("nan"), 5)]),
+        flags={"gras": True},
+    )
+    write_hints(root / "hints/ghost.json", shape("cow"))
+    write_labels(root / "masks/a.png", np.full((HEIGHT, WIDTH), 7))
+    write_labels(root / "masks/b.png", np.zeros((HEIGHT, HEIGHT)))
+    write_labels(root / "masks/ghost.png", np.zeros((HEIGHT, WIDTH)))
+    (root / "splits/train.txt").write_text("a\nb\nb\nnowhere\na.png\n")
+    result = check(root)
+    for parts in (
+        ("hints/a.json", "shapes[0]", "did you mean 'cow'?"),
+        ("hints/a.json", "shapes[1]", "a scribble needs 2 points or more"),
+        ("hints/a.json", "shapes[2]", "an empty box"),
+        ("hints/a.json", "shapes[3]", "outside the image"),
+        ("hints/a.json", "shapes[4]", "finite"),
+        ("hints/a.json", "flags", "did you mean 'grass'?"),
+        ("hints/ghost.json", "no image 'ghost'"),
+        ("masks/ghost.png", "no image 'ghost'"),
+        ("masks/a.png", "class index 7 does not exist"),
+        ("masks/b.png", "20 x 20", "30 x 20"),
+        ("train.txt", "'b' 2 times"),
+        ("train.txt", "'nowhere'"),
+        ("train.txt", "'a.png'", "did you mean 'a'?"),
+    ):
+        assert has(result, *parts), parts
+    assert len(result.errors) == 13
+    assert [p.severity for p in result.problems] == sorted(p.severity for p in result.problems)
+
+
+def test_every_problem_names_a_file_and_has_one_line(root):
+    write_hints(root / "hints/a.json", shape("cwo"), shape(points=[]), imageWidth=2)
+    (root / "images/b.png").write_bytes(b"")
+    for problem in check(root).problems:
+        assert problem.file.startswith(str(root))
+        assert "\n" not in str(problem)
+        assert not problem.text.startswith(problem.file)
+
+
+def test_a_truncated_image_is_found_by_decoding_it(root):
+    whole = (root / "images/a.png").read_bytes()
+    (root / "images/a.png").write_bytes(whole[: len(whole) // 2])
+    assert "images/a.png: damaged image" in only(check(root))
+
+
+@pytest.mark.parametrize("place", ["images/a.png", "hints/a.png", "hints/a.json", "masks/a.png"])
+@pytest.mark.parametrize("what", ["empty", "noise", "folder", "text", "link to nowhere"])
+def test_a_weird_file_is_a_problem_and_nothing_more(root, place, what):
+    path = root / place
+    path.unlink(missing_ok=True)
+    match what:
+        case "empty":
+            path.touch()
+        case "noise":
+            path.write_bytes(np.random.default_rng(0).bytes(5000))
+        case "folder":
+            path.mkdir()
+        case "text":
+            path.write_text("[" * 100_000)
+        case "link to nowhere":
+            path.symlink_to(root / "nowhere")
+    result = check(root)
+    if what == "link to nowhere" and not place.startswith("images"):
+        return  # as good as absent
+    assert has(result, place)
+    assert len(result.images) == 3
+
+
+def test_a_huge_number_in_a_hint_file_is_a_problem(root):
+    (root / "hints/a.json").write_text('{"shapes": [' + "9" * 5000 + "]}")
+    assert "a.json" in only(check(root))
+
+
+def test_an_image_that_cannot_be_read_leaves_its_hints_checked(root):
+    (root / "images/a.png").write_bytes(b"no image")
+    write_hints(root / "hints/a.json", shape("cwo"))
+    result = check(root)
+    assert has(result, "images/a.png", "not an image")
+    assert has(result, "hints/a.json", "'cow'")
+
+
+def test_the_upright_size_counts(root):
+    image = PillowImage.new("RGB", (HEIGHT, WIDTH))
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # turned by a quarter: shown, it is as wide as it is high on disk
+    image.save(root / "images/a.jpg", exif=exif)
+    (root / "images/a.png").unlink()
+    write_labels(root / "masks/a.png", np.zeros((HEIGHT, WIDTH)))
+    assert check(root).problems == ()
+
+
+def test_an_image_in_train_and_val_is_an_error(root):
+    (root / "splits/val.txt").write_text("c\na\n")
+    assert "val.txt: 1 image is also in split 'train': a" in only(check(root))
+
+
+def test_an_image_in_val_and_test_is_a_warning(root):
+    (root / "splits/test.txt").write_text("c\n")
+    text = (root / "dataset.yaml").read_text().replace("}", ", test: splits/test.txt}")
+    (root / "dataset.yaml").write_text(text)
+    assert "test.txt: 1 image is also in split 'val'" in only(check(root), "warning")
+
+
+def test_an_empty_split_is_an_error(root):
+    (root / "splits/val.txt").write_text("\n\n")
+    assert "names no image" in only(check(root))
+
+
+def test_splits_without_train_are_an_error(root):
+    (root / "dataset.yaml").write_text("classes: [cow, grass]\nsplits: {val: splits/val.txt}\n")
+    assert has(check(root), "names no split 'train'")
+
+
+def test_hints_outside_the_train_split_are_warned_about(root):
+    write_hints(root / "hints/c.json", shape("cow"))
+    assert "c.json: its image is in split 'val'" in only(check(root), "warning")
+    (root / "splits/val.txt").write_text("a")
+    assert has(check(root), "c.json: its image is in no split", severity="warning")
+
+
+def test_a_val_image_without_mask_is_warned_about(root):
+    (root / "masks/c.png").unlink()
+    assert "1 of 1 images of split 'val' have no mask" in only(check(root), "warning")
+
+
+def test_two_images_of_one_name_are_an_error_that_says_which_is_used(root):
+    write_image(root / "images/a.jpg")
+    assert "a.png: same name but for the ending; a.jpg is used" in only(check(root))
+
+
+def test_neither_hints_nor_masks_is_an_error(root):
+    for path in (*(root / "hints").iterdir(), *(root / "masks").iterdir()):
+        path.unlink()
+    assert has(check(root), "dataset.yaml", "neither usable hints")
+
+
+def test_masks_without_hints_are_fine(root):
+    for path in (root / "hints").iterdir():
+        path.unlink()
+    for name in "ab":
+        write_labels(root / f"masks/{name}.png", np.ones((HEIGHT, WIDTH)))
+    assert check(root).problems == ()
+    assert np.isnan(check(root).labelled)
+
+
+def test_contested_pixels_are_warned_about_with_their_number(root):
+    square = [(0, 0), (10, 0), (10, 10), (0, 10)]
+    write_hints(root / "hints/a.json", *(shape(n, "polygon", square) for n in ("cow", "grass")))
+    assert "100 pixels (16.67%) are claimed by two classes" in only(check(root), "warning")
+
+
+def test_classes_without_any_hint_are_warned_about_together(root):
+    names = ", ".join(f"extra{index}" for index in range(12))
+    text = (root / "dataset.yaml").read_text().replace("grass]", f"grass, {names}]")
+    (root / "dataset.yaml").write_text(text)
+    found = only(check(root), "warning")
+    assert "'extra0', 'extra1'" in found
+    assert "and 2 more" in found
+
+
+def test_train_images_without_hints_are_counted(root):
+    (root / "hints/b.json").unlink()
+    result = check(root)
+    assert result.unhinted_train == 1
+    assert not result.errors
+
+
+def test_files_that_nothing_reads_are_warned_about(root):
+    write_image(root / "masks/c.jpg")
+    (root / "hints/.hidden").touch()
+    assert "c.jpg: not used; a mask file is called NAME.png" in only(check(root), "warning")
+
+
+def test_a_hint_file_without_hints_is_warned_about(root):
+    write_hints(root / "hints/b.json")
+    result = check(root)
+    assert has(result, "b.json", "holds no hint", severity="warning")
+    assert result.hinted == 1
+
+
+def test_a_mask_of_void_alone_is_warned_about(root):
+    write_labels(root / "masks/c.png", np.full((HEIGHT, WIDTH), 255))
+    assert "no pixel has a class" in only(check(root), "warning")
+
+
+def test_a_file_in_place_of_the_hints_folder_is_a_problem(root):
+    for path in (root / "hints").iterdir():
+        path.unlink()
+    (root / "hints").rmdir()
+    (root / "hints").touch()
+    assert has(check(root), "hints: is a file")
+
+
+def test_nothing_is_written_into_the_data_set(root):
+    def content():
+        return {p: p.stat().st_mtime_ns for p in sorted(Path(root).rglob("*"))}
+
+    before = content()
+    check(root)
+    assert content() == before
