@@ -11,13 +11,21 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hintseg.errors import ConfigError, DataError
+from hintseg.errors import ConfigError, DataError, UnknownNameError
 from hintseg.files import write_text
 from hintseg.hints.labelme import read_labelme
-from hintseg.images import IMAGE_SUFFIXES, image_size, read_image, read_label_map
+from hintseg.images import (
+    IMAGE_SUFFIXES,
+    image_size,
+    is_image_name,
+    read_image,
+    read_label_map,
+)
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
+ODD_YAML_ERRORS = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""What PyYAML lets through for a wrong value of an explicit type, such as `!!bool maybe`."""
 
 
 class DatasetFile(BaseModel):
@@ -134,11 +142,13 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """Hash of classes, splits and all label files, for the record of a run."""
-        digest = hashlib.sha256(repr((self.classes, sorted(self.splits.items()))).encode())
+        complete = self.tags_complete, self.boxes_complete
+        facts = self.classes, complete, sorted(self.splits.items())
+        digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
         for name in self.images:
             for path in (self.json_path(name), self.partial_path(name), self.mask_path(name)):
-                if path.exists():
-                    digest.update(path.name.encode() + path.read_bytes())
+                content = path.read_bytes() if path.exists() else b""
+                digest.update(hashlib.sha256(content).digest())  # of one length: order tells whose
         return digest.hexdigest()
 
     def _label_map(self, path: Path, undeclared: int, size: tuple[int, int]) -> LabelMap:
@@ -156,9 +166,9 @@ class Dataset:
     def _image_path(self, name: str, where: str = "") -> Path:
         if name not in self.images:
             named = f" named by {where}" if where else ""
-            raise DataError(
-                f"{self.root}: no image {name!r}{named}; add the file or remove the name"
-            )
+            bare = Path(name).stem
+            remedy = f"write {bare}" if bare in self.images else "add the file or remove the name"
+            raise DataError(f"{self.root}: no image {name!r}{named}; {remedy}")
         return self.images[name]
 
 
@@ -185,31 +195,45 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted; of two with one stem the first is taken."""
-    if not folder.is_dir():
+    """Image files of a folder by stem, sorted by it; of two with one stem the first is taken.
+
+    Raises:
+        DataError: No such folder, or no image in it.
+    """
+    try:
+        files = sorted(filter(is_image_name, folder.iterdir()), reverse=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
             f"{folder}: no such folder; put the images there or set images: in {DATASET_FILE}"
-        )
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: cannot be read ({_reason(error)})") from error
     if not files:
         raise DataError(f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}); put the images there")
-    return {path.stem: path for path in reversed(files) if not path.name.startswith(".")}
+    by_stem = {path.stem: path for path in files}
+    return {stem: by_stem[stem] for stem in sorted(by_stem)}
 
 
 def duplicate_stems(folder: Path) -> dict[str, list[str]]:
     """Stems that several image files of a folder share."""
     by_stem: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if is_image_name(path):
             by_stem[path.stem].append(path.name)
     return {stem: names for stem, names in by_stem.items() if len(names) > 1}
 
 
 def read_split(path: Path) -> tuple[str, ...]:
-    """Image stems of a split file, one a line; blank lines and repetitions are dropped."""
+    """Image stems of a split file, one a line; blank lines and repetitions are dropped.
+
+    Raises:
+        DataError: The file is missing or no text.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(
+            encoding="utf-8-sig"
+        ).splitlines()  # Windows marks UTF-8 at the start
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: split file cannot be read ({_reason(error)})") from error
     return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
@@ -226,27 +250,46 @@ def _read_settings(path: Path) -> DatasetFile:
         raise DataError(
             f"{path}: no such file; write one that lists classes: (docs/data.md)"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+    except (OSError, yaml.YAMLError, *ODD_YAML_ERRORS) as error:
         raise DataError(f"{path}: not a YAML file ({_reason(error)})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: must be a mapping with the key classes:, got {content!r:.80}")
     try:
         return DatasetFile.model_validate({str(key): value for key, value in content.items()})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {where}: {first['msg']}, got {first['input']!r:.80}") from error
+        raise DataError(f"{path}: {_problem(error)}") from error
+
+
+def _problem(error: ValidationError) -> str:
+    """The first problem of dataset.yaml in the words of its author; unknown keys come first."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    kind, where = problems[0]["type"], ".".join(str(part) for part in problems[0]["loc"])
+    found = problems[0]["input"]
+    if kind == "extra_forbidden":
+        return str(UnknownNameError("key", where, DatasetFile.model_fields))
+    if kind == "missing":
+        return f"{where}: is missing; list them, such as classes: [cow, grass]"
+    if kind == "string_type" and not isinstance(found, list | dict):
+        return (
+            f"{where}: must be text, got {found!r:.80}; put it in quotes "
+            "(YAML takes yes, no, on, off, dates and numbers for other values)"
+        )
+    return f"{where}: {problems[0]['msg']}, got {found!r:.80}; correct it (docs/data.md)"
 
 
 def _class_set(settings: DatasetFile, path: Path) -> ClassSet:
     try:
         classes = ClassSet(tuple(settings.classes))
-        if settings.background is None:
-            return classes
-        return replace(classes, background=classes.index(settings.background))
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
+    if settings.background is None:
+        return classes
+    try:
+        return replace(classes, background=classes.index(settings.background))
+    except UnknownNameError as error:
+        raise DataError(f"{path}: background: {error}") from error
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) else None
+    return " ".join((text or str(error)).split())[:200] or type(error).__name__
