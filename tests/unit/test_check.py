@@ -309,6 +309,16 @@ def test_classes_without_any_hint_are_warned_about_together(root):
     assert "and 2 more" in found
 
 
+@pytest.mark.parametrize(("kind", "warned"), [("point", True), ("rectangle", False)])
+def test_a_background_needs_no_hint_where_boxes_leave_it_out(root, kind, warned):
+    points = [(5, 5)] if kind == "point" else [(1, 1), (9, 9)]
+    write_hints(root / "hints/a.json", shape("cow", kind, points))
+    (root / "hints/b.json").unlink()
+    text = (root / "dataset.yaml").read_text() + "background: grass\n"
+    (root / "dataset.yaml").write_text(text)
+    assert has(check(root), "no hint anywhere for 'grass'", severity="warning") == warned
+
+
 def test_train_images_without_hints_are_counted(root):
     (root / "hints/b.json").unlink()
     result = check(root)

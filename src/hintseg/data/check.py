@@ -22,6 +22,7 @@ from hintseg.data.dataset import (
 )
 from hintseg.errors import DataError
 from hintseg.progress import progress
+from hintseg.structures import ClassSet
 
 KINDS = ("tag", "point", "scribble", "box", "polygon", "mask")
 MOST_THREADS = 8
@@ -191,16 +192,21 @@ def _check_totals(result: CheckResult) -> list[Problem]:
         return [Problem(file, f"neither usable {folders}; {remedy}")]
     if not result.hinted:
         return []
-    numbers = zip(*result.counts.values(), strict=True)
-    silent = [
-        name
-        for name, each in zip(result.dataset.classes.names, numbers, strict=True)
-        if not any(each)
-    ]
+    silent = _silent_classes(result.dataset.classes, result.counts)
     if not silent:
         return []
     text = f"no hint anywhere for {_listed(silent)}; give some or remove the class"
     return [Problem(file, text, "warning")]
+
+
+def _silent_classes(classes: ClassSet, counts: Mapping[str, Sequence[int]]) -> list[str]:
+    """Classes without any hint; of a background, tags and boxes speak by what they leave out."""
+    hinted: set[int | None] = {
+        index for numbers in counts.values() for index in range(len(classes)) if numbers[index]
+    }
+    if any(counts["tag"]) or any(counts["box"]):
+        hinted.add(classes.background)
+    return [name for index, name in enumerate(classes.names) if index not in hinted]
 
 
 def _listed(names: Sequence[str]) -> str:
