@@ -29,9 +29,9 @@ def resize_image(image: Image, height: int, width: int) -> Image:
 def resize_labels(labels: LabelMap, height: int, width: int) -> LabelMap:
     """Nearest where it grows; where it shrinks, a cell takes the majority of its labelled pixels.
 
-    "Labelled wins": one labelled pixel among unlabelled ones decides its cell, so that thin scribbles
-    and points survive. A cell without any class is UNLABELLED if it has an unlabelled pixel, else VOID.
-    Ties go to the smaller class index.
+    "Labelled wins": one labelled pixel among unlabelled ones decides its cell, so that thin
+    scribbles and points survive. A cell without any class is UNLABELLED if it has an unlabelled
+    pixel, else VOID. Ties go to the smaller class index.
     """
     return resize_labels_window(labels, height, width, rows=(0, height), columns=(0, width))
 
