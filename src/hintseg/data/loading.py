@@ -18,7 +18,7 @@ from hintseg.data.samples import Loader
 from hintseg.structures import Batch, Sample
 
 View = Callable[[Sample, np.random.Generator], Sample]
-BATCHES_AHEAD = 3
+BATCHES_AHEAD = 3  # at least; every thread has one to make
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,11 @@ def iterate(
 
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future[Batch]] = deque()
+        ahead = max(BATCHES_AHEAD, threads)
         try:
             for step in range(start, stop):
                 waiting.append(pool.submit(make, step))
-                if len(waiting) > BATCHES_AHEAD:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

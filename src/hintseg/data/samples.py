@@ -1,6 +1,7 @@
 """One image with what is known of it, at the working resolution; and a memory for them."""
 
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
 def remembered(load: Loader, *, budget: int = 2**30) -> Loader:
     """The same loader, keeping samples in memory until `budget` bytes are used."""
     kept: dict[str, Sample] = {}
-    used = 0
+    used, lock = 0, Lock()
 
     def get(name: str) -> Sample:
         nonlocal used
@@ -60,9 +61,10 @@ def remembered(load: Loader, *, budget: int = 2**30) -> Loader:
             return kept[name]
         sample = load(name)
         cost = sample.image.nbytes + sample.weak.labels.nbytes
-        if used + cost <= budget:
-            used += cost
-            kept[name] = sample
+        with lock:  # two threads may have loaded the same one
+            if name not in kept and used + cost <= budget:
+                used += cost
+                kept[name] = sample
         return sample
 
     return get

@@ -1,0 +1,163 @@
+"""Images with what is known of them, and a memory that keeps to its budget."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from hintseg.data.dataset import open_dataset
+from hintseg.data.samples import load_hinted, load_masked, remembered
+from hintseg.errors import DataError
+from hintseg.images import write_label_map
+from hintseg.resize import resize_labels
+from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
+
+
+def blank(name, side=10):
+    weak = WeakLabels(
+        labels=np.zeros((side, side), np.int16),
+        tags=np.ones(3, bool),
+        absent=np.zeros(3, bool),
+        boxes=np.zeros((0, 5)),
+    )
+    return Sample(name, np.zeros((side, side, 3), np.uint8), weak)
+
+
+COST = 10 * 10 * (3 + 2)
+
+
+class Counted:
+    """A loader that counts its calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, name):
+        self.calls.append(name)
+        return blank(name)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(None, (40, 56)), (28, (20, 28)), (112, (80, 112))])
+def test_image_and_labels_have_the_working_size(dataset, size, expected):
+    for sample in (
+        load_hinted(dataset, "field", size=size),
+        load_masked(dataset, "field", size=size),
+    ):
+        assert sample.name == "field"
+        assert sample.image.shape == (*expected, 3)
+        assert sample.weak.labels.shape == expected
+
+
+def test_hints_label_the_pixels_that_were_drawn_on(dataset):
+    weak = load_hinted(dataset, "field", size=None).weak
+    truth = dataset.truth("field")
+    drawn = weak.labels >= 0
+    assert set(np.unique(weak.labels)) == {0, 1, 2, UNLABELLED}
+    assert drawn.mean() < 0.3
+    assert (weak.labels[drawn] == truth[drawn]).mean() > 0.97
+    assert weak.tags.tolist() == [True, True, True]
+    assert not weak.absent.any()
+    assert weak.boxes.shape == (1, 5)
+
+
+def test_thicker_strokes_label_more(dataset):
+    thin = load_hinted(dataset, "field", size=None, point_radius=0.01, scribble_width=0.01)
+    thick = load_hinted(dataset, "field", size=None, point_radius=0.05, scribble_width=0.1)
+    assert (thick.weak.labels >= 0).sum() > (thin.weak.labels >= 0).sum()
+
+
+def test_silence_means_absence_only_where_tags_are_complete(dataset, data_folder):
+    only = np.full((40, 56), VOID)
+    only[:3] = 2
+    write_label_map(data_folder / "hints" / "pond.png", only, classes=3)
+    assert load_hinted(dataset, "pond", size=None).weak.absent.tolist() == [True, True, False]
+    with (data_folder / "dataset.yaml").open("a") as file:
+        file.write("tags_complete: false\n")
+    silent = load_hinted(open_dataset(data_folder), "pond", size=None).weak
+    assert silent.absent.tolist() == [False, False, False]
+    assert silent.tags.tolist() == [False, False, True]
+
+
+def test_an_image_without_hints_is_wholly_unlabelled(dataset):
+    weak = load_hinted(dataset, "pond", size=None).weak
+    assert (weak.labels == UNLABELLED).all()
+    assert not weak.tags.any()
+    assert not weak.absent.any()
+
+
+def test_a_mask_gives_all_labels_and_says_what_is_absent(dataset, data_folder):
+    truth = np.where(dataset.truth("field") == 1, 0, dataset.truth("field"))
+    write_label_map(data_folder / "masks" / "field.png", truth, classes=3)
+    weak = load_masked(dataset, "field", size=28).weak
+    assert np.array_equal(weak.labels, resize_labels(truth.astype(np.int16), 20, 28))
+    assert weak.tags.tolist() == [True, False, True]
+    assert weak.absent.tolist() == [False, True, False]
+    assert weak.boxes.shape == (0, 5)
+    assert (weak.labels != UNLABELLED).all()
+
+
+def test_a_class_that_vanishes_at_the_working_size_is_still_a_tag(dataset, data_folder):
+    truth = np.zeros((40, 56), np.int16)
+    truth[0, 0] = 1
+    write_label_map(data_folder / "masks" / "field.png", truth, classes=3)
+    weak = load_masked(dataset, "field", size=14).weak
+    assert (weak.labels == 0).all()
+    assert weak.tags.tolist() == [True, True, False]
+
+
+def test_full_supervision_of_an_image_without_mask_is_an_error(dataset, data_folder):
+    (data_folder / "masks" / "field.png").unlink()
+    with pytest.raises(DataError, match="no such mask"):
+        load_masked(dataset, "field", size=None)
+
+
+def test_what_fits_the_budget_is_loaded_once():
+    load = Counted()
+    get = remembered(load, budget=2 * COST)
+    samples = [get(name) for name in "abcabcab"]
+    assert [sample.name for sample in samples] == list("abcabcab")
+    assert load.calls == list("abcc")
+    assert samples[0] is samples[3]
+
+
+def test_without_a_budget_nothing_is_kept():
+    load = Counted()
+    get = remembered(load, budget=0)
+    assert get("a") is not get("a")
+    assert load.calls == ["a", "a"]
+
+
+def test_a_sample_loaded_by_two_threads_at_once_is_paid_for_once():
+    load, both = Counted(), threading.Barrier(2)
+
+    def slow(name):
+        if name == "a" and load.calls.count("a") < 2:
+            sample = load(name)
+            both.wait(timeout=10)
+            return sample
+        return load(name)
+
+    get = remembered(slow, budget=2 * COST)
+    threads = [threading.Thread(target=get, args="a") for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    get("b")
+    get("b")
+    assert sorted(load.calls) == ["a", "a", "b"]
+
+
+def test_an_error_of_the_loader_is_not_remembered():
+    answers = iter([DataError("broken"), None])
+
+    def load(name):
+        error = next(answers)
+        if error is not None:
+            raise error
+        return blank(name)
+
+    get = remembered(load)
+    with pytest.raises(DataError, match="broken"):
+        get("a")
+    assert get("a").name == "a"
