@@ -1,4 +1,4 @@
-"""Random scale, flip, crop with VOID padding and colour jitter; one generator decides everything."""
+"""Random scale, flip, crop with VOID padding and colour jitter; one generator decides all."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image as PillowImage
 from torch import Tensor
-from torchvision.transforms.v2 import functional as TF  # noqa: N812
+from torchvision.transforms.v2 import functional as TF
 
 from hintseg.errors import ConfigError
 from hintseg.resize import resize_labels_window
@@ -35,7 +35,10 @@ class Augmentation:
 
 
 def augment(sample: Sample, rng: np.random.Generator, *, settings: Augmentation) -> Sample:
-    """A random view of a sample, `crop` x `crop`; what lies outside the image is VOID."""
+    """A random view of a sample, `crop` x `crop`; what lies outside the image is VOID.
+
+    Tags and boxes stay those of the whole image.
+    """
     height, width = sample.image.shape[:2]
     factor = float(np.exp(rng.uniform(*np.log(settings.scale))))
     scaled = max(1, round(height * factor)), max(1, round(width * factor))
@@ -103,9 +106,8 @@ def _resize_window(image: Image, scaled: tuple[int, int], rows: _Span, columns: 
 
 def _jitter(image: Image, settings: Augmentation, rng: np.random.Generator) -> Image:
     low, high = 1 - settings.jitter, 1 + settings.jitter
-    pixels: UInt8[Tensor, "3 height width"] = torch.from_numpy(
-        np.ascontiguousarray(image.transpose(2, 0, 1))
-    )
+    # A copy: torch takes no negative strides, and `ascontiguousarray` leaves those of a thin image.
+    pixels: UInt8[Tensor, "3 height width"] = torch.from_numpy(image.transpose(2, 0, 1).copy())
     pixels = TF.adjust_brightness(pixels, rng.uniform(low, high))
     pixels = TF.adjust_contrast(pixels, rng.uniform(low, high))
     pixels = TF.adjust_saturation(pixels, rng.uniform(low, high))
