@@ -34,7 +34,8 @@ class UnknownNameError(ConfigError):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=1)
+        close = [other for other in names if other.lower() == name.lower()]
+        close += get_close_matches(name, names, n=1)
         shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
         remedy = f"did you mean {close[0]!r}?" if close else f"choose from {shown}"
         super().__init__(f"no {what} named {name!r}; {remedy}")

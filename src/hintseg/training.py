@@ -12,15 +12,14 @@ from lightning_fabric import Fabric
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
-from hintseg.errors import ConfigError, RunError
-from hintseg.evaluate import evaluate, predicted_pairs
+from hintseg.errors import ConfigError, HintSegError, RunError
 from hintseg.files import read_json
 from hintseg.methods.config import Config, Sections, make_config, parse_config
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import load
-from hintseg.report.run_page import picture_rows, write_report
+from hintseg.report.run_page import report_run
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
@@ -70,7 +69,12 @@ def train(
         )
         chosen.method.check(dataset)
         refuse_existing(root)
-    _work(chosen, dataset, Run(root))
+    run = Run(root)
+    try:
+        _work(chosen, dataset, run)
+    except HintSegError:
+        run.discard_if_untrained()
+        raise
     return root
 
 
@@ -125,21 +129,7 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was
         run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
     if fabric.is_global_zero:
-        report_run(run, dataset, device=str(fabric.device))
-
-
-def report_run(run: Run, dataset: Dataset, *, device: str = "cpu") -> Path:
-    """Evaluate a finished run on the val split, if that has masks, and write its report."""
-    predictor = load(run.root, device=device)
-    watched = dataset.names("val") if dataset.has_split("val") else ()
-    names = [name for name in watched if dataset.has_mask(name)]
-    if names:
-        pairs = predicted_pairs(predictor, dataset, names)
-        evaluation = evaluate(pairs, len(dataset.classes))
-    else:
-        evaluation, names = None, list(dataset.names("train"))
-    rows = picture_rows(dataset, predictor, evaluation, names)
-    return write_report(run, classes=dataset.classes, evaluation=evaluation, rows=rows)
+        report_run(run, dataset, load(run.root, device=fabric.device))
 
 
 def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:

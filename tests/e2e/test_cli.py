@@ -202,6 +202,13 @@ def test_a_mistake_is_answered_in_one_or_two_lines(
     assert len(err.strip().splitlines()) <= 2
 
 
+@pytest.mark.parametrize("option", ["train.weights=no.pth", "train.freeze=9", "train.scale=[2, 1]"])
+def test_a_run_that_could_not_start_leaves_no_folder_behind(hintseg, data_folder, tmp_path, option):
+    code, _, _ = hintseg("train", data_folder, "--out", tmp_path / "run", *TINY, "--set", option)
+    assert code == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("words", [["train"], ["nonsense"], ["train", "x", "--steps", "many"]])
 def test_a_wrong_call_exits_with_two(hintseg, words):
     assert hintseg(*words)[0] == 2
@@ -242,7 +249,7 @@ def test_two_processes_train_as_one_command(data_folder, tmp_path):
 
 
 def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
-    import hintseg
+    import hintseg  # noqa: PLC0415 - the fixture of this name is the command line
 
     settings = {"train": {"steps": 2, "crop": 32, "batch": 2, "weights": "random", "device": "cpu"}}
     run = hintseg.train(data_folder, tmp_path / "run", method="full", settings=settings)

@@ -14,8 +14,8 @@ from hintseg.data.dataset import (
     DATASET_FILE,
     Dataset,
     DatasetFile,
-    _class_set,
-    _read_settings,
+    class_set_of,
+    read_settings,
     duplicate_stems,
     find_images,
     read_split,
@@ -106,13 +106,13 @@ def _settings(root: Path, problems: list[Problem]) -> DatasetFile | None:
         problems.append(Problem(str(root), text))
         return None
     file = root / DATASET_FILE
-    return attempt(problems, file, lambda: _read_settings(file))
+    return attempt(problems, file, lambda: read_settings(file))
 
 
 def _open(root: Path, settings: DatasetFile, problems: list[Problem]) -> Dataset | None:
     """The data set without the splits that cannot be read; None without classes or images."""
     file = root / DATASET_FILE
-    classes = attempt(problems, file, lambda: _class_set(settings, file))
+    classes = attempt(problems, file, lambda: class_set_of(settings, file))
     images = attempt(problems, root / settings.images, lambda: find_images(root / settings.images))
     splits = {
         name: attempt(problems, root / path, partial(read_split, root / path))

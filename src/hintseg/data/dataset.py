@@ -181,10 +181,10 @@ def open_dataset(path: str | Path) -> Dataset:
     root = Path(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; a data set is a folder with {DATASET_FILE}")
-    settings = _read_settings(root / DATASET_FILE)
+    settings = read_settings(root / DATASET_FILE)
     return Dataset(
         root=root,
-        classes=_class_set(settings, root / DATASET_FILE),
+        classes=class_set_of(settings, root / DATASET_FILE),
         images=find_images(root / settings.images),
         hints_folder=root / settings.hints,
         masks_folder=root / settings.masks,
@@ -243,7 +243,8 @@ def dump_settings(path: Path, settings: DatasetFile) -> None:
     write_text(path, yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
 
 
-def _read_settings(path: Path) -> DatasetFile:
+def read_settings(path: Path) -> DatasetFile:
+    """What dataset.yaml says; DataError names the key that is wrong."""
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -277,7 +278,8 @@ def _problem(error: ValidationError) -> str:
     return f"{where}: {problems[0]['msg']}, got {found!r:.80}; correct it (docs/data.md)"
 
 
-def _class_set(settings: DatasetFile, path: Path) -> ClassSet:
+def class_set_of(settings: DatasetFile, path: Path) -> ClassSet:
+    """The classes of a dataset.yaml; DataError if they cannot be."""
     try:
         classes = ClassSet(tuple(settings.classes))
     except ConfigError as error:

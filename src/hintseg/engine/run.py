@@ -1,6 +1,7 @@
 """The run folder: what one `train` writes (docs/data.md lists it)."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,15 @@ class Run:
         """Merge facts into run.json."""
         known = read_json(self.root / "run.json") if (self.root / "run.json").exists() else {}
         write_json(self.root / "run.json", {**known, **content})
+
+    def discard_if_untrained(self) -> None:
+        """Remove the folder of a run that failed before its first logged step: it is of no use."""
+        if (
+            self.root.is_dir()
+            and not self.read_log()
+            and not any(self.root.glob("*/manifest.json"))
+        ):
+            shutil.rmtree(self.root)
 
     def log(self, content: Mapping[str, Any]) -> None:
         """Add a line to the log."""

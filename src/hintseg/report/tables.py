@@ -20,8 +20,7 @@ def print_check(result: CheckResult, console: Console | None = None) -> None:
         splits = ", ".join(f"{n} {s.images}" for n, s in result.splits.items()) or "no splits"
         console.print(
             f"{len(result.images)} images ({splits}); {result.hinted} with hints, "
-            f"{result.masked} with masks; {_percent(_known(result.labelled))} of the pixels of "
-            "hinted images labelled",
+            f"{result.masked} with masks; {_labelled(result)}",
             soft_wrap=True,
         )
         if result.unhinted_train:
@@ -80,8 +79,10 @@ def print_methods(methods: Iterable[Method], console: Console | None = None) -> 
             console.print(f"    {name + ':':9}{text}", highlight=False, soft_wrap=True)
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _labelled(result: CheckResult) -> str:
+    if math.isnan(result.labelled):
+        return "no pixel labelled by hints"
+    return f"{100 * result.labelled:.1f} % of the pixels of hinted images labelled"
 
 
 def _percent(value: float | None) -> str:
