@@ -8,22 +8,42 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from hintseg.errors import ConfigError
 from hintseg.predict.views import STRIDE
 from hintseg.structures import Image, LabelMap
 
 Scorer = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 classes rows columns"]]
+ALIGNED = 32  # pixels; a tile at a multiple of this sees the strides as the whole image does
+OVERLAP = 128  # pixels
 BAND_VALUES = 2**26  # numbers in one band of full-resolution scores (256 MB)
 
 
+def check_tile(tile: int, overlap: int = OVERLAP) -> None:
+    """Refuse tiles that could not cover an image.
+
+    Raises:
+        ConfigError: A side that is no multiple of 32, or not larger than the overlap.
+    """
+    if tile % ALIGNED or tile <= overlap:
+        raise ConfigError(
+            f"tile: must be a multiple of {ALIGNED} pixels and more than {overlap}, got {tile}"
+        )
+
+
 def tiled_scores(
-    score: Scorer, image: Image, *, tile: int = 1024, overlap: int = 128
+    score: Scorer, image: Image, *, tile: int = 1024, overlap: int = OVERLAP
 ) -> Float[Tensor, "classes rows columns"]:
     """Probabilities at stride 4 of an image, computed tile by tile.
 
     Where tiles overlap their scores are blended with weights that fall linearly to the tile's edge.
     The grid covers ceil(side / 4) * 4 pixels; the image is continued by its last row and column.
-    Sides of tiles are multiples of 32, as are their places, so a tile sees the strides as a whole image does.
+    Sides of tiles are multiples of 32, as are their places, so a tile sees the strides as a whole
+    image does.
+
+    Raises:
+        ConfigError: Such tiles cannot cover an image.
     """
+    check_tile(tile, overlap)
     height, width = image.shape[:2]
     rows, columns = -(-height // STRIDE), -(-width // STRIDE)
     total: Tensor | None = None

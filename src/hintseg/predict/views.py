@@ -41,7 +41,7 @@ def class_scores(
 ) -> Float[Tensor, "1 classes rows columns"]:
     """Class probabilities at stride 4, averaged over views; each cell sums to 1.
 
-    Height and width are multiples of 4, so that the cells of every view map onto each other exactly.
+    Height and width are multiples of 4, so that the cells of all views map onto each other exactly.
     """
     grid = (image.shape[-2] // STRIDE, image.shape[-1] // STRIDE)
     total: Tensor | None = None
