@@ -15,9 +15,9 @@ from hintseg.data.dataset import (
     Dataset,
     DatasetFile,
     class_set_of,
-    read_settings,
     duplicate_stems,
     find_images,
+    read_settings,
     read_split,
 )
 from hintseg.errors import DataError
