@@ -90,8 +90,8 @@ def test_every_scale_sees_the_same_things_in_the_same_places(scale):
     plain = class_scores(mean_colours, image, make_views([1.0], flip=False))
     scaled = class_scores(mean_colours, image, make_views([scale], flip=False))
     inner = np.s_[..., 4:-4, 4:-4]
-    assert (plain - scaled)[inner].abs().max() < 0.012  # the softmax is no straight line
-    assert (plain - plain.roll(1, -1))[inner].abs().max() > 0.05  # a shift would be seen
+    assert (plain - scaled)[inner].abs().max() < 0.025  # the softmax is no straight line
+    assert (plain - plain.roll(1, -1))[inner].abs().max() > 0.1  # a shift would be seen
 
 
 def test_the_model_sees_sides_that_are_multiples_of_the_stride():

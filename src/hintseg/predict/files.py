@@ -2,19 +2,31 @@
 
 import glob
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_json, write_json
-from hintseg.images import IMAGE_SUFFIXES, overlay, read_image, write_label_map, write_png
+from hintseg.images import (
+    IMAGE_SUFFIXES,
+    is_image_name,
+    overlay,
+    read_image,
+    write_label_map,
+    write_png,
+)
 from hintseg.predict.predictor import Predictor
+from hintseg.predict.tiles import check_tile
+from hintseg.predict.views import make_views
 from hintseg.progress import progress
+from hintseg.structures import Image, Prediction
 
 RECORD = "predict.json"
+OVERLAYS = "overlays"
 
 
 @dataclass
@@ -32,19 +44,12 @@ def find_inputs(inputs: Sequence[str]) -> list[Path]:
     Raises:
         DataError: An input names nothing, or two images would get the same output name.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # by its full path: one file can be named in several ways
     for text in inputs:
         for path in _matches(text):
-            found[path] = None
-    by_stem: dict[str, Path] = {}
-    for path in found:
-        if path.stem in by_stem:
-            raise DataError(
-                f"{path}: {by_stem[path.stem]} has the same name, both would become {path.stem}.png; "
-                "predict them into different --out folders"
-            )
-        by_stem[path.stem] = path
-    return list(found)
+            found.setdefault(path.resolve(), path)
+    _refuse_same_names(found.values())
+    return list(found.values())
 
 
 def predict_files(
@@ -59,49 +64,86 @@ def predict_files(
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
 
-    Files that an earlier call with the same model and options has finished are skipped. A broken image
-    is reported in the outcome and does not stop the rest.
+    Files that an earlier call with the same model and options has finished are skipped. A broken
+    image is reported in the outcome and does not stop the rest.
 
     Raises:
-        ConfigError: `out` holds predictions of another model or other options.
+        ConfigError: An option cannot work, or `out` holds the images themselves, other files, or
+            predictions of another model or other options.
+        DataError: Two images would get the same output name.
     """
-    options = {"scales": list(scales), "flip": flip, "tile": tile}
+    make_views(scales, flip=flip)  # refuses what cannot work before anything is written
+    check_tile(tile)
+    _refuse_same_names(files)
+    _refuse_folder_of(files, out)
+    options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile}
     _claim(out, {"model": _digest(predictor), **options})
+    label = partial(predictor.predict, scales=scales, flip=flip, tile=tile)
     outcome = Outcome()
     with progress("predict", len(files)) as advance:
         for file in files:
-            target = out / f"{file.stem}.png"
-            picture = out / "overlays" / f"{file.stem}.png" if overlays else target
-            if target.exists() and picture.exists():
-                outcome.skipped.append(file)
-            else:
-                try:
-                    image = read_image(file)
-                    labels = predictor.predict(image, scales=scales, flip=flip, tile=tile).labels
-                    if overlays:
-                        write_png(picture, PillowImage.fromarray(overlay(image, labels)))
-                    write_label_map(target, labels, classes=len(predictor.classes))
-                    outcome.written.append(target)
-                except DataError as error:
-                    outcome.failed[file] = str(error)
+            _predict_file(label, file, out, overlays=overlays, outcome=outcome)
             advance(file.name)
     return outcome
+
+
+def _predict_file(
+    label: Callable[[Image], Prediction], file: Path, out: Path, *, overlays: bool, outcome: Outcome
+) -> None:
+    """Label one image, unless that is done; the label map comes last, as the sign of it."""
+    target = out / f"{file.stem}.png"
+    picture = out / OVERLAYS / f"{file.stem}.png"
+    if target.exists() and (picture.exists() or not overlays):
+        outcome.skipped.append(file)
+        return
+    try:
+        image = read_image(file)
+    except DataError as error:
+        outcome.failed[file] = str(error)
+        return
+    prediction = label(image)
+    if overlays:
+        write_png(picture, PillowImage.fromarray(overlay(image, prediction.labels)))
+    write_label_map(target, prediction.labels, classes=len(prediction.classes))
+    outcome.written.append(target)
 
 
 def _matches(text: str) -> list[Path]:
     path = Path(text)
     if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        files = [p for p in sorted(path.iterdir()) if _is_image_file(p)]
         if not files:
             raise DataError(f"{path}: no image in this folder ({', '.join(IMAGE_SUFFIXES)})")
         return files
     if path.is_file():
         return [path]
     matched = [Path(name) for name in sorted(glob.glob(text, recursive=True))]
-    images = [p for p in matched if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    images = [p for p in matched if _is_image_file(p)]
     if not images:
         raise DataError(f"{text}: no such file or folder, and no image matches it as a pattern")
     return images
+
+
+def _is_image_file(path: Path) -> bool:
+    return is_image_name(path) and path.is_file()
+
+
+def _refuse_same_names(files: Iterable[Path]) -> None:
+    by_stem: dict[str, Path] = {}
+    for path in files:
+        if path.stem in by_stem:
+            raise DataError(
+                f"{path}: {by_stem[path.stem]} has the same name, both would become "
+                f"{path.stem}.png; predict them into different --out folders"
+            )
+        by_stem[path.stem] = path
+
+
+def _refuse_folder_of(files: Iterable[Path], out: Path) -> None:
+    """Label maps beside photographs of the same names would replace them or be taken for them."""
+    folders = {folder.resolve() for folder in {file.parent for file in files}}
+    if folders & {out.resolve(), (out / OVERLAYS).resolve()}:
+        raise ConfigError(f"{out}: holds the images themselves; choose another --out")
 
 
 def _claim(out: Path, record: dict) -> None:
@@ -111,10 +153,15 @@ def _claim(out: Path, record: dict) -> None:
     if (out / RECORD).exists():
         if read_json(out / RECORD) != record:
             raise ConfigError(
-                f"{out}: holds predictions of another model or other options; choose another --out or "
-                "delete it"
+                f"{out}: holds predictions of another model or other options; choose another "
+                "--out or delete it"
             )
         return
+    if any(out.glob("*.png")):
+        raise ConfigError(
+            f"{out}: holds PNG files that are not known as predictions ({RECORD} is missing); "
+            "choose another --out"
+        )
     write_json(out / RECORD, record)
 
 

@@ -23,7 +23,7 @@ class Predictor:
     Args:
         model: Gives logits at stride 4 for raw colours.
         classes: What the logits stand for.
-        size: The longer side of every image is brought to this before anything else; None: as it is.
+        size: The longer side of every image is brought to this before all else; None: as it is.
         device: Where the model runs.
     """
 
@@ -84,9 +84,11 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Predictor:
 
 
 def _checked(image: Image) -> Image:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ConfigError(
-            f"image: must be (height, width, 3) uint8 RGB, got {image.shape} {image.dtype}; "
-            "pass a path to have any image file converted"
-        )
-    return image
+    is_array = isinstance(image, np.ndarray)
+    if is_array and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size > 0:
+        return image
+    found = f"{image.shape} {image.dtype}" if is_array else type(image).__name__
+    raise ConfigError(
+        f"image: must be (height, width, 3) uint8 RGB, got {found}; "
+        "pass a path to have any image file converted"
+    )

@@ -1,0 +1,297 @@
+"""Folders of photographs become folders of label maps, once, whole and never mixed."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from hintseg.errors import ConfigError, DataError, HintSegError
+from hintseg.images import overlay, read_image, read_label_map, write_png
+from hintseg.predict.files import find_inputs, predict_files
+from hintseg.predict.predictor import Predictor
+from hintseg.structures import VOID, ClassSet
+
+
+@pytest.fixture
+def predictor(segmenter, classes):
+    return Predictor(segmenter, classes)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with three photographs."""
+    folder = tmp_path / "photos"
+    for index, name in enumerate(("b.png", "a.png", "c d.png")):
+        draw(folder / name, index)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def draw(path, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (20 + seed, 24, 3), dtype=np.uint8)
+    write_png(path, PillowImage.fromarray(pixels))
+    return path
+
+
+def images(folder):
+    return find_inputs([str(folder)])
+
+
+def names(paths):
+    return [path.name for path in paths]
+
+
+# Inputs
+
+
+def test_a_folder_gives_its_images_in_order(photos):
+    (photos / "notes.txt").touch()
+    (photos / "._a.jpg").touch()
+    (photos / "folder.png").mkdir()
+    draw(photos / "inner" / "z.png")
+    assert names(find_inputs([str(photos)])) == ["a.png", "b.png", "c d.png"]
+
+
+def test_files_and_patterns_are_found_each_once_in_the_order_given(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    found = find_inputs(["photos/b.png", "photos/*.png", "photos", str(photos / "a.png")])
+    assert names(found) == ["b.png", "a.png", "c d.png"]
+    assert names(find_inputs(["photos/../photos/a.png", "./photos/a.png"])) == ["a.png"]
+
+
+def test_a_pattern_may_reach_into_folders(photos):
+    draw(photos / "inner" / "z.png")
+    assert "z.png" in names(find_inputs([str(photos.parent / "**" / "*.png")]))
+    assert names(find_inputs([str(photos / "[ab].png")])) == ["a.png", "b.png"]
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_a_name_first(photos):
+    draw(photos / "a[1].png")
+    assert names(find_inputs([str(photos / "a[1].png")])) == ["a[1].png"]
+
+
+def test_an_explicit_file_may_have_any_ending(photos):
+    (photos / "a.png").rename(photos / "a.photo")
+    assert names(find_inputs([str(photos / "a.photo")])) == ["a.photo"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nowhere", "nowhere: no such file or folder, and no image matches it as a pattern"),
+        ("*.jpg", r"\*\.jpg: no such file or folder"),
+        ("*.txt", r"\*\.txt: no such file or folder"),
+        ("empty", r"empty: no image in this folder \(\.jpg"),
+    ],
+)
+def test_an_input_that_names_nothing_is_an_error(photos, monkeypatch, text, message):
+    monkeypatch.chdir(photos)
+    (photos / "empty").mkdir()
+    (photos / "empty" / "notes.txt").touch()
+    (photos / "notes.txt").touch()
+    with pytest.raises(DataError, match=message):
+        find_inputs(["a.png", text])
+
+
+def test_two_images_of_one_name_are_an_error_that_names_both(photos, predictor, out):
+    draw(photos / "more" / "a.png")
+    both = [photos / "a.png", photos / "more" / "a.png"]
+    message = r"more/a\.png: .*photos/a\.png has the same name, both would become a\.png"
+    with pytest.raises(DataError, match=message):
+        find_inputs([str(path) for path in both])
+    with pytest.raises(DataError, match=message):
+        predict_files(predictor, both, out)
+    assert not out.exists()
+
+
+# Outputs
+
+
+def test_every_image_gets_its_label_map(photos, predictor, out):
+    outcome = predict_files(predictor, images(photos), out)
+    assert names(outcome.written) == ["a.png", "b.png", "c d.png"]
+    assert not outcome.skipped
+    assert not outcome.failed
+    for path in outcome.written:
+        labels = read_label_map(path, classes=3, undeclared=VOID)
+        assert np.array_equal(labels, predictor.predict(photos / path.name).labels)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.png",
+        "b.png",
+        "c d.png",
+        "predict.json",
+    ]
+
+
+def test_overlays_are_written_on_request(photos, predictor, out):
+    predict_files(predictor, images(photos), out, overlays=True)
+    for name in ("a.png", "b.png", "c d.png"):
+        image = read_image(photos / name)
+        expected = overlay(image, read_label_map(out / name, classes=3, undeclared=VOID))
+        assert np.array_equal(read_image(out / "overlays" / name), expected)
+
+
+def test_options_reach_the_model(photos, predictor, out):
+    predict_files(predictor, images(photos), out, scales=(0.5, 1.5), flip=True)
+    expected = predictor.predict(photos / "a.png", scales=(0.5, 1.5), flip=True).labels
+    assert np.array_equal(read_label_map(out / "a.png", classes=3, undeclared=VOID), expected)
+
+
+def test_a_broken_image_is_reported_and_the_rest_is_done(photos, predictor, out):
+    (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:60])
+    outcome = predict_files(predictor, images(photos), out)
+    assert names(outcome.written) == ["a.png", "c d.png"]
+    assert list(outcome.failed) == [photos / "b.png"]
+    assert "b.png: damaged image" in outcome.failed[photos / "b.png"]
+    assert not (out / "b.png").exists()
+
+
+def test_a_mended_image_is_done_by_the_next_call(photos, predictor, out):
+    whole = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(b"")
+    predict_files(predictor, images(photos), out)
+    (photos / "b.png").write_bytes(whole)
+    outcome = predict_files(predictor, images(photos), out)
+    assert names(outcome.written) == ["b.png"]
+    assert names(outcome.skipped) == ["a.png", "c d.png"]
+
+
+def test_a_second_call_does_nothing(photos, predictor, out, monkeypatch):
+    predict_files(predictor, images(photos), out)
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    monkeypatch.setattr(predictor, "predict", pytest.fail)
+    outcome = predict_files(predictor, images(photos), out)
+    assert names(outcome.skipped) == ["a.png", "b.png", "c d.png"]
+    assert not outcome.written
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_a_half_written_file_does_not_count_as_done(photos, predictor, out):
+    out.mkdir()
+    (out / ".a.png.part").write_bytes(b"half")
+    outcome = predict_files(predictor, images(photos), out)
+    assert names(outcome.written) == ["a.png", "b.png", "c d.png"]
+    assert not (out / ".a.png.part").exists()
+    read_label_map(out / "a.png", classes=3, undeclared=VOID)
+
+
+def test_what_an_interrupted_call_left_is_completed(photos, predictor, out, monkeypatch):
+    calls = []
+    predict = predictor.predict
+
+    def interrupted(image, **options):
+        calls.append(image)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return predict(image, **options)
+
+    monkeypatch.setattr(predictor, "predict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(predictor, images(photos), out, overlays=True)
+    outcome = predict_files(predictor, images(photos), out, overlays=True)
+    assert names(outcome.skipped) == ["a.png"]
+    assert names(outcome.written) == ["b.png", "c d.png"]
+
+
+def test_an_interrupted_write_is_done_again(photos, predictor, out, monkeypatch):
+    def stopped(image, path, **options):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PillowImage.Image, "save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            predict_files(predictor, images(photos), out)
+    assert [path.name for path in out.iterdir()] == ["predict.json"]
+    assert len(predict_files(predictor, images(photos), out).written) == 3
+
+
+def test_overlays_that_are_missing_are_added(photos, predictor, out):
+    predict_files(predictor, images(photos), out)
+    before = (out / "a.png").read_bytes()
+    outcome = predict_files(predictor, images(photos), out, overlays=True)
+    assert len(outcome.written) == 3
+    assert (out / "a.png").read_bytes() == before
+    assert len(predict_files(predictor, images(photos), out).skipped) == 3
+
+
+def test_new_images_join_the_old_ones(photos, predictor, out):
+    predict_files(predictor, [photos / "a.png"], out)
+    outcome = predict_files(predictor, images(photos), out)
+    assert names(outcome.skipped) == ["a.png"]
+    assert names(outcome.written) == ["b.png", "c d.png"]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"scales": (1.0, 0.5)}, {"tile": 512}])
+def test_other_options_are_refused(photos, predictor, out, options):
+    predict_files(predictor, images(photos), out)
+    with pytest.raises(ConfigError, match="out: holds predictions of another model or other opt"):
+        predict_files(predictor, images(photos), out, **options)
+
+
+def test_another_model_is_refused(photos, predictor, segmenter, classes, out):
+    predict_files(predictor, images(photos), out)
+    with pytest.raises(ConfigError, match="another model or other options; choose another --out"):
+        predict_files(Predictor(segmenter, classes, size=64), images(photos), out)
+
+
+@pytest.mark.parametrize("options", [{"scales": (0.0,)}, {"scales": ()}, {"tile": 100}])
+def test_options_that_cannot_work_leave_no_trace(photos, predictor, out, options):
+    with pytest.raises(ConfigError, match=r"(scales|tile): "):
+        predict_files(predictor, images(photos), out, **options)
+    assert not out.exists()
+    assert len(predict_files(predictor, images(photos), out).written) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"model": '])
+def test_a_damaged_record_is_an_error_that_names_it(photos, predictor, out, content):
+    predict_files(predictor, images(photos), out)
+    (out / "predict.json").write_bytes(content)
+    with pytest.raises(HintSegError, match=r"predict\.json: .*delete it and make it again"):
+        predict_files(predictor, images(photos), out)
+
+
+def test_a_file_in_the_way_is_an_error(photos, predictor, out):
+    out.touch()
+    with pytest.raises(ConfigError, match="out: is a file; --out must be a folder"):
+        predict_files(predictor, images(photos), out)
+
+
+@pytest.mark.parametrize("overlays", [False, True])
+def test_photographs_are_never_overwritten(photos, predictor, monkeypatch, overlays):
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    monkeypatch.chdir(photos)
+    for folder in (photos, photos / ".." / "photos"):
+        with pytest.raises(ConfigError, match="holds the images themselves; choose another --out"):
+            predict_files(predictor, images(photos), folder, overlays=overlays)
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_overlays_do_not_replace_the_images_they_are_made_of(photos, predictor, out):
+    shutil.move(photos, out / "overlays")
+    with pytest.raises(ConfigError, match="holds the images themselves"):
+        predict_files(predictor, images(out / "overlays"), out, overlays=True)
+
+
+def test_label_maps_of_somebody_else_are_not_taken_for_done(photos, predictor, out):
+    draw(out / "a.png")
+    before = (out / "a.png").read_bytes()
+    with pytest.raises(ConfigError, match=r"PNG files that are not known .*predict\.json is miss"):
+        predict_files(predictor, images(photos), out)
+    assert (out / "a.png").read_bytes() == before
+
+
+def test_the_classes_decide_the_bits(photos, segmenter, out):
+    many = ClassSet(tuple(map(str, range(300))))
+    wide = Predictor(segmenter, many)
+    predict_files(wide, [photos / "a.png"], out)
+    with PillowImage.open(out / "a.png") as image:
+        assert image.mode == "I;16"
