@@ -15,7 +15,7 @@ from hintseg.structures import Image, LabelMap
 Scorer = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 classes rows columns"]]
 ALIGNED = 32  # pixels; a tile at a multiple of this sees the strides as the whole image does
 OVERLAP = 128  # pixels
-BAND_VALUES = 2**26  # numbers in one band of full-resolution scores (256 MB)
+BAND_VALUES = 2**20  # numbers in one band of full-resolution scores: 4 MB stay in the cache
 
 
 def check_tile(tile: int, overlap: int = OVERLAP) -> None:
