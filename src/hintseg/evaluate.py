@@ -52,7 +52,7 @@ def confusion_of(
     *,
     where: Bool[np.ndarray, "height width"] | None = None,
 ) -> Confusion:
-    """Pixels by (true class, predicted class); pixels whose truth is VOID or UNLABELLED are left out.
+    """Pixels by (true class, predicted class); where the truth is negative, nothing counts.
 
     The last column counts pixels that the prediction leaves without a class: they are missed.
 
@@ -72,7 +72,8 @@ def confusion_of(
 def metrics_of(confusion: Confusion) -> Metrics:
     """IoU_c = TP_c / (TP_c + FP_c + FN_c), from one matrix summed over the whole split.
 
-    A class with pixels in neither truth nor prediction has no IoU (NaN) and does not count in the mean.
+    A class with pixels in neither truth nor prediction has no IoU (NaN) and does not count in the
+    mean.
     """
     hits = np.diagonal(confusion)
     true, predicted = confusion.sum(axis=1), confusion[:, :-1].sum(axis=0)
@@ -84,16 +85,16 @@ def near_boundary(truth: LabelMap, width: int) -> Bool[np.ndarray, "height width
 
     Boundaries to VOID count too; the border of the image does not.
     """
-    edge = np.zeros(truth.shape, dtype=bool)
-    down, across = truth[1:] != truth[:-1], truth[:, 1:] != truth[:, :-1]
-    edge[1:] |= down
-    edge[:-1] |= down
-    edge[:, 1:] |= across
-    edge[:, :-1] |= across
-    if not edge.any():
-        return edge
-    distance = ndimage.distance_transform_edt(~edge)
-    near: Bool[np.ndarray, "height width"] = distance < width
+    near = np.zeros(truth.shape, dtype=bool)
+    positive = truth.astype(np.int64) - truth.min(initial=0) + 1
+    for label, window in enumerate(ndimage.find_objects(positive), start=1):
+        if window is None:
+            continue
+        # The pixel of another label that is nearest to one of these lies at most one step outside.
+        rows, columns = (slice(max(0, s.start - 1), s.stop + 1) for s in window)
+        inside = positive[rows, columns] == label
+        if not inside.all():
+            near[rows, columns] |= inside & (ndimage.distance_transform_edt(inside) <= width)
     return near
 
 
@@ -158,7 +159,7 @@ def predicted_pairs(
 def read_pairs(
     folder: Path, dataset: Dataset, names: Sequence[str]
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
-    """(name, prediction, truth) of images with masks, predictions read from NAME.png in a folder."""
+    """(name, prediction, truth) of images with masks; predictions are NAME.png in a folder."""
     for name in names:
         path = folder / f"{name}.png"
         if not path.is_file():
@@ -169,8 +170,9 @@ def read_pairs(
         truth = dataset.checked_truth(name)
         if predicted.shape != truth.shape:
             raise DataError(
-                f"{path}: is {predicted.shape[1]} x {predicted.shape[0]} pixels, the mask of {name!r} "
-                f"{truth.shape[1]} x {truth.shape[0]}; predict at the image's own resolution"
+                f"{path}: is {predicted.shape[1]} x {predicted.shape[0]} pixels, the mask of "
+                f"{name!r} {truth.shape[1]} x {truth.shape[0]}; predict at the image's own "
+                "resolution"
             )
         yield name, predicted, truth
 
@@ -187,7 +189,8 @@ def names_with_masks(dataset: Dataset, split: str) -> tuple[str, ...]:
     for name in names:
         if not dataset.has_mask(name):
             raise DataError(
-                f"{dataset.mask_path(name)}: no such mask; split {split!r} cannot be evaluated without it"
+                f"{dataset.mask_path(name)}: no such mask; split {split!r} cannot be evaluated "
+                "without it"
             )
     return names
 

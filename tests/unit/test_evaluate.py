@@ -1,0 +1,351 @@
+"""Metrics from one confusion matrix, checked by hand and by brute force."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from hintseg.data.dataset import open_dataset
+from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.evaluate import (
+    confusion_of,
+    evaluate,
+    evaluate_source,
+    metrics_of,
+    names_with_masks,
+    near_boundary,
+    predicted_pairs,
+    read_pairs,
+    summarize,
+)
+from hintseg.images import write_label_map
+from hintseg.models.saved import ModelDescription, save_model
+from hintseg.predict.files import predict_files
+from hintseg.predict.predictor import Predictor
+from hintseg.structures import UNLABELLED, VOID, ClassSet
+
+TRUTH = np.array([[0, 0, 0], [1, 1, VOID], [2, 2, 2]], dtype=np.int16)
+FOUND = np.array([[0, 0, 1], [1, 0, 2], [2, 2, VOID]], dtype=np.int16)
+
+
+def maps(classes, side=6):
+    return arrays.arrays(np.int16, (side, side), elements=st.integers(VOID, classes - 1))
+
+
+# Counting
+
+
+def test_the_example_of_nine_pixels_comes_out_as_by_hand():
+    confusion = confusion_of(FOUND, TRUTH, 3)
+    assert confusion.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 2, 1]]
+    metrics = metrics_of(confusion)
+    np.testing.assert_allclose(metrics.iou, [2 / 4, 1 / 3, 2 / 3])
+    np.testing.assert_allclose(metrics.accuracy, [2 / 3, 1 / 2, 2 / 3])
+    assert metrics.miou == pytest.approx((1 / 2 + 1 / 3 + 2 / 3) / 3)
+    assert metrics.mean_accuracy == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
+    assert metrics.pixel_accuracy == pytest.approx(5 / 8)
+
+
+@given(found=maps(4), truth=maps(4), data=st.data())
+@settings(max_examples=60)
+def test_counts_and_metrics_are_those_of_brute_force(found, truth, data):
+    where = data.draw(st.none() | arrays.arrays(bool, (6, 6)))
+    seen = np.ones((6, 6), bool) if where is None else where
+    confusion = confusion_of(found, truth, 4, where=where)
+    counted = (truth >= 0) & seen
+    for t in range(4):
+        for p in range(4):
+            assert confusion[t, p] == ((truth == t) & (found == p) & counted).sum()
+        assert confusion[t, 4] == ((truth == t) & (found < 0) & counted).sum()
+    metrics = metrics_of(confusion)
+    for c in range(4):
+        both = ((truth == c) & (found == c) & counted).sum()
+        either = (((truth == c) | (found == c)) & counted).sum()
+        assert math.isnan(metrics.iou[c]) if not either else metrics.iou[c] == both / either
+
+
+def test_void_and_unlabelled_truth_does_not_count_whatever_is_predicted():
+    truth = np.array([[VOID, UNLABELLED, 1]], dtype=np.int16)
+    for guess in (0, 1, VOID):
+        found = np.array([[guess, guess, 1]], dtype=np.int16)
+        assert confusion_of(found, truth, 2).tolist() == [[0, 0, 0], [0, 1, 0]]
+
+
+def test_a_prediction_without_a_class_is_a_miss_and_no_false_alarm():
+    truth = np.array([[0, 0, 1, 1]], dtype=np.int16)
+    found = np.array([[0, VOID, 1, UNLABELLED]], dtype=np.int16)
+    metrics = metrics_of(confusion_of(found, truth, 2))
+    assert metrics.iou.tolist() == [0.5, 0.5]
+    assert metrics.pixel_accuracy == 0.5
+
+
+def test_an_absent_class_has_no_iou_and_does_not_count():
+    truth = np.array([[0, 0, 1, 1]], dtype=np.int16)
+    metrics = metrics_of(confusion_of(truth, truth, 5))
+    assert metrics.miou == 1.0
+    assert np.isnan(metrics.iou[2:]).all()
+    assert metrics.mean_accuracy == 1.0
+
+
+def test_a_class_that_is_only_predicted_counts_with_zero():
+    truth, found = np.zeros((1, 4), np.int16), np.array([[0, 0, 0, 1]], np.int16)
+    metrics = metrics_of(confusion_of(found, truth, 3))
+    assert metrics.iou[:2].tolist() == [0.75, 0.0]
+    assert metrics.miou == 0.375
+    assert math.isnan(metrics.accuracy[1])
+    assert metrics.mean_accuracy == 0.75
+
+
+def test_without_any_counted_pixel_nothing_has_a_value():
+    metrics = metrics_of(confusion_of(FOUND, np.full_like(TRUTH, VOID), 3))
+    assert math.isnan(metrics.miou)
+    assert math.isnan(metrics.pixel_accuracy)
+    assert math.isnan(metrics.mean_accuracy)
+
+
+def test_counts_of_many_large_images_do_not_overflow():
+    confusion = np.full((2, 3), 10**15, dtype=np.int64)
+    assert metrics_of(confusion).pixel_accuracy == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
+def test_300_classes_are_counted_whatever_the_kind_of_integer(dtype):
+    top = min(299, np.iinfo(dtype).max)
+    labels = np.array([[0, top]], dtype=dtype)
+    confusion = confusion_of(labels, labels, 300)
+    assert confusion.shape == (300, 301)
+    assert confusion[top, top] == 1
+    assert confusion.sum() == 2
+
+
+def test_maps_of_two_sizes_cannot_be_compared():
+    with pytest.raises(ConfigError, match=r"prediction is \(3, 2\), truth is \(3, 3\)"):
+        confusion_of(FOUND[:, :2], TRUTH, 3)
+
+
+# Many images
+
+
+@given(pairs=st.lists(st.tuples(maps(3, 4), maps(3, 4)), min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_images_add_up_to_one_matrix(pairs):
+    named = [(f"n{index}", found, truth) for index, (found, truth) in enumerate(pairs)]
+    result = evaluate(named, 3)
+    joined = confusion_of(
+        np.hstack([found for found, _ in pairs]), np.hstack([truth for _, truth in pairs]), 3
+    )
+    assert np.array_equal(result.metrics.confusion, joined)
+    assert np.array_equal(sum(result.images.values()), joined)
+    assert list(result.images) == [name for name, _, _ in named]
+
+
+def test_the_miou_of_a_split_is_not_the_mean_over_images():
+    large = np.zeros((10, 10), np.int16)
+    small, wrong = np.ones((1, 1), np.int16), np.zeros((1, 1), np.int16)
+    result = evaluate([("a", large, large), ("b", wrong, small)], 2)
+    assert result.metrics.iou.tolist() == [100 / 101, 0.0]
+    assert result.metrics.pixel_accuracy == 100 / 101
+
+
+def test_no_image_gives_no_figures():
+    assert math.isnan(evaluate([], 3).metrics.miou)
+
+
+def test_images_are_evaluated_one_by_one():
+    def source():
+        for name in "ab":
+            yield name, FOUND, TRUTH
+
+    assert set(evaluate(source(), 3, trimaps=[1]).images) == {"a", "b"}
+
+
+# Near boundaries
+
+
+def near_slowly(truth, width):
+    near = np.zeros(truth.shape, bool)
+    for y, x in np.ndindex(truth.shape):
+        rows, columns = np.nonzero(truth != truth[y, x])
+        near[y, x] = (np.hypot(rows - y, columns - x) <= width).any()
+    return near
+
+
+@given(
+    truth=arrays.arrays(
+        np.int16,
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        elements=st.sampled_from([VOID, UNLABELLED, 0, 0, 0, 0, 1]),
+    ),
+    width=st.integers(1, 6),
+)
+@settings(max_examples=100)
+def test_the_trimap_is_that_of_brute_force(truth, width):
+    assert np.array_equal(near_boundary(truth, width), near_slowly(truth, width))
+
+
+def test_a_trimap_has_its_width_on_both_sides():
+    truth = np.repeat([[0] * 10 + [1] * 10], 4, axis=0).astype(np.int16)
+    for width in (1, 3, 5):
+        columns = np.flatnonzero(near_boundary(truth, width)[0])
+        assert (columns.min(), columns.max()) == (10 - width, 9 + width)
+
+
+@pytest.mark.parametrize("label", [VOID, 0, 3])
+def test_one_label_has_no_boundary(label):
+    assert not near_boundary(np.full((5, 7), label, np.int16), 3).any()
+
+
+def test_metrics_near_boundaries_count_those_pixels_only():
+    truth = np.repeat([[0] * 10 + [1] * 10], 4, axis=0).astype(np.int16)
+    found = np.roll(truth, 2, axis=1)  # wrong in columns 0, 1, 10 and 11
+    result = evaluate([("a", found, truth)], 2, trimaps=[1, 2, 20])
+    accuracy = {width: band.pixel_accuracy for width, band in result.trimaps.items()}
+    assert accuracy == {1: 0.5, 2: 0.5, 20: 0.8}
+    assert result.metrics.pixel_accuracy == 0.8
+
+
+@pytest.mark.parametrize("widths", [[0], [3, -1]])
+def test_a_trimap_of_no_width_is_refused(widths):
+    with pytest.raises(ConfigError, match="trimap: widths are 1 pixel or more, got"):
+        evaluate([], 2, trimaps=widths)
+
+
+# From data sets, runs and folders
+
+
+@pytest.fixture
+def masks(dataset, tmp_path):
+    """A folder with the truth of the val split as predictions."""
+    for name in dataset.names("val"):
+        path = tmp_path / "masks" / f"{name}.png"
+        write_label_map(path, dataset.truth(name), classes=3)
+    return tmp_path / "masks"
+
+
+@pytest.fixture
+def run(segmenter, tmp_path):
+    """A run folder with the random model."""
+    save_model(
+        tmp_path / "run", segmenter, ModelDescription(("grass", "cow", "sky"), dim=8, width=16)
+    )
+    return tmp_path / "run"
+
+
+def test_the_truth_as_prediction_is_perfect(dataset, masks):
+    figures = evaluate_source(masks, dataset, trimaps=[2])
+    assert figures["miou"] == figures["pixel_accuracy"] == figures["mean_accuracy"] == 1.0
+    assert figures["per_class"] == {"grass": 1.0, "cow": 1.0, "sky": 1.0}
+    assert figures["trimap"] == {"2": {"miou": 1.0, "pixel_accuracy": 1.0}}
+    assert figures["absent_classes"] == []
+    assert figures["images"] == 2
+    assert (figures["split"], figures["by"]) == ("val", "masks")
+    assert (figures["scales"], figures["flip"], figures["crf"]) == (None, None, False)
+
+
+def test_a_run_and_the_masks_it_predicts_get_the_same_figures(
+    dataset, run, segmenter, classes, tmp_path
+):
+    figures = evaluate_source(run, dataset, split="test", trimaps=[3])
+    files = [dataset.images[name] for name in dataset.names("test")]
+    predict_files(Predictor(segmenter, classes), files, tmp_path / "predicted")
+    again = evaluate_source(tmp_path / "predicted", dataset, split="test", trimaps=[3])
+    for key in ("miou", "pixel_accuracy", "mean_accuracy", "per_class", "trimap", "images"):
+        assert figures[key] == again[key]
+    assert 0 < figures["pixel_accuracy"] < 1
+    assert (figures["by"], figures["scales"], figures["flip"]) == ("classifier", [1.0], False)
+
+
+def test_views_change_the_figures_of_a_run_and_are_told(dataset, run):
+    plain = evaluate_source(run, dataset)
+    turned = evaluate_source(run, dataset, scales=(0.5, 1.0), flip=True)
+    assert turned["scales"] == [0.5, 1.0]
+    assert turned["flip"] is True
+    assert turned["pixel_accuracy"] != plain["pixel_accuracy"]
+
+
+def test_figures_are_plain_values_without_nan(dataset, masks, data_folder):
+    for name in ("pond", "ridge"):
+        grass = np.where(dataset.truth(name) == 1, 0, dataset.truth(name))
+        for folder in (data_folder / "masks", masks):
+            write_label_map(folder / f"{name}.png", grass, classes=3)
+    figures = evaluate_source(masks, dataset)
+    assert figures["per_class"] == {"grass": 1.0, "cow": None, "sky": 1.0}
+    assert figures["absent_classes"] == ["cow"]
+    assert figures["miou"] == 1.0
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+
+
+def test_an_evaluation_of_nothing_has_no_figures():
+    summary = summarize(evaluate([], 2, trimaps=[3]), ClassSet(("a", "b")))
+    assert summary["miou"] is None
+    assert summary["pixel_accuracy"] is None
+    assert summary["absent_classes"] == ["a", "b"]
+    assert summary["trimap"] == {"3": {"miou": None, "pixel_accuracy": None}}
+
+
+def test_pairs_come_one_by_one(dataset, segmenter, classes):
+    pairs = predicted_pairs(Predictor(segmenter, classes), dataset, ["pond", "nowhere"])
+    name, found, truth = next(pairs)
+    assert name == "pond"
+    assert found.shape == truth.shape == (40, 56)
+    with pytest.raises(DataError, match="no image 'nowhere'"):
+        next(pairs)
+
+
+@pytest.mark.parametrize("names", [("cow", "grass", "sky"), ("grass", "cow", "sea")])
+def test_a_model_of_other_classes_cannot_be_evaluated(dataset, segmenter, names):
+    pairs = predicted_pairs(Predictor(segmenter, ClassSet(names)), dataset, ["pond"])
+    with pytest.raises(
+        ConfigError, match=r"its classes are not those of the model \(.*another ord"
+    ):
+        next(pairs)
+
+
+def test_predictions_are_read_with_void_as_missed(dataset, masks):
+    write_label_map(masks / "pond.png", np.full((40, 56), VOID), classes=3)
+    (_, found, _), _ = read_pairs(masks, dataset, dataset.names("val"))
+    assert (found == VOID).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), r"pond\.png: no prediction for image 'pond' of the split"),
+        (
+            lambda path: write_label_map(path, np.zeros((20, 28), np.int16), classes=3),
+            r"pond\.png: is 28 x 20 pixels, the mask of 'pond' 56 x 40; predict at the image's own",
+        ),
+        (
+            lambda path: write_label_map(path, np.full((40, 56), 7), classes=9),
+            r"pond\.png: class index 7 does not exist",
+        ),
+        (lambda path: path.write_bytes(b""), r"pond\.png: not an image file"),
+    ],
+)
+def test_predictions_that_do_not_fit_are_errors_that_name_the_file(dataset, masks, change, message):
+    change(masks / "pond.png")
+    with pytest.raises(DataError, match=message):
+        evaluate_source(masks, dataset)
+
+
+def test_a_split_needs_images_and_all_their_masks(dataset, data_folder):
+    assert names_with_masks(dataset, "val") == ("pond", "ridge")
+    (data_folder / "masks" / "ridge.png").unlink()
+    with pytest.raises(DataError, match=r"ridge\.png: no such mask; split 'val' cannot be evalua"):
+        names_with_masks(dataset, "val")
+    (data_folder / "splits" / "val.txt").write_text("\n")
+    with pytest.raises(DataError, match="split 'val' is empty; nothing to evaluate"):
+        names_with_masks(open_dataset(data_folder), "val")
+
+
+def test_a_source_that_is_nothing_is_an_error(dataset, tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such folder; give a run folder or a folder"):
+        evaluate_source(tmp_path / "nowhere", dataset)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "config.yaml").touch()
+    with pytest.raises(RunError, match="unfinished: no trained model here"):
+        evaluate_source(tmp_path / "unfinished", dataset)
