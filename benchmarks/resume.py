@@ -21,8 +21,15 @@ def command(data: str, out: Path, options: argparse.Namespace) -> list[str]:
     """The training, to be started or continued."""
     words = [sys.executable, "-m", "hintseg.cli", "train", data, "--method", options.method]
     words += ["--steps", str(options.steps), "--size", "192", "--crop", "96", "--batch", "4"]
-    words += ["--set", "train.checkpoint_every=10", "--set", "train.validate_every=20"]
+    for setting in ("checkpoint_every=10", "validate_every=20", "log_every=1"):
+        words += ["--set", f"train.{setting}"]
     return [*words, "--device", "cpu", "--out", str(out), "--resume"]
+
+
+def steps_logged(run: Path) -> int:
+    """How far a training has come by its log."""
+    log = run / "log.jsonl"
+    return log.read_text().count('"loss":') if log.exists() else 0
 
 
 def main() -> None:
@@ -37,25 +44,20 @@ def main() -> None:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         whole, cut = Path(name) / "whole", Path(name) / "cut"
-        began = time.perf_counter()
         subprocess.run(command(options.data, whole, options), check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - began
-        killed_at = []
-        while len(killed_at) < options.kills:
+        moments = sorted(chance.sample(range(2, options.steps - 2), options.kills))
+        for moment in moments:
             process = subprocess.Popen(command(options.data, cut, options))
-            try:
-                process.wait(timeout=chance.uniform(0.3, 0.7) * seconds)
-                break  # it was faster
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            log = cut / "log.jsonl"
-            killed_at.append(len(log.read_text().splitlines()) if log.exists() else 0)
+            while steps_logged(cut) < moment and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.3))
+            process.kill()
+            process.wait()
         subprocess.run(command(options.data, cut, options), check=True, stdout=subprocess.DEVNULL)
         same = (whole / "model.safetensors").read_bytes() == (
             cut / "model.safetensors"
         ).read_bytes()
-    print(json.dumps({"kills": len(killed_at), "log_lines_at_kill": killed_at, "identical": same}))
+    print(json.dumps({"killed_after_step": moments, "identical": same}))
     sys.exit(not same)
 
 
