@@ -22,6 +22,7 @@ from hintseg.structures import Image, LabelMap
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNDECLARED_VALUE = 255  # written where a pixel has no class; 65535 in 16-bit files
 MAX_8BIT_CLASSES = 254
+BAND_PIXELS = 2**18  # worked on at once where pixels are numbers with a fraction
 TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
@@ -126,9 +127,14 @@ def colour_labels(labels: LabelMap) -> UInt8[np.ndarray, "height width 3"]:
 
 def overlay(image: Image, labels: LabelMap, *, opacity: float = 0.55) -> Image:
     """The image with its labels laid over it in colour; pixels without a class stay as they are."""
-    labelled: Bool[np.ndarray, "height width 1"] = (labels >= 0)[..., None]
-    mixed = (1 - opacity) * image + opacity * colour_labels(labels)
-    return np.where(labelled, mixed.round().astype(np.uint8), image)
+    result = image.copy()
+    step = max(1, BAND_PIXELS // max(1, image.shape[1]))
+    for first in range(0, len(image), step):
+        band = slice(first, first + step)
+        labelled: Bool[np.ndarray, "height width 1"] = (labels[band] >= 0)[..., None]
+        mixed = (1 - opacity) * image[band] + opacity * colour_labels(labels[band])
+        result[band] = np.where(labelled, mixed.round().astype(np.uint8), image[band])
+    return result
 
 
 class _Silence:

@@ -3,6 +3,7 @@
 import struct
 import sys
 import threading
+import tracemalloc
 import warnings
 import zlib
 
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
+from hintseg import images
 from hintseg.errors import DataError
 from hintseg.images import (
     colour_labels,
@@ -440,3 +442,26 @@ def test_an_overlay_mixes_colours_where_there_is_a_class_only():
     assert (image == 100).all()
     assert np.array_equal(overlay(image, labels, opacity=0.0), image)
     assert overlay(image, labels, opacity=1.0)[0, 0].tolist() == [128, 0, 0]
+
+
+@given(height=st.integers(0, 9), width=st.integers(0, 9), band=st.integers(1, 40))
+@settings(max_examples=20)
+def test_an_overlay_made_in_bands_is_the_same(height, width, band):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    labels = rng.integers(VOID, 5, (height, width)).astype(np.int16)
+    whole = overlay(image, labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "BAND_PIXELS", band)
+        assert np.array_equal(overlay(image, labels), whole)
+
+
+def test_an_overlay_of_a_large_image_needs_little_more_memory_than_the_image():
+    image, labels = np.zeros((2000, 3000, 3), np.uint8), np.ones((2000, 3000), np.int16)
+    tracemalloc.start()
+    try:
+        overlay(image, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * image.nbytes

@@ -192,6 +192,22 @@ def test_no_step_makes_scores_of_the_whole_image(monkeypatch):
     assert 0 < largest <= 20 * 400 * 10
 
 
+def test_labels_of_a_large_image_are_made_in_small_bands(monkeypatch):
+    sizes = []
+    lerp = tiles._lerp
+
+    def watched(values, at, *, dim):
+        result = lerp(values, at, dim=dim)
+        sizes.append(result.numel())
+        return result
+
+    monkeypatch.setattr(tiles, "_lerp", watched)
+    scores = random_scores(21, 150, 200)
+    label_at_resolution(scores, 600, 800, covered=(600, 800))
+    assert max(sizes) <= 2**20
+    assert len(sizes) == 2 * 10
+
+
 def test_no_tile_is_larger_than_asked_for():
     largest = 0
 
