@@ -128,8 +128,8 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
     job = Job(dataset, run, fabric, settings, config.own, description)
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was
         run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
-    if fabric.is_global_zero:
-        report_run(run, dataset, load(run.root, device=fabric.device))
+        if fabric.is_global_zero:
+            report_run(run, dataset, load(run.root, device=fabric.device))
 
 
 def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -58,7 +59,8 @@ def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
     """
     description = _read_description(folder)
     try:
-        model = build_segmenter(description)
+        with torch.random.fork_rng():  # random weights come first; the caller's generator stays
+            model = build_segmenter(description)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
