@@ -1,6 +1,8 @@
 """The command line: one typed function per command; it translates, nothing more."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -121,9 +123,10 @@ def train(
     }
     given = {key: value for key, value in named.items() if value is not None}
     settings = merge({"train": given}, parse_overrides(set_ or []))
-    run = train_run(
-        data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
-    )
+    with _stoppable("continue with the same command and --resume"):
+        run = train_run(
+            data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
+        )
     typer.echo(f"{run}: finished; report: {run / 'report.html'}")
 
 
@@ -143,15 +146,16 @@ def predict(
     from hintseg.predict.predictor import load
 
     predictor = load(run, device=_device(device))
-    outcome = predict_files(
-        predictor,
-        find_inputs(images),
-        out,
-        scales=_numbers(scales, "--scales"),
-        flip=flip,
-        tile=tile,
-        overlays=overlays,
-    )
+    with _stoppable("the same command does the rest"):
+        outcome = predict_files(
+            predictor,
+            find_inputs(images),
+            out,
+            scales=_numbers(scales, "--scales"),
+            flip=flip,
+            tile=tile,
+            overlays=overlays,
+        )
     skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
     typer.echo(f"{out}: {len(outcome.written)} label maps written{skipped}")
     if outcome.failed:
@@ -200,6 +204,16 @@ def methods() -> None:
     print_methods(METHODS.values())
 
 
+@contextmanager
+def _stoppable(remedy: str) -> Iterator[None]:
+    """Ctrl-C ends long work with a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        typer.echo(f"hintseg: interrupted; {remedy}", err=True)
+        raise typer.Exit(1) from stop
+
+
 def _numbers(text: str, option: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
@@ -224,8 +238,6 @@ def main() -> None:
         app()
     except HintSegError as error:
         sys.exit(f"hintseg: {error}")
-    except KeyboardInterrupt:
-        sys.exit("hintseg: interrupted; a training continues with --resume")
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:

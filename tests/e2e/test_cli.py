@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image as PillowImage
 from hintseg import cli
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
+from hintseg.engine.watch import Watch
 
 TINY = ["--steps", "4", "--crop", "32", "--batch", "2", "--device", "cpu"]
 SMALL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
@@ -229,6 +231,30 @@ def test_training_on_a_set_with_a_broken_hint_names_the_file(hintseg, data_folde
     code, _, err = hintseg("train", data_folder, "--out", tmp_path / "run", *SMALL)
     assert code == 1
     assert "herd.json" in err
+
+
+def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
+    original = Watch.on_step
+
+    def on_step(self, step, losses, waited, *, advance):
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+        original(self, step, losses, waited, advance=advance)
+
+    monkeypatch.setattr(Watch, "on_step", on_step)
+    words = ["train", data_folder, "--method", "full", "--out", tmp_path / "run", *SMALL]
+    code, _, err = hintseg(*words)
+    assert (code, err.strip()) == (
+        1,
+        "hintseg: interrupted; continue with the same command and --resume",
+    )
+    monkeypatch.undo()
+    assert hintseg_again(words) == 0
+
+
+def hintseg_again(words):
+    command = [sys.executable, "-m", "hintseg.cli", *map(str, words), "--resume"]
+    return subprocess.run(command, check=False, capture_output=True).returncode
 
 
 def test_two_processes_train_as_one_command(data_folder, tmp_path):
