@@ -196,6 +196,22 @@ def test_closing_early_stops_the_threads():
     assert not [t for t in threading.enumerate() if t.name.startswith("batches") and t.is_alive()]
 
 
+def test_closing_early_drops_the_batches_that_nobody_has_begun():
+    made, gate = [], threading.Event()
+
+    def slow(name):
+        made.append(name)
+        if len(made) > 1:
+            gate.wait(timeout=10)
+        return load(name)
+
+    source = iterate(Order(NAMES, 1, 0), slow, random_view, start=0, stop=100, threads=1)
+    next(source)
+    threading.Timer(0.1, gate.set).start()
+    source.close()
+    assert len(made) <= 2  # the first, and the one in the making
+
+
 def test_a_forgotten_iterator_stops_its_threads():
     source = iterate(Order(NAMES, 1, 0), load, random_view, start=0, stop=10**9, threads=2)
     next(source)
