@@ -61,11 +61,6 @@ def test_features_have_the_declared_channels_and_strides(stride):
         assert feature.shape == (1, channels, 96 // step, 64 // step)
 
 
-def test_the_fill_colour_becomes_zero(trained):
-    grey = torch.tensor(trained.fill).view(1, 3, 1, 1).float()
-    assert ((grey - trained.mean) / trained.std).abs().max() < 0.01
-
-
 def test_each_network_has_its_own_normalisation():
     assert Backbone("resnet18").mean.flatten().tolist() == pytest.approx(
         [255 * 0.485, 255 * 0.456, 255 * 0.406], rel=1e-4

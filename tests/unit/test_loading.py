@@ -120,7 +120,7 @@ def test_no_steps_give_no_batches(start, stop):
 
 def test_batches_of_a_real_data_set_are_the_same_in_every_process_and_thread(dataset):
     order = Order(dataset.names("train"), 4, 0)
-    settings = Augmentation(crop=32, fill=(127, 127, 127))
+    settings = Augmentation(crop=32)
 
     def make(threads):
         return list(

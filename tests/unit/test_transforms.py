@@ -11,8 +11,7 @@ from hintseg.data.transforms import Augmentation, augment
 from hintseg.errors import ConfigError
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
 
-GREY = (127, 127, 127)
-PLAIN = {"fill": GREY, "jitter": 0.0, "hue": 0.0}
+PLAIN = {"jitter": 0.0, "hue": 0.0}
 
 
 def make_sample(labels, image=None):
@@ -57,7 +56,7 @@ def test_a_view_of_any_image_is_a_square_with_labels_of_the_image_and_void(
     labels = generator(seed).integers(VOID, 5, (height, width))
     sample = make_sample(labels)
     before = sample.image.copy(), sample.weak.labels.copy()
-    view = augment(sample, generator(seed), settings=Augmentation(crop, GREY, scale))
+    view = augment(sample, generator(seed), settings=Augmentation(crop, scale))
     assert view.image.shape == (crop, crop, 3)
     assert view.image.dtype == np.uint8
     assert view.weak.labels.shape == (crop, crop)
@@ -69,7 +68,7 @@ def test_a_view_of_any_image_is_a_square_with_labels_of_the_image_and_void(
 
 def test_nothing_else_of_the_sample_changes():
     sample = make_sample(np.zeros((8, 8)))
-    view = augment(sample, generator(0), settings=Augmentation(crop=8, fill=GREY))
+    view = augment(sample, generator(0), settings=Augmentation(crop=8))
     assert view.name == "name"
     assert view.weak.tags is sample.weak.tags
     assert view.weak.absent is sample.weak.absent
@@ -176,7 +175,7 @@ def test_around_a_small_image_its_mirror_image_is_seen():
 def test_extreme_shapes_give_views(size, crop):
     sample = make_sample(np.full(size, 3))
     for seed in range(5):
-        settings = Augmentation(crop=crop, fill=GREY, scale=(0.01, 3.0))
+        settings = Augmentation(crop=crop, scale=(0.01, 3.0))
         view = augment(sample, generator(seed), settings=settings)
         assert view.image.shape == (crop, crop, 3)
         assert set(np.unique(view.weak.labels)) <= {3, VOID}
@@ -185,7 +184,7 @@ def test_extreme_shapes_give_views(size, crop):
 
 def test_the_generator_decides_everything():
     sample = make_sample(blocks(generator(0), 50, 60))
-    settings = Augmentation(crop=32, fill=GREY)
+    settings = Augmentation(crop=32)
     first, again, other = (
         augment(sample, generator(seed), settings=settings) for seed in (1, 1, 2)
     )
@@ -209,7 +208,7 @@ def test_jitter_changes_colours_and_nothing_else():
     image = generator(0).integers(60, 200, (16, 16, 3), dtype=np.uint8)
     labels = generator(1).integers(UNLABELLED, 5, (16, 16))
     plain = Augmentation(crop=16, scale=(1.0, 1.0), **PLAIN)
-    jittered = Augmentation(crop=16, fill=GREY, scale=(1.0, 1.0), jitter=0.3)
+    jittered = Augmentation(crop=16, scale=(1.0, 1.0), jitter=0.3)
     for seed in range(5):
         before = augment(make_sample(labels, image), generator(seed), settings=plain)
         after = augment(make_sample(labels, image), generator(seed), settings=jittered)
@@ -221,7 +220,7 @@ def test_jitter_changes_colours_and_nothing_else():
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
 def test_jitter_may_be_none_or_whole(jitter):
     image = generator(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    settings = Augmentation(crop=8, fill=GREY, jitter=jitter, hue=0.5)
+    settings = Augmentation(crop=8, jitter=jitter, hue=0.5)
     for seed in range(5):
         assert augment(
             make_sample(np.zeros((8, 8)), image), generator(seed), settings=settings
@@ -231,4 +230,4 @@ def test_jitter_may_be_none_or_whole(jitter):
 @pytest.mark.parametrize("scale", [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0)])
 def test_a_range_of_sizes_that_cannot_be_is_refused(scale):
     with pytest.raises(ConfigError, match="scale: must be a range 0 < low <= high, got"):
-        Augmentation(crop=8, fill=GREY, scale=scale)
+        Augmentation(crop=8, scale=scale)

@@ -23,7 +23,6 @@ class Augmentation:
     """
 
     crop: int
-    fill: tuple[int, int, int]  # colour of the padding
     scale: tuple[float, float] = (0.5, 1.5)
     jitter: float = 0.3
     hue: float = 0.03

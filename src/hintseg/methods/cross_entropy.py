@@ -79,7 +79,7 @@ def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
             point_radius=settings.point_radius,
             scribble_width=settings.scribble_width,
         )
-    batches = Batches(job, names, load, learner.pretrained.fill)
+    batches = Batches(job, names, load)
     return {**train_network(job, learner, folder, batches), "images": len(names)}
 
 

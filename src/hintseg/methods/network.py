@@ -61,16 +61,12 @@ def train_network(job: Job, learner: Learner, folder: Path, batches: "Batches") 
 class Batches:
     """The training batches of a job from any step on: images, random views, this rank's share."""
 
-    def __init__(
-        self, job: Job, names: tuple[str, ...], load: Loader, fill: tuple[int, int, int]
-    ) -> None:
+    def __init__(self, job: Job, names: tuple[str, ...], load: Loader) -> None:
         settings, fabric = job.settings, job.fabric
         self.order = Order(
             names, settings.batch, settings.seed, fabric.global_rank, fabric.world_size
         )
-        self.view = Augmentation(
-            crop=settings.crop, fill=fill, scale=settings.scale, jitter=settings.jitter
-        )
+        self.view = Augmentation(crop=settings.crop, scale=settings.scale, jitter=settings.jitter)
         self.load, self.stop, self.threads = remembered(load), settings.steps, settings.threads
 
     def __call__(self, start: int) -> Iterator[Batch]:

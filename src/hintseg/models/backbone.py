@@ -60,12 +60,6 @@ class Backbone(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
 
-    @property
-    def fill(self) -> tuple[int, int, int]:
-        """The colour that becomes zero after normalisation; padding has it."""
-        red, green, blue = (round(value) for value in self.mean.flatten().tolist())
-        return red, green, blue
-
     def freeze(self, stages: int, *, norm: bool) -> None:
         """Keep the layers up to feature `stages` as they are, and all batch statistics if `norm`.
 
