@@ -136,6 +136,14 @@ def test_no_masks_no_full_supervision(data_folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_masks_alone_are_enough_for_full_supervision(data_folder, tmp_path):
+    for path in (data_folder / "hints").glob("*.json"):
+        path.unlink()
+    (data_folder / "dataset.yaml").write_text("classes: [grass, cow, sky]\n")  # no splits either
+    folder = run(data_folder, tmp_path / "run", "full")
+    assert json.loads((folder / "train" / "manifest.json").read_text())["images"] == 8
+
+
 def test_tags_alone_do_not_teach_partial_cross_entropy(data_folder, tmp_path):
     for path in (data_folder / "hints").glob("*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": []}))

@@ -74,6 +74,10 @@ class Dataset:
             self._image_path(name, where=f"split {split!r}")
         return self.splits[split]
 
+    def train_names(self) -> tuple[str, ...]:
+        """Image stems of the train split, hinted or not; without splits, every image."""
+        return self.names("train") if self.splits else tuple(self.images)
+
     def has_split(self, split: str) -> bool:
         """Whether the data set names this split."""
         return split in self.splits

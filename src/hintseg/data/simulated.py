@@ -43,8 +43,7 @@ def simulate_dataset(
     """
     chosen = _checked_kinds(kinds)
     _check_options(fraction, out)
-    names = dataset.names("train") if dataset.splits else tuple(dataset.images)
-    masked = [name for name in names if dataset.has_mask(name)]
+    masked = [name for name in dataset.train_names() if dataset.has_mask(name)]
     if not masked:
         raise DataError(
             f"{dataset.masks_folder}: no mask for any train image; hints can be simulated from "

@@ -68,7 +68,7 @@ def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
     settings, dataset = job.settings, job.dataset
     learner = CrossEntropy(job.segmenter())
     if masks:
-        names = dataset.names("train")
+        names = dataset.train_names()
         load = partial(load_masked, dataset, size=settings.size)
     else:
         names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
@@ -85,7 +85,7 @@ def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
 
 def check_masks(dataset: Dataset) -> None:
     """Full supervision needs a dense mask of every train image."""
-    names = dataset.names("train") if dataset.splits else tuple(dataset.images)
+    names = dataset.train_names()
     if not names:
         raise DataError(f"{dataset.root}: the train split is empty; add images to it")
     without = [name for name in names if not dataset.has_mask(name)]

@@ -117,7 +117,7 @@ def report_run(run: Run, dataset: Dataset, predictor: Predictor, *, split: str =
         pairs = predicted_pairs(predictor, dataset, names)
         evaluation = evaluate(pairs, len(dataset.classes))
     else:
-        names = dataset.names("train")
+        names = dataset.names("train") or dataset.train_names()
     rows = picture_rows(dataset, predictor, evaluation, names)
     return write_report(run, classes=dataset.classes, evaluation=evaluation, rows=rows, split=split)
 
