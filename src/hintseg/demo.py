@@ -12,10 +12,11 @@ from hintseg.data.simulated import KINDS, simulate_dataset
 from hintseg.errors import DataError
 from hintseg.evaluate import evaluate_source
 from hintseg.files import write_json
-from hintseg.images import overlay, write_png
+from hintseg.images import overlay, read_label_map, write_png
 from hintseg.predict.files import predict_files
 from hintseg.predict.predictor import load
 from hintseg.report.pictures import hint_picture
+from hintseg.structures import VOID
 from hintseg.training import train
 
 TRAIN, VAL, TEST = 96, 16, 32
@@ -63,8 +64,9 @@ def _draw(dataset: Dataset, out: Path) -> None:
     ]
     held_out = dataset.names("test")[:SHOWN]
     images = [dataset.image(name) for name in held_out]
+    count = len(dataset.classes)
     masks = [
-        np.array(PillowImage.open(out / "masks" / f"{name}.png")).astype(np.int16)
+        read_label_map(out / "masks" / f"{name}.png", classes=count, undeclared=VOID)
         for name in held_out
     ]
     rows = [hinted, images, [overlay(i, m) for i, m in zip(images, masks, strict=True)]]

@@ -14,9 +14,9 @@ from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, HintSegError, RunError
 from hintseg.files import read_json
-from hintseg.methods.config import Config, Sections, make_config, parse_config
+from hintseg.methods.config import Config, make_config, parse_config
 from hintseg.methods.job import Job
-from hintseg.methods.settings import TrainSettings
+from hintseg.methods.settings import TrainSettings, merge
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import load
 from hintseg.report.run_page import report_run
@@ -64,8 +64,9 @@ def train(
             parse_config(read_config(Path(config)), str(config)) if config else (None, {})
         )
         name = method or named or DEFAULT_METHOD
+        mine = {key: below[key] for key in ("train", name) if key in below}  # not other methods'
         chosen = make_config(
-            name, str(dataset.root.resolve()), preset=preset, sections=_over(below, sections, name)
+            name, str(dataset.root.resolve()), preset=preset, sections=merge(mine, sections)
         )
         chosen.method.check(dataset)
         refuse_existing(root)
@@ -158,14 +159,5 @@ def check_unchanged(root: Path, dataset: Dataset) -> None:
         if known not in (None, dataset.digest):
             raise RunError(
                 f"{root}: {dataset.root} has changed since this run began (labels, splits or "
-                "classes); "
-                "train anew with another --out"
+                "classes); train anew with another --out"
             )
-
-
-def _over(below: dict[str, Any], above: Sections, method: str) -> dict[str, Any]:
-    """Settings of a config file under the given ones; sections of other methods are dropped."""
-    merged: dict[str, Any] = {k: dict(v) for k, v in below.items() if k in ("train", method)}
-    for section, values in above.items():
-        merged[section] = {**merged.get(section, {}), **values}
-    return merged

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hintseg.errors import RunError
+from hintseg.files import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,10 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, position
         for key, value in state.items():
             if value is not None:
                 tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-        temporary,
-        metadata={"position": json.dumps([position.step, position.best_step, position.best_score])},
-    )
-    temporary.replace(path)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    place = json.dumps([position.step, position.best_step, position.best_score])
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"position": place})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> Position:

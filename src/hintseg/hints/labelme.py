@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hintseg.errors import DataError
+from hintseg.files import replacing
 from hintseg.hints.entries import Report, at, class_of, is_number, shape_of, show
 from hintseg.hints.shapes import FARTHEST, Size, outside_problem
 from hintseg.structures import ClassSet, Hints, Shape, ShapeKind
@@ -114,7 +115,9 @@ def write_labelme(
         text = json.dumps(document, ensure_ascii=False, indent=2)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: foreign keys cannot be written as JSON ({error})") from error
-    _replace(path, text)
+    with replacing(path) as temporary:
+        # Half a surrogate pair is legal in JSON only as an escape; "backslashreplace" makes one.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _size_problem(claimed: Size, size: Size) -> str:
@@ -123,15 +126,6 @@ def _size_problem(claimed: Size, size: Size) -> str:
         f"imageHeight, imageWidth: drawn on {claimed[0]} x {claimed[1]} pixels, the image has "
         f"{size[0]} x {size[1]}; {turned}put back the annotated image or draw the hints again"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    # Half a surrogate pair is legal in JSON as an escape only, which "backslashreplace" makes.
-    temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-    temporary.replace(path)
 
 
 def _flags_to_write(hints: Hints, classes: ClassSet) -> dict[str, bool]:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hintseg.errors import HintSegError, RunError
-from hintseg.files import read_json, write_json
+from hintseg.files import read_json, replacing, write_json
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import ClassSet
@@ -44,10 +44,9 @@ def build_segmenter(description: ModelDescription) -> Segmenter:
 
 def save_model(folder: Path, model: nn.Module, description: ModelDescription) -> None:
     """Write both files under temporary names, then rename them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f".{WEIGHTS}.part"
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, weights)
-    weights.replace(folder / WEIGHTS)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
     write_json(folder / DESCRIPTION, {"format": FORMAT, **asdict(description)})
 
 
