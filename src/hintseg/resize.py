@@ -4,8 +4,10 @@ Output cell i of n covers the input interval [i, i + 1] * m / n and is centred i
 """
 
 import numpy as np
+import torch.nn.functional as F
 from jaxtyping import Int
 from PIL import Image as PillowImage
+from torch import Tensor
 
 from hintseg.structures import UNLABELLED, VOID, Image, LabelMap
 
@@ -34,6 +36,33 @@ def resize_labels(labels: LabelMap, height: int, width: int) -> LabelMap:
     pixel, else VOID. Ties go to the smaller class index.
     """
     return resize_labels_window(labels, height, width, rows=(0, height), columns=(0, width))
+
+
+def resize_regions_window(
+    regions: LabelMap, height: int, width: int, *, rows: tuple[int, int], columns: tuple[int, int]
+) -> LabelMap:
+    """The window rows x columns (first, end) of a region map resized by nearest pixel."""
+    down = _source_of(height, regions.shape[0])[slice(*rows)]
+    across = _source_of(width, regions.shape[1])[slice(*columns)]
+    return regions[down[:, None], across]
+
+
+def pool_labels(
+    labels: Int[Tensor, "batch height width"], stride: int
+) -> Int[Tensor, "batch rows columns"]:
+    """Labels of cells of stride x stride pixels, by the rules of `resize_labels` ("labelled wins").
+
+    The last cells may reach beyond the image; what lies there has no vote.
+    """
+    height, width = labels.shape[-2:]
+    padded = F.pad(labels, (0, -width % stride, 0, -height % stride), value=VOID)
+    cells = padded.unfold(1, stride, stride).unfold(2, stride, stride).flatten(3)
+    votes = (cells[..., :, None] == cells[..., None, :]).sum(dim=-1)
+    size = int(labels.max()) + 1 if labels.numel() else 1
+    rank = votes * (size + 1) + (size - cells)  # most votes first, then the smaller class
+    best = rank.where(cells >= 0, -1).argmax(dim=-1, keepdim=True)
+    known = cells.gather(-1, best).squeeze(-1)
+    return known.where(known >= 0, cells.amax(dim=-1))  # UNLABELLED is above VOID
 
 
 def resize_labels_window(

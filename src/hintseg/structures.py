@@ -130,6 +130,7 @@ class Sample:
     name: str
     image: Image
     weak: WeakLabels
+    regions: LabelMap | None = None  # number of the region, or VOID; None: nobody asked for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +142,52 @@ class Batch:
     labels: Int[Tensor, "batch height width"]  # class index, UNLABELLED or VOID
     tags: Bool[Tensor, "batch classes"]
     absent: Bool[Tensor, "batch classes"]
+    regions: Int[Tensor, "batch height width"] | None = None  # number within the image, or VOID
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def fields(self) -> tuple[tuple[str, ...], Tensor, Tensor, Tensor, Tensor]:
+    def fields(self) -> tuple[tuple[str, ...], Tensor, Tensor, Tensor, Tensor, Tensor | None]:
         """The values in the order of the constructor."""
-        return self.names, self.images, self.labels, self.tags, self.absent
+        return self.names, self.images, self.labels, self.tags, self.absent, self.regions
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
         names, *tensors = self.fields()
-        return Batch(names, *(tensor.to(device, non_blocking=True) for tensor in tensors))
+        moved = [None if t is None else t.to(device, non_blocking=True) for t in tensors]
+        return Batch(names, *moved)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """A batch cut into segments: what `segments` makes and `losses` reads.
+
+    Pixels are the cells of the embedding that are not VOID, in row-major order over the batch.
+    """
+
+    kept: Int[Tensor, " pixels"]  # place of each pixel among all cells of the batch
+    member: Int[Tensor, " pixels"]  # segment of each pixel
+    image: Int[Tensor, " segments"]  # index in the batch
+    label: Int[Tensor, " segments"]  # class index, or UNLABELLED
+    region: Int[Tensor, " segments"]  # number within its image
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+@dataclass(frozen=True, slots=True)
+class Prototypes:
+    """The directions of segments, with what the relations ask of them."""
+
+    vectors: Float[Tensor, "segments dim"]  # unit length
+    label: Int[Tensor, " segments"]  # class index, or UNLABELLED
+    image: Int[Tensor, " segments"]  # row of `tags` and `absent`
+    sets: Bool[Tensor, "segments classes"]  # propagated labels; none: unresolved
+    tags: Bool[Tensor, "images classes"]
+    absent: Bool[Tensor, "images classes"]
+
+    def __len__(self) -> int:
+        return len(self.label)
 
 
 @dataclass(frozen=True, slots=True)

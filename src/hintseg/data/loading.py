@@ -76,12 +76,14 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size -> tensors."""
     images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     labels = np.stack([sample.weak.labels for sample in samples]).astype(np.int64)
+    regions = [sample.regions for sample in samples if sample.regions is not None]
     return Batch(
         names=tuple(sample.name for sample in samples),
         images=torch.from_numpy(images),
         labels=torch.from_numpy(labels),
         tags=torch.from_numpy(np.stack([sample.weak.tags for sample in samples])),
         absent=torch.from_numpy(np.stack([sample.weak.absent for sample in samples])),
+        regions=torch.from_numpy(np.stack(regions).astype(np.int64)) if regions else None,
     )
 
 

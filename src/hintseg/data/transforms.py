@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from hintseg.errors import ConfigError
-from hintseg.resize import resize_labels_window
+from hintseg.resize import resize_labels_window, resize_regions_window
 from hintseg.structures import VOID, Image, Sample
 
 
@@ -48,6 +48,7 @@ def augment(sample: Sample, rng: np.random.Generator, *, settings: Augmentation)
             view,
             image=view.image[:, ::-1],
             weak=replace(view.weak, labels=view.weak.labels[:, ::-1]),
+            regions=None if view.regions is None else view.regions[:, ::-1],
         )
     return replace(view, image=_jitter(view.image, settings, rng))
 
@@ -71,21 +72,20 @@ def _cut(
     sample: Sample, scaled: tuple[int, int], window: tuple[_Span, ...], settings: Augmentation
 ) -> Sample:
     rows, columns = window
-    labels = np.full((settings.crop, settings.crop), VOID, dtype=sample.weak.labels.dtype)
-    inside = (
-        slice(rows.target, rows.target + rows.length),
-        slice(columns.target, columns.target + columns.length),
-    )
-    labels[inside] = resize_labels_window(
-        sample.weak.labels,
-        *scaled,
-        rows=(rows.source, rows.source + rows.length),
-        columns=(columns.source, columns.source + columns.length),
-    )
-    seen = _resize_window(sample.image, scaled, rows, columns)
+    seen = {
+        "rows": (rows.source, rows.source + rows.length),
+        "columns": (columns.source, columns.source + columns.length),
+    }
     around = [(span.target, settings.crop - span.target - span.length) for span in window]
-    image = np.pad(seen, (*around, (0, 0)), mode="symmetric")
-    return replace(sample, image=image, weak=replace(sample.weak, labels=labels))
+    labels = resize_labels_window(sample.weak.labels, *scaled, **seen)
+    labels = np.pad(labels, around, constant_values=VOID)
+    pixels = _resize_window(sample.image, scaled, rows, columns)
+    image = np.pad(pixels, (*around, (0, 0)), mode="symmetric")
+    regions = sample.regions
+    if regions is not None:
+        regions = resize_regions_window(regions, *scaled, **seen)
+        regions = np.pad(regions, around, constant_values=VOID)
+    return replace(sample, image=image, weak=replace(sample.weak, labels=labels), regions=regions)
 
 
 def _resize_window(image: Image, scaled: tuple[int, int], rows: _Span, columns: _Span) -> Image:

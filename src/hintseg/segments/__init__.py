@@ -1,0 +1,1 @@
+"""Embeddings -> segments and their prototypes."""

@@ -1,0 +1,72 @@
+"""Spherical k-means on embedding and location, a whole batch at once.
+
+Shape shorthand in this module: batch x pixels are the cells of one embedding, row-major.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def locations(valid: Bool[Tensor, "batch rows columns"]) -> Float[Tensor, "batch rows columns 2"]:
+    """(y, x) of every cell, each evenly from -0.5 to 0.5 over the rows and columns with a valid cell.
+
+    So padding shifts nothing; an axis of one cell lies at 0.
+    """
+    down = _evenly(valid.any(dim=2))[:, :, None]
+    across = _evenly(valid.any(dim=1))[:, None, :]
+    return torch.stack(torch.broadcast_tensors(down, across), dim=-1)
+
+
+def grid_partition(
+    location: Float[Tensor, "batch rows columns 2"], side: int
+) -> Int[Tensor, "batch rows columns"]:
+    """The initial partition: side x side cells of a regular grid, number = row + side * column.
+
+    Rows and columns are rounded positions, so those at the border are half as large.
+    """
+    cell = ((location.clamp(-0.5, 0.5) + 0.5) * (side - 1)).round().long()
+    return cell[..., 0] + side * cell[..., 1]
+
+
+def with_location(
+    embeddings: Float[Tensor, "*cells dim"], location: Float[Tensor, "*cells 2"]
+) -> Float[Tensor, "*cells dim_and_2"]:
+    """z = normalise([e; y, x]) of unit embeddings: near in feature and in place."""
+    return F.normalize(torch.cat([embeddings, location.to(embeddings.dtype)], dim=-1), dim=-1)
+
+
+def spherical_kmeans(
+    vectors: Float[Tensor, "batch pixels dim"],
+    initial: Int[Tensor, "batch pixels"],
+    valid: Bool[Tensor, "batch pixels"],
+    *,
+    count: int,
+    iterations: int = 10,
+) -> Int[Tensor, "batch pixels"]:
+    """Refine an initial partition of unit vectors into at most `count` parts by cosine k-means.
+
+    Each iteration: mean direction of every part, then every pixel to the nearest by dot product
+    (Hwang et al. 2019, arXiv:1910.06962, section 3.1). Pixels that are not valid take no part; a
+    part that is empty is never chosen. No gradient flows.
+    """
+    with torch.no_grad():
+        numbers = torch.arange(count, device=vectors.device)[:, None]
+        part = initial
+        for _ in range(iterations):
+            chosen = (part[:, None] == numbers) & valid[:, None]
+            means = F.normalize(chosen.to(vectors.dtype) @ vectors, dim=2)
+            nearness = (vectors @ means.mT).masked_fill_(~chosen.any(dim=2)[:, None], -torch.inf)
+            part = nearness.argmax(dim=2)
+    return part
+
+
+def _evenly(used: Bool[Tensor, "batch cells"]) -> Float[Tensor, "batch cells"]:
+    """-0.5 ... 0.5 from the first to the last used cell of an axis."""
+    size = used.shape[1]
+    place = torch.arange(size, device=used.device)
+    first = torch.where(used, place, size).amin(dim=1, keepdim=True)
+    last = torch.where(used, place, -1).amax(dim=1, keepdim=True)
+    span = (last - first).clamp(min=0)
+    return torch.where(span > 0, (place - first) / span.clamp(min=1) - 0.5, 0.0)
