@@ -1,0 +1,1 @@
+"""Scores -> better scores: neighbours in the embedding or in the image agree."""
