@@ -1,0 +1,400 @@
+"""Pixel-to-segment contrast: one loss for every relation, in memory of pixels + segments.
+
+Both losses are a log-ratio of two sums over segments, one attracting and one repelling:
+
+    L_i = log(1 + R_i / A_i),    A_i, R_i = sums of exp(kappa e_i.p_j)
+    dL_i/de_i = kappa R_i / (A_i + R_i) (mean of the repelling p_j - mean of the attracting p_j)
+
+where the means are weighted with the terms of the sums. Pixels are taken in order of group, a
+block of them at a time, so that the segments of each side are the same for the whole block; in a
+block, a tile of rows sees all its segments at once and stays in the cache. Therefore one
+exponential and three matrix products give the loss and all gradients, and nothing is kept.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hintseg.errors import ConfigError, UnknownNameError
+
+Reduction = Literal["mean", "sum", "none"]
+Context = Any  # what autograd hands to a function has no public type
+
+_TILE = {"cpu": 2**19}  # similarities in one tile: what the cache holds
+_TILE_ELSEWHERE = 2**26  # enough work to fill a GPU
+_ALONE = {"cpu": 64}  # pixels of a group that make a block of its own worth while
+_ALONE_ELSEWHERE = 4096
+_MERGED = 4  # smaller groups share a block up to this many times as large
+
+# Exponents up to this size neither overflow nor underflow, even in sums of millions of terms.
+_PLAIN_EXPONENT = {torch.float32: 40.0, torch.float64: 300.0}
+
+
+def segment_contrastive_loss(  # noqa: PLR0913 (seven tensors describe a relation)
+    embeddings: Float[Tensor, "pixels dim"],
+    prototypes: Float[Tensor, "segments dim"],
+    own: Int[Tensor, " pixels"],
+    pixel_group: Int[Tensor, " pixels"],
+    segment_group: Int[Tensor, " segments"],
+    attract: Bool[Tensor, "groups groups"],
+    repel: Bool[Tensor, "groups groups"],
+    *,
+    concentration: float,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, ""] | Float[Tensor, " pixels"]:
+    """Pull each pixel to the segments that attract it, push it from those that repel it.
+
+        L_i = -log( sum_{A_i} s_ij / (sum_{A_i} s_ij + sum_{R_i} s_ij) ),  s_ij = exp(kappa e_i.p_j)
+
+    R_i are the repelling segments without the pixel's own; A_i the attracting ones without the
+    pixel's own, or its own alone when no other attracts (Ke, Hwang, Yu 2021, arXiv:2105.00957;
+    Hwang et al. 2019, arXiv:1910.06962). A pixel counts if any segment attracts it. Memory
+    grows with pixels + segments. Half precision is computed, and returned, in float32.
+
+    Args:
+        embeddings: One vector per pixel, usually of unit length.
+        prototypes: One vector per segment, usually of unit length; they receive gradients as well.
+        own: Segment of each pixel; -1 for none.
+        pixel_group: Row of the tables of each pixel; -1: the pixel does not count.
+        segment_group: Column of the tables of each segment; -1: the segment is on neither side.
+        attract: Which segments a pixel is pulled to.
+        repel: Which segments a pixel is pushed from.
+        concentration: kappa, the inverse of a temperature, above 0; any size is safe.
+        reduction: The mean or the sum over the pixels that count (an exact 0 that can be
+            differentiated if there are none), or each pixel's loss (0 where it does not count).
+
+    Raises:
+        ConfigError: A concentration that is not a positive number, or an unknown reduction.
+    """
+    relation = _Relation(own.clamp(min=-1), pixel_group, segment_group, attract, repel)
+    return _reduced(embeddings, prototypes, relation, concentration, reduction)
+
+
+def own_segment_loss(  # noqa: PLR0913 (six tensors describe a relation)
+    embeddings: Float[Tensor, "pixels dim"],
+    prototypes: Float[Tensor, "segments dim"],
+    own: Int[Tensor, " pixels"],
+    pixel_group: Int[Tensor, " pixels"],
+    segment_group: Int[Tensor, " segments"],
+    repel: Bool[Tensor, "groups groups"],
+    *,
+    concentration: float,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, ""] | Float[Tensor, " pixels"]:
+    """Pull each pixel to its own segment alone, push it from those that repel it.
+
+        L_i = -log( s_i,own / (s_i,own + sum_{R_i} s_ij) ),  s_ij = exp(kappa e_i.p_j)
+
+    The plain form of SegSort (Hwang et al. 2019, arXiv:1910.06962). A pixel counts if its
+    own segment has a group. All else as in `segment_contrastive_loss`.
+
+    Raises:
+        ConfigError: A concentration that is not a positive number, or an unknown reduction.
+    """
+    relation = _Relation(own.clamp(min=-1), pixel_group, segment_group, None, repel)
+    return _reduced(embeddings, prototypes, relation, concentration, reduction)
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """Who attracts and who repels whom; without a table of attraction, the own segment alone."""
+
+    own: Int[Tensor, " pixels"]
+    pixel_group: Int[Tensor, " pixels"]
+    segment_group: Int[Tensor, " segments"]
+    attract: Bool[Tensor, "groups groups"] | None
+    repel: Bool[Tensor, "groups groups"]
+
+
+def _reduced(
+    embeddings: Tensor,
+    prototypes: Tensor,
+    relation: _Relation,
+    concentration: float,
+    reduction: Reduction,
+) -> Tensor:
+    if not (concentration > 0 and math.isfinite(concentration)):
+        raise ConfigError(f"concentration: must be a positive number, got {concentration}")
+    if reduction not in ("mean", "sum", "none"):
+        raise UnknownNameError("reduction", reduction, ("mean", "sum", "none"))
+    wide = torch.promote_types(embeddings.dtype, prototypes.dtype)
+    wide = wide if wide in _PLAIN_EXPONENT else torch.float32
+    inputs = embeddings.to(wide), prototypes.to(wide)
+    if reduction == "none":
+        losses: Tensor = _EachLoss.apply(*inputs, relation, concentration)
+        return losses
+    needed = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    total: Tensor
+    total, count = _SumOfLosses.apply(*inputs, relation, concentration, needed)
+    return total / count.clamp(min=1) if reduction == "mean" else total
+
+
+class _SumOfLosses(torch.autograd.Function):
+    """Sum over the pixels and their count; the gradients are made on the way and only kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        embeddings: Tensor,
+        prototypes: Tensor,
+        relation: _Relation,
+        concentration: float,
+        needed: bool,
+    ) -> tuple[Tensor, Tensor]:
+        weights = embeddings.new_ones(len(embeddings)) if needed else None
+        sweep = _Sweep(embeddings, prototypes, relation, concentration, weights)
+        sweep.run()
+        if weights is not None:
+            ctx.save_for_backward(sweep.pixel_gradient, sweep.segment_gradient)
+        total, count = sweep.losses.sum(), sweep.counts.sum()
+        ctx.mark_non_differentiable(count)
+        return total, count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = ctx.saved_tensors
+        scaled = (
+            scale * gradient if needed else None
+            for gradient, needed in zip(gradients, ctx.needs_input_grad[:2], strict=True)
+        )
+        return *scaled, None, None, None
+
+
+class _EachLoss(torch.autograd.Function):
+    """Loss of each pixel; a second sweep makes the gradients once their weights are known."""
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        embeddings: Tensor,
+        prototypes: Tensor,
+        relation: _Relation,
+        concentration: float,
+    ) -> Tensor:
+        ctx.save_for_backward(embeddings, prototypes)
+        ctx.relation, ctx.concentration = relation, concentration
+        sweep = _Sweep(embeddings, prototypes, relation, concentration, None)
+        sweep.run()
+        return sweep.losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, weights: Tensor) -> tuple[Tensor | None, ...]:
+        embeddings, prototypes = ctx.saved_tensors
+        sweep = _Sweep(embeddings, prototypes, ctx.relation, ctx.concentration, weights)
+        sweep.run()
+        return sweep.pixel_gradient, sweep.segment_gradient, None, None
+
+
+class _Sweep:
+    """One pass over all pixels: losses, and with weights the gradients of their weighted sum."""
+
+    def __init__(
+        self,
+        embeddings: Tensor,
+        prototypes: Tensor,
+        relation: _Relation,
+        concentration: float,
+        weights: Tensor | None,
+    ) -> None:
+        self.embeddings, self.prototypes = embeddings, prototypes
+        self.relation, self.concentration, self.weights = relation, concentration, weights
+        self.losses = embeddings.new_zeros(len(embeddings))
+        self.counts = torch.zeros_like(relation.own, dtype=torch.bool)
+        if weights is not None:
+            self.pixel_gradient = torch.zeros_like(embeddings)
+            self.segment_gradient = torch.zeros_like(prototypes)
+
+    def run(self) -> None:
+        """Visit every block of pixels."""
+        if not len(self.embeddings) or not len(self.prototypes):
+            return
+        kind = self.embeddings.device.type
+        self.tile = _TILE.get(kind, _TILE_ELSEWHERE)
+        most = min(len(self.embeddings) * len(self.prototypes), self.tile)
+        self.cells = self.embeddings.new_empty(max(most, len(self.prototypes)) * 2 + 2)
+        self.shifted = not self._is_plain()
+        with torch.autocast(kind, enabled=False):  # half precision is not enough for exponents
+            for pixels, row_group, groups in _blocks(self.relation.pixel_group):
+                self._block(pixels, row_group, groups)
+
+    def _is_plain(self) -> bool:
+        """Whether exponentials can be summed as they are; NaN is not."""
+        longest = self.embeddings.norm(dim=1).max() * self.prototypes.norm(dim=1).max()
+        limit = _PLAIN_EXPONENT[self.embeddings.dtype]
+        return float(longest) * self.concentration <= limit
+
+    def _block(self, pixels: Tensor, row_group: Tensor, groups: Tensor) -> None:
+        """Pixels of a few groups, with the segments that any of these groups is related to."""
+        relation, prototypes = self.relation, self.prototypes
+        repelled = _related(relation.repel, groups, relation.segment_group)
+        toward: _Own | _Others
+        if relation.attract is None:
+            pixels, row_group = _kept(self._own_has_group(pixels), pixels, row_group)
+            toward = _Own(prototypes, relation.own[pixels])
+        else:
+            attracted = _related(relation.attract, groups, relation.segment_group)
+            choice = attracted.sum(1)  # an own segment without alternative stays
+            pixels, row_group = _kept(choice[row_group] > 0, pixels, row_group)
+            left_out = relation.own[pixels].masked_fill(choice[row_group] == 1, -1)
+            toward = _Others(prototypes, attracted, row_group, left_out)
+        if not len(pixels):
+            return
+        away = _Others(prototypes, repelled, row_group, relation.own[pixels])
+        for rows in _tiles(len(pixels), self.tile // max(1, toward.width + away.width)):
+            self._tile(pixels[rows], rows, toward, away)
+        self.counts[pixels] = True
+        if self.weights is not None:
+            toward.hand_over(self.segment_gradient)
+            away.hand_over(self.segment_gradient)
+
+    def _own_has_group(self, pixels: Tensor) -> Tensor:
+        own = self.relation.own[pixels]
+        return (own >= 0) & (self.relation.segment_group[own] >= 0)
+
+    def _tile(self, pixels: Tensor, rows: slice, toward: "_Own | _Others", away: "_Others") -> None:
+        """A few rows that see all their segments at once."""
+        scaled = self.embeddings.index_select(0, pixels).mul_(self.concentration)
+        cut = len(pixels) * toward.width + 1
+        difference = away.log_sum(scaled, rows, self.cells[cut:], shifted=self.shifted)
+        difference = difference - toward.log_sum(
+            scaled, rows, self.cells[:cut], shifted=self.shifted
+        )
+        self.losses.index_copy_(0, pixels, -F.logsigmoid(-difference))
+        if self.weights is None:
+            return
+        share = (difference.sigmoid() * self.weights.index_select(0, pixels))[:, None]
+        pull = (away.mean() - toward.mean()).mul_(share * self.concentration)
+        self.pixel_gradient.index_copy_(0, pixels, pull)
+        scaled.mul_(share)
+        away.collect(scaled)
+        toward.collect(scaled.neg_())
+
+
+class _Others:
+    """One side of a block of pixels: all segments that are related to a pixel's group."""
+
+    def __init__(self, prototypes: Tensor, related: Tensor, row_group: Tensor, left_out: Tensor):
+        self.columns = related.any(0).nonzero()[:, 0]
+        self.width = len(self.columns)
+        self.prototypes = prototypes.index_select(0, self.columns)
+        self.gradient = torch.zeros_like(self.prototypes)
+        self.row_group, self.bias = row_group, None
+        if len(related) > 1:  # groups that differ: -inf where a group is not related
+            unrelated = ~related.index_select(1, self.columns)
+            bias = prototypes.new_zeros(unrelated.shape)
+            self.bias = bias.masked_fill_(unrelated, -math.inf)
+        place = self.columns.new_full((len(prototypes) + 1,), -1)  # the last is that of "none"
+        place[self.columns] = torch.arange(self.width, device=place.device)
+        self.left_out = place[left_out]
+
+    def log_sum(self, scaled: Tensor, rows: slice, cells: Tensor, *, shifted: bool) -> Tensor:
+        """Logarithm of each row's sum of exponentials; the exponentials stay in `cells`."""
+        size = len(scaled) * self.width
+        terms = cells[:size].view(len(scaled), self.width)
+        if self.bias is None:
+            torch.mm(scaled, self.prototypes.T, out=terms)
+        else:
+            torch.index_select(self.bias, 0, self.row_group[rows], out=terms)
+            terms.addmm_(scaled, self.prototypes.T)
+        place = self.left_out[rows]
+        cell = torch.arange(len(scaled), device=place.device) * self.width + place
+        cell = cell.where(place >= 0, size)  # a spare cell, for rows without one to leave out
+        cells[: size + 1].index_fill_(0, cell, -math.inf)
+        self.terms = terms
+        peak = terms.new_zeros(len(scaled))
+        if shifted and self.width:
+            peak = terms.amax(1).clamp_(min=torch.finfo(terms.dtype).min)  # an empty sum: -inf
+            terms.sub_(peak[:, None])
+        sums = terms.exp_().sum(1)
+        self.sums = sums.clamp(min=torch.finfo(terms.dtype).tiny)[:, None]
+        return sums.log() + peak
+
+    def mean(self) -> Tensor:
+        """Mean of the prototypes, weighted with the exponentials; 0 where there are none."""
+        return torch.mm(self.terms, self.prototypes).div_(self.sums)
+
+    def collect(self, pulls: Tensor) -> None:
+        """Add each row's pull to the gradients of its segments, in parts given by the terms."""
+        self.gradient.addmm_(self.terms.T, pulls / self.sums)
+
+    def hand_over(self, gradient: Tensor) -> None:
+        """Add what was collected to the gradient of all prototypes."""
+        gradient.index_add_(0, self.columns, self.gradient)
+
+
+class _Own:
+    """The side of a block of pixels on which each has its own segment alone."""
+
+    width = 0
+
+    def __init__(self, prototypes: Tensor, own: Tensor):
+        self.own, self.prototypes = own, prototypes.index_select(0, own)
+        self.gradient = torch.zeros_like(self.prototypes)
+
+    def log_sum(self, scaled: Tensor, rows: slice, cells: Tensor, *, shifted: bool) -> Tensor:
+        """Logarithm of the only exponential, which needs neither cells nor shift."""
+        self.rows = rows
+        return (scaled * self.prototypes[rows]).sum(1)
+
+    def mean(self) -> Tensor:
+        """The own prototype."""
+        return self.prototypes[self.rows]
+
+    def collect(self, pulls: Tensor) -> None:
+        """Keep each row's pull for its segment."""
+        self.gradient[self.rows] = pulls
+
+    def hand_over(self, gradient: Tensor) -> None:
+        """Add what was collected to the gradient of all prototypes."""
+        gradient.index_add_(0, self.own, self.gradient)
+
+
+def _blocks(pixel_group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Pixels of one large group or of several small ones; their place among the groups; these."""
+    order = pixel_group.argsort(stable=True)
+    groups, place, counts = torch.unique_consecutive(
+        pixel_group[order], return_inverse=True, return_counts=True
+    )
+    alone = _ALONE.get(pixel_group.device.type, _ALONE_ELSEWHERE)
+    first = begin = 0  # of the block: group and row
+    row = 0
+    sizes = counts.tolist()
+    unknown = int((groups < 0).sum())
+    for group, size in enumerate(sizes):
+        row += size
+        if group < unknown:
+            first, begin = group + 1, row
+            continue
+        last = group + 1 == len(sizes)
+        if last or row - begin >= _MERGED * alone or size >= alone or sizes[group + 1] >= alone:
+            yield order[begin:row], place[begin:row] - first, groups[first : group + 1]
+            first, begin = group + 1, row
+
+
+def _related(table: Tensor, groups: Tensor, segment_group: Tensor) -> Tensor:
+    """Which segments (columns) are related to which of the groups (rows)."""
+    known = segment_group >= 0
+    if not len(table):
+        return known.new_zeros(len(groups), len(segment_group))
+    rows = table.index_select(0, groups).index_select(1, segment_group.clamp(min=0))
+    return rows & known
+
+
+def _kept(keep: Tensor, pixels: Tensor, row_group: Tensor) -> tuple[Tensor, Tensor]:
+    return pixels[keep], row_group[keep]
+
+
+def _tiles(count: int, height: int) -> Iterator[slice]:
+    """Even slices of at most `height` rows, at least 1."""
+    steps = -(-count // max(1, height))
+    for step in range(steps):
+        yield slice(count * step // steps, count * (step + 1) // steps)
