@@ -33,9 +33,12 @@ def sgd(parameters, lr):
 def test_a_checkpoint_restores_every_bit(tmp_path, kind):
     path = tmp_path / "c" / "s.safetensors"
     model, optimizer = trained(kind)
-    save_checkpoint(path, model, optimizer, Position(3, 2, 0.5))
+    save_checkpoint(path, model, optimizer, Position(3, 2, 0.5), {"0.vectors": torch.ones(2, 3)})
     other, other_optimizer = trained(kind, steps=0)
-    assert load_checkpoint(path, other, other_optimizer) == Position(3, 2, 0.5)
+    position, memory = load_checkpoint(path, other, other_optimizer)
+    assert position == Position(3, 2, 0.5)
+    assert set(memory) == {"0.vectors"}
+    assert torch.equal(memory["0.vectors"], torch.ones(2, 3))
     for key, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[key])
     mine, theirs = optimizer.state_dict()["state"], other_optimizer.state_dict()["state"]
@@ -50,7 +53,7 @@ def test_a_checkpoint_restores_every_bit(tmp_path, kind):
 def test_a_damaged_checkpoint_is_named(tmp_path, damage):
     path = tmp_path / "s.safetensors"
     model, optimizer = trained(adamw)
-    save_checkpoint(path, model, optimizer, Position(3))
+    save_checkpoint(path, model, optimizer, Position(3), {})
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RunError, match=r"s.safetensors: cannot be continued"):
         load_checkpoint(path, model, optimizer)

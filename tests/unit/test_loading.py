@@ -46,7 +46,7 @@ def batches(order, **options):
 def same(first, second):
     names = first.names == second.names
     pairs = zip(first.fields()[1:], second.fields()[1:], strict=True)
-    return names and all(torch.equal(a, b) for a, b in pairs)
+    return names and all(a is b is None or torch.equal(a, b) for a, b in pairs)
 
 
 # The order

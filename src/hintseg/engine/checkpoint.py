@@ -24,9 +24,16 @@ class Position:
     best_score: float = -1.0
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, position: Position) -> None:
-    """Write weights, optimiser state and position under a temporary name, then rename."""
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    position: Position,
+    memory: Mapping[str, Tensor],
+) -> None:
+    """Write weights, optimiser, position and what the learner remembers, then rename."""
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    tensors |= {f"memory.{key}": value for key, value in memory.items()}
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if value is not None:
@@ -37,8 +44,10 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, position
         save_file(tensors, temporary, metadata={"position": place})
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> Position:
-    """Fill model and optimiser; the position at which to continue.
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: Optimizer
+) -> tuple[Position, dict[str, Tensor]]:
+    """Fill model and optimiser; the position at which to continue, and the learner's memory.
 
     Raises:
         RunError: The file is damaged or belongs to another network.
@@ -54,7 +63,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> Posit
         raise RunError(
             f"{path}: cannot be continued ({reason}); delete the run folder and train again"
         ) from error
-    return position
+    return position, _below("memory.", tensors)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

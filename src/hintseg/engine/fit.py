@@ -1,7 +1,7 @@
 """The training loop. Nothing in it knows a method."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -31,6 +31,14 @@ class Learner(Protocol):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted terms by name; their sum is minimised."""
+        ...
+
+    def memory(self) -> dict[str, Tensor]:
+        """What besides weights and optimiser decides the next step; the same on every rank."""
+        ...
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what `memory` gave."""
         ...
 
 

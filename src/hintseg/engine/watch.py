@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from hintseg.engine.checkpoint import Position, load_checkpoint, save_checkpoint
+from hintseg.engine.fit import Learner
 from hintseg.engine.optimizer import Schedule
 from hintseg.engine.run import Run
 from hintseg.errors import RunError
@@ -46,7 +47,7 @@ class Watch:
 
     run: Run
     stage: str
-    model: nn.Module
+    learner: Learner
     optimizer: Optimizer
     rhythm: Rhythm
     schedule: Schedule
@@ -67,7 +68,11 @@ class Watch:
     def resume(self) -> int:
         """Load the checkpoint, if there is one; the step to start at."""
         if self.checkpoint_file.exists():
-            self.position = load_checkpoint(self.checkpoint_file, self.model, self.optimizer)
+            self.position, memory = load_checkpoint(
+                self.checkpoint_file, self.learner.model, self.optimizer
+            )
+            device = next(self.learner.model.parameters()).device
+            self.learner.remember({name: value.to(device) for name, value in memory.items()})
         if self.writer:
             self.run.rewind_log(self.stage, self.position.step)
         return self.position.step
@@ -126,7 +131,13 @@ class Watch:
 
     def _save(self) -> None:
         if self.writer and self.position.step < self.rhythm.steps:
-            save_checkpoint(self.checkpoint_file, self.model, self.optimizer, self.position)
+            save_checkpoint(
+                self.checkpoint_file,
+                self.learner.model,
+                self.optimizer,
+                self.position,
+                self.learner.memory(),
+            )
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Relation:
 def same_label(
     pixel_label: Int[Tensor, " pixels"], segment_label: Int[Tensor, " segments"], *, classes: int
 ) -> Relation:
-    """Semantic annotation: equal labels attract, different ones repel; unlabelled ones do neither."""
+    """Semantic annotation: equal labels attract, different ones repel; none is neutral."""
     same = torch.eye(classes, dtype=torch.bool, device=pixel_label.device)
     return Relation(pixel_label.clamp(min=-1), segment_label.clamp(min=-1), same, ~same)
 

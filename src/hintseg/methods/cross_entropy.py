@@ -18,7 +18,7 @@ from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
 from hintseg.losses.pixelwise import labelled_cross_entropy
 from hintseg.methods.job import Job, Method
-from hintseg.methods.network import Batches, train_network
+from hintseg.methods.network import Batches, Forgetful, train_segmenter
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import Batch
 
@@ -41,7 +41,7 @@ DEEPLAB_V2 = {
 }
 
 
-class CrossEntropy:
+class CrossEntropy(Forgetful):
     """A segmenter that learns from whatever pixels have a label."""
 
     def __init__(self, model: Segmenter) -> None:
@@ -80,7 +80,7 @@ def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
             scribble_width=settings.scribble_width,
         )
     batches = Batches(job, names, load)
-    return {**train_network(job, learner, folder, batches), "images": len(names)}
+    return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
 
 def check_masks(dataset: Dataset) -> None:

@@ -1,18 +1,20 @@
 """How a method trains a network: its losses, everyone's loop, data order, validation and saving."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hintseg.data.loading import Order, iterate
 from hintseg.data.samples import Loader, remembered
 from hintseg.data.transforms import Augmentation, augment
+from hintseg.engine.checkpoint import Position
 from hintseg.engine.fit import Learner, LossModule, fit
-from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
+from hintseg.engine.optimizer import Rates, make_optimizer, poly
 from hintseg.engine.watch import Rhythm, Validate, Watch, interruption
 from hintseg.evaluate import evaluate, predicted_pairs
 from hintseg.methods.job import Job
@@ -23,22 +25,79 @@ from hintseg.predict.predictor import Predictor
 from hintseg.progress import progress
 from hintseg.structures import Batch
 
+Keep = Callable[[Literal["best", "last"]], None]
 
-def train_network(job: Job, learner: Learner, folder: Path, batches: "Batches") -> dict[str, Any]:
-    """Train a learner with validation, checkpoints, and the best and last weights kept in `folder`.
+
+class Forgetful:
+    """A learner whose next step depends on nothing but weights and optimiser."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Nothing to take back."""
+
+
+def train_segmenter(
+    job: Job, learner: Learner, folder: Path, batches: "Batches", *, lr: float | None = None
+) -> dict[str, Any]:
+    """Train a segmenter with validation, its best and last weights kept in `folder`.
 
     The best by validation (the last, without a val split) becomes the model of the run.
     Returns the record of the stage.
     """
+
+    def keep(which: str) -> None:
+        save_model(folder / which, learner.model, job.description)
+
+    validate = _validation(job, learner.model)
+    position = train_network(job, learner, folder, batches, keep=keep, validate=validate, lr=lr)
+    best = position.best_step
+    if job.fabric.is_global_zero:
+        chosen, description = load_model(folder / ("best" if best > 0 else "last"))
+        save_model(job.run.root, chosen, description)
+    job.fabric.barrier()
+    return {"steps": batches.steps, "model": "best" if best > 0 else "last", "best_step": best}
+
+
+def train_network(
+    job: Job,
+    learner: Learner,
+    folder: Path,
+    batches: "Batches",
+    *,
+    keep: Keep,
+    validate: Validate | None = None,
+    lr: float | None = None,
+) -> Position:
+    """Train any learner over its batches, from where an interrupted training stopped.
+
+    `keep` saves the weights: the last, and the best whenever `validate` finds them so; `lr` is the
+    rate of new weights, that of the job by default. Returns what was reached.
+    """
     settings, fabric = job.settings, job.fabric
+    rate = settings.lr if lr is None else lr
     learner.model.to(memory_format=torch.channels_last)
-    module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner))
-    schedule = poly(settings.lr, settings.steps, power=settings.power, warmup=settings.warmup)
+    module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner, rate))
+    steps = batches.steps
+    rhythm = Rhythm(steps, settings.log_every, settings.checkpoint_every, settings.validate_every)
+    schedule = poly(rate, steps, power=settings.power, warmup=min(settings.warmup, steps))
+    watch = Watch(
+        run=job.run,
+        stage=folder.name,
+        learner=learner,
+        optimizer=optimizer,
+        rhythm=rhythm,
+        schedule=schedule,
+        validate=validate,
+        keep=keep,  # type: ignore[arg-type]
+        writer=fabric.is_global_zero,
+    )
     with interruption() as interrupted:
-        watch = _watch(job, learner, optimizer, schedule, folder)
         watch.interrupted = interrupted
         start = watch.resume()
-        with progress(folder.name, settings.steps, done=start) as advance:
+        with progress(folder.name, steps, done=start) as advance:
             fit(
                 fabric,
                 module,
@@ -49,82 +108,68 @@ def train_network(job: Job, learner: Learner, folder: Path, batches: "Batches") 
                 seed=settings.seed,
                 on_step=partial(watch.on_step, advance=advance),
             )
-    best = watch.position.best_step
     if fabric.is_global_zero:
-        watch.keep("last")
-        chosen, description = load_model(folder / ("best" if best > 0 else "last"))
-        save_model(job.run.root, chosen, description)
-    fabric.barrier()
-    return {"steps": settings.steps, "model": "best" if best > 0 else "last", "best_step": best}
+        keep("last")
+    return watch.position
 
 
 class Batches:
-    """The training batches of a job from any step on: images, random views, this rank's share."""
+    """The training batches of a stage from any step on: images, random views, this rank's share."""
 
-    def __init__(self, job: Job, names: tuple[str, ...], load: Loader) -> None:
+    def __init__(
+        self,
+        job: Job,
+        names: tuple[str, ...],
+        load: Loader,
+        *,
+        steps: int | None = None,
+        view: Augmentation | None = None,
+    ) -> None:
         settings, fabric = job.settings, job.fabric
         self.order = Order(
             names, settings.batch, settings.seed, fabric.global_rank, fabric.world_size
         )
-        self.view = Augmentation(crop=settings.crop, scale=settings.scale, jitter=settings.jitter)
-        self.load, self.stop, self.threads = remembered(load), settings.steps, settings.threads
+        self.view = view or Augmentation(
+            crop=settings.crop, scale=settings.scale, jitter=settings.jitter
+        )
+        self.steps = settings.steps if steps is None else steps
+        self.load, self.threads = remembered(load), settings.threads
 
     def __call__(self, start: int) -> Iterator[Batch]:
         """Batches of the steps from `start` to the end."""
         view = partial(augment, settings=self.view)
         return iterate(
-            self.order, self.load, view, start=start, stop=self.stop, threads=self.threads
+            self.order, self.load, view, start=start, stop=self.steps, threads=self.threads
         )
 
 
-def _optimizer(settings: TrainSettings, learner: Learner) -> Optimizer:
-    rates = Rates(
-        settings.lr, settings.pretrained_factor, settings.bias_factor, settings.weight_decay
-    )
+def _optimizer(settings: TrainSettings, learner: Learner, lr: float) -> Optimizer:
+    rates = Rates(lr, settings.pretrained_factor, settings.bias_factor, settings.weight_decay)
     return make_optimizer(
         settings.optimizer, learner.model, learner.pretrained, rates, momentum=settings.momentum
     )
 
 
-def _watch(
-    job: Job, learner: Learner, optimizer: Optimizer, schedule: Schedule, folder: Path
-) -> Watch:
-    settings = job.settings
-    return Watch(
-        run=job.run,
-        stage=folder.name,
-        model=learner.model,
-        optimizer=optimizer,
-        rhythm=Rhythm(
-            settings.steps,
-            settings.log_every,
-            settings.checkpoint_every,
-            settings.validate_every,
-        ),
-        schedule=schedule,
-        validate=_validation(job, learner),
-        keep=lambda which: save_model(folder / which, learner.model, job.description),
-        writer=job.fabric.is_global_zero,
-    )
-
-
-def _validation(job: Job, learner: Learner) -> Validate | None:
+def _validation(job: Job, model: nn.Module) -> Validate | None:
     """Metrics of the val split (at most `validate_images`, evenly spread), if it has masks."""
-    dataset, most = job.dataset, job.settings.validate_images
-    model = learner.model
-    if not dataset.has_split("val") or not isinstance(model, Segmenter):
-        return None
-    names = [name for name in dataset.names("val") if dataset.has_mask(name)]
-    names = names[:: max(1, -(-len(names) // max(1, most)))] if most else []
-    if not names:
+    names = _validation_names(job)
+    if not names or not isinstance(model, Segmenter):
         return None
 
     def validate() -> dict[str, float]:
         predictor = Predictor(
-            model, dataset.classes, size=job.settings.size, device=job.fabric.device
+            model, job.dataset.classes, size=job.settings.size, device=job.fabric.device
         )
-        pairs = predicted_pairs(predictor, dataset, names)
-        metrics = evaluate(pairs, len(dataset.classes)).metrics
+        pairs = predicted_pairs(predictor, job.dataset, names)
+        metrics = evaluate(pairs, len(job.dataset.classes)).metrics
         return {"miou": metrics.miou, "pixel_accuracy": metrics.pixel_accuracy}
 
     return validate
+
+
+def _validation_names(job: Job) -> Sequence[str]:
+    dataset, most = job.dataset, job.settings.validate_images
+    if not dataset.has_split("val") or not most:
+        return ()
+    names = [name for name in dataset.names("val") if dataset.has_mask(name)]
+    return names[:: max(1, -(-len(names) // most))]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def locations(valid: Bool[Tensor, "batch rows columns"]) -> Float[Tensor, "batch rows columns 2"]:
-    """(y, x) of every cell, each evenly from -0.5 to 0.5 over the rows and columns with a valid cell.
+    """(y, x) of every cell, evenly from -0.5 to 0.5 over the rows and columns in use.
 
     So padding shifts nothing; an axis of one cell lies at 0.
     """
@@ -33,7 +33,7 @@ def grid_partition(
 def with_location(
     embeddings: Float[Tensor, "*cells dim"], location: Float[Tensor, "*cells 2"]
 ) -> Float[Tensor, "*cells dim_and_2"]:
-    """z = normalise([e; y, x]) of unit embeddings: near in feature and in place."""
+    """Directions [e; y, x] of unit embeddings, unit length: near in feature and in place."""
     return F.normalize(torch.cat([embeddings, location.to(embeddings.dtype)], dim=-1), dim=-1)
 
 
