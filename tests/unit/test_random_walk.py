@@ -241,6 +241,7 @@ def test_tiles_do_not_change_the_result(views, values, monkeypatch):
     monkeypatch.setattr(random_walk, "MOST_KEPT", 1.0)
     expected = embedding_walk(embeddings, scores)
     monkeypatch.setattr(random_walk, "TILE_VALUES", values)
+    monkeypatch.setattr(random_walk, "STORED_VALUES", values)
     torch.testing.assert_close(embedding_walk(embeddings, scores), expected)
     torch.testing.assert_close(embedding_walk(embeddings, scores, negligible=1e-99), expected)
     monkeypatch.setattr(random_walk, "DENSE_CELLS", 10)

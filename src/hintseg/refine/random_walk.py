@@ -1,14 +1,15 @@
 """Random walk on embeddings: scores flow between cells that look alike.
 
 The n x n transition is applied to the few score maps again and again and never squared. What is
-kept of it depends on its size: all of it, only what counts (CSR), or nothing (made anew each step).
+kept of it depends on its size: its upper half, only what counts (CSR), or nothing (made anew in
+each step).
 
-Shape shorthand: n cells (rows * columns), classes few; a state is (cells, classes).
+Shape shorthand: n cells (rows * columns), few classes; a state is (classes, cells).
 """
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,15 @@ from torch import Tensor
 from hintseg.errors import ConfigError
 
 POWER = 20  # the views are averaged before this power
-DENSE_CELLS = 12_000  # up to here the whole matrix is stored: 576 MB in float32
-MOST_KEPT = 0.1  # share of the transitions from which on a sparse matrix is slower than a dense one
-TILE_VALUES = 2**20  # transitions at work at a time: 4 MB stay in the cache
+DENSE_CELLS = 2**14  # up to here the upper half is stored: 512 MB in float32
+MOST_KEPT = 0.1  # share of the transitions beyond which sparse takes the memory of dense to make
+MOST_STORED = 2**25  # transitions; the same for very many cells
+STORED_VALUES = 2**21  # of a block that is kept; fewer make the products of a step small
+TILE_VALUES = 2**18  # of a block that is dropped again; 1 MB stays in the cache
 
-State = Float[Tensor, "cells classes"]
+State = Float[Tensor, "classes cells"]
 Transition = Callable[[State], State]
+Blocks = Callable[[], Iterable[tuple[int, Tensor]]]
 
 
 @torch.no_grad()
@@ -60,27 +64,28 @@ def embedding_walk(
             Those cells are one-hot before the walk and after every step.
         negligible: Transitions with A below this are dropped, apart from those of a cell to
             itself, and the others kept as a sparse matrix; 0 drops nothing. Where more than a
-            tenth would be kept, none is dropped.
+            tenth would be kept, and on devices other than the CPU, none is dropped.
 
     Returns:
         New scores in the dtype of `scores`; computed in float32 or better. Time grows with
-        cells^2, as does memory up to 12 000 cells; beyond, transitions that are not sparse are
+        cells^2, as does memory up to 2^14 cells; beyond, transitions that are not sparse are
         made anew in every step, which is slow and takes next to no memory.
 
     Raises:
         ConfigError: A number is out of range or `fixed` names a class without scores.
     """
     _check(scores, steps, sharpness, fixed, negligible)
-    if not steps or not scores.numel():
-        return _hold(scores.flatten(1).T.clone(), fixed).T.reshape(scores.shape)
     dtype = torch.promote_types(torch.promote_types(embeddings.dtype, scores.dtype), torch.float32)
-    state = _hold(scores.to(dtype).flatten(1).T.contiguous(), fixed)
-    low, high = state.aminmax(dim=0)
-    transition = _transition(_Affinities.of(embeddings.to(dtype), sharpness), negligible)
-    for _ in range(steps):
-        state = _hold(transition(state), fixed)
-    state = state.clamp(low, high)  # rounding adds up over the steps
-    return state.T.reshape(scores.shape).to(scores.dtype)
+    state = scores.flatten(1).to(dtype, copy=True)
+    hold = _holder(fixed, state)
+    state = hold(state)
+    if steps and state.numel():
+        low, high = state.aminmax(dim=1, keepdim=True)
+        transition = _transition(_Affinities.of(embeddings.to(dtype), sharpness), negligible)
+        for _ in range(steps):
+            state = hold(transition(state))
+        state = state.clamp(low, high)  # rounding adds up over the steps
+    return state.reshape(scores.shape).to(scores.dtype)
 
 
 def _check(
@@ -98,12 +103,13 @@ def _check(
         )
 
 
-def _hold(state: State, fixed: Int[Tensor, "rows columns"] | None) -> State:
-    """The state with the known cells one-hot, changed in place."""
-    if fixed is not None and state.numel():
-        known = fixed.flatten() >= 0
-        state[known] = F.one_hot(fixed.flatten()[known].long(), state.shape[1]).to(state.dtype)
-    return state
+def _holder(fixed: Int[Tensor, "rows columns"] | None, state: State) -> Transition:
+    """What makes the known cells of such states one-hot, in place."""
+    if fixed is None:
+        return lambda state: state
+    cells = (fixed.flatten() >= 0).nonzero()[:, 0]
+    known = F.one_hot(fixed.flatten()[cells].long(), max(1, len(state))).T.to(state)
+    return lambda state: state.index_copy_(1, cells, known[: len(state)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,18 @@ class _Affinities:
     def __len__(self) -> int:
         return self.vectors.shape[1]
 
-    def tiles(self) -> Iterator[slice]:
-        """Bands of rows that are made at a time."""
-        step = max(1, TILE_VALUES // len(self))
-        yield from (slice(i, min(i + step, len(self))) for i in range(0, len(self), step))
+    def bands(self, values: int) -> Iterator[tuple[slice, slice]]:
+        """Rows, and the columns from the first of them on: the upper half of A and a little."""
+        first = 0
+        while first < len(self):
+            end = min(first + max(1, values // (len(self) - first)), len(self))
+            yield slice(first, end), slice(first, len(self))
+            first = end
+
+    def blocks(self, values: int) -> Iterator[tuple[int, Float[Tensor, "some others"]]]:
+        """First row and A of the bands."""
+        for rows, columns in self.bands(values):
+            yield rows.start, self.weights(self.closeness(rows, columns))
 
     def closeness(self, rows: slice, columns: slice) -> Float[Tensor, "some others"]:
         """Monotone stand-in for A."""
@@ -159,10 +173,6 @@ class _Affinities:
         """Closeness at which A is `negligible`."""
         return math.log(negligible) if len(self.vectors) == 1 else negligible ** (1 / POWER)
 
-    def rows(self, rows: slice) -> Float[Tensor, "some cells"]:
-        """Some rows of A."""
-        return self.weights(self.closeness(rows, slice(0, len(self))))
-
 
 def _transition(affinities: _Affinities, negligible: float) -> Transition:
     """The cheapest way to apply the transition."""
@@ -170,58 +180,63 @@ def _transition(affinities: _Affinities, negligible: float) -> Transition:
         sparse = _sparse(affinities, negligible)
         if sparse is not None:
             return sparse
-    return _stored(affinities) if len(affinities) <= DENSE_CELLS else _recomputed(affinities)
+    if len(affinities) > DENSE_CELLS:
+        return _dense(affinities, lambda: affinities.blocks(TILE_VALUES))
+    blocks = list(affinities.blocks(STORED_VALUES))
+    return _dense(affinities, lambda: blocks)
 
 
-def _stored(affinities: _Affinities) -> Transition:
-    """All transitions in memory."""
-    vectors, count = affinities.vectors, len(affinities)
-    matrix = vectors.new_empty(count, count)
-    degree = vectors.new_empty(count, 1)
-    for rows in affinities.tiles():
-        matrix[rows] = affinities.rows(rows)
-        degree[rows] = matrix[rows].sum(dim=1, keepdim=True)
-    return lambda state: (matrix @ state).div_(degree)
+def _dense(affinities: _Affinities, blocks: Blocks) -> Transition:
+    """S T = (S A) / (1 A), from the upper half of A, which is symmetric."""
+    degree = _times_symmetric(affinities.vectors.new_ones(1, len(affinities)), blocks())
+    return lambda state: _times_symmetric(state, blocks()).div_(degree)
 
 
-def _recomputed(affinities: _Affinities) -> Transition:
-    """No transition in memory for longer than it is used."""
-
-    def apply(state: State) -> State:
-        result = torch.empty_like(state)
-        for rows in affinities.tiles():
-            weights = affinities.rows(rows)
-            result[rows] = (weights @ state).div_(weights.sum(dim=1, keepdim=True))
-        return result
-
-    return apply
+def _times_symmetric(state: State, blocks: Iterable[tuple[int, Tensor]]) -> State:
+    """S A; each block serves twice, so that A is read half as often as it is large."""
+    result = torch.zeros_like(state)
+    for first, block in blocks:
+        end = first + len(block)
+        result[:, first:end].addmm_(state[:, first:], block.T)
+        result[:, end:].addmm_(state[:, first:end], block[:, end - first :])
+    return result
 
 
 def _sparse(affinities: _Affinities, negligible: float) -> Transition | None:
     """Transitions that count, or None if they are too many."""
     count = len(affinities)
     limit = affinities.least_closeness(negligible)
-    positions, values, kept = [], [], 0
-    for rows in affinities.tiles():
-        closeness = affinities.closeness(rows, slice(0, count))
-        found = np.flatnonzero((closeness >= limit).numpy())
-        kept += len(found)
-        if kept > MOST_KEPT * count**2 + count:
+    most = min(MOST_KEPT * count**2, MOST_STORED)
+    pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+    kept = 0
+    for rows, columns in affinities.bands(TILE_VALUES):
+        closeness = affinities.closeness(rows, columns)
+        # ten times faster than torch's nonzero
+        found = torch.from_numpy(np.flatnonzero((closeness >= limit).numpy()))
+        row, column = found // closeness.shape[1], found % closeness.shape[1]
+        above = column > row
+        weights = affinities.weights(closeness.flatten()[found[above]])
+        pairs.append((row[above] + rows.start, column[above] + rows.start, weights))
+        kept += 2 * len(weights)
+        if kept > most:
             return None
-        where = torch.from_numpy(found)
-        positions.append(where + rows.start * count)
-        values.append(affinities.weights(closeness.flatten()[where]))
-    return _csr(torch.cat(positions), torch.cat(values), count)
+    row, column, weights = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return _csr(row, column, weights, count)
 
 
-def _csr(positions: Tensor, values: Tensor, count: int) -> Transition:
-    """Rows that sum to one, times a state."""
-    row, column = positions // count, (positions % count).int()
-    starts = F.pad(torch.bincount(row, minlength=count).cumsum(0), (1, 0)).int()
-    degree = values.new_zeros(count).index_add_(0, row, values)
+def _csr(row: Tensor, column: Tensor, weights: Tensor, count: int) -> Transition:
+    """The transition from the weights above the diagonal, sorted by row."""
+    own = torch.arange(count)
+    rows = torch.cat([column, own, row])
+    order = rows.sort(stable=True).indices
+    rows = rows[order]
+    columns = torch.cat([row, own, column])[order].int()
+    values = torch.cat([weights, weights.new_ones(count), weights])[order]
+    starts = F.pad(torch.bincount(rows, minlength=count).cumsum(0), (1, 0)).int()
+    values /= values.new_zeros(count).index_add_(0, rows, values)[rows]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         matrix = torch.sparse_csr_tensor(
-            starts, column, values / degree[row], size=(count, count), check_invariants=False
+            starts, columns, values, size=(count, count), check_invariants=False
         )
-    return lambda state: matrix @ state
+    return lambda state: (matrix @ state.T).T
