@@ -1,0 +1,292 @@
+"""Seeds for classes that a hint names but does not show: tags without a pixel, and boxes.
+
+The classifier is trained in the run, on the hints of the run: no maps from elsewhere. Its class
+activation maps (Zhou et al. 2016, arXiv:1512.04150) over several views of an image, cut by two
+thresholds, are the seeds (Ahn and Kwak 2018, arXiv:1803.10464; boxes as in Ke et al. 2021,
+arXiv:2105.00957). Maps are made for tags that a person gave, never for predicted ones.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image as PillowImage
+from PIL import ImageDraw
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hintseg.activation import (
+    activation_maps,
+    background_seeds,
+    box_normalised,
+    foreground_seeds,
+    sum_views,
+)
+from hintseg.data.dataset import Dataset
+from hintseg.data.samples import Loader, load_hinted
+from hintseg.data.transforms import Augmentation
+from hintseg.files import replacing
+from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH
+from hintseg.images import overlay, palette, read_label_map, write_label_map, write_png
+from hintseg.losses.image_level import tag_loss
+from hintseg.methods.job import Job
+from hintseg.methods.network import Batches, Forgetful, train_network
+from hintseg.methods.settings import Settings, Share
+from hintseg.models.backbone import Backbone, load_weights
+from hintseg.models.tag_classifier import TagClassifier, tag_scores
+from hintseg.progress import progress
+from hintseg.resize import resize_labels
+from hintseg.structures import UNLABELLED, Batch, ClassSet, Image, LabelMap, Sample, WeakLabels
+
+SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
+
+
+class LocaliseSettings(Settings):
+    """How the classifier is trained and how its maps become seeds."""
+
+    steps: int = Field(300, ge=1, description="steps of the classifier of tags")
+    lr_factor: float = Field(1.0, gt=0, description="times train.lr, for the classifier")
+    scale: tuple[float, float] = Field(
+        (0.8, 1.2), description="longer side of an image in its training, in crops"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="of the features that it reads")
+    output_stride: Literal[8, 16, 32] = Field(16, description="pixels per cell of its maps")
+    scales: tuple[float, ...] = Field(
+        (1.0, 1.5, 2.0), min_length=1, description="longer side of the views of the maps, in crops"
+    )
+    flip: bool = Field(True, description="maps of the mirror images too")
+    threshold: Share = Field(0.4, description="least value of the best map in a seed")
+    margin: Share = Field(0.2, description="by which it leads in a seed")
+    background_threshold: Share = Field(0.6, description="least background score in a seed")
+    exponent: float = Field(
+        6.0, gt=0, description="of the background score (1 - best map)^exponent"
+    )
+    box_threshold: Share = Field(0.5, description="as threshold, for maps inside boxes")
+
+
+class TagLearner(Forgetful):
+    """Learns which classes are in an image from the tags that are known."""
+
+    def __init__(self, model: TagClassifier) -> None:
+        self.model = model
+        self.pretrained = model.backbone
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Soft margin over the known tags."""
+        rows = list(self.model.foreground)
+        scores = tag_scores(self.model(batch.images))
+        return {"tags": tag_loss(scores, batch.tags[:, rows], batch.absent[:, rows])}
+
+
+def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
+    """Classes that are in an image but on none of its labelled pixels.
+
+    The background, where there is one, counts as present in every image that has any tag.
+    """
+    missing = weak.tags.copy()
+    if classes.background is not None and missing.any():
+        missing[classes.background] = True
+    missing[np.unique(weak.labels[weak.labels >= 0])] = False
+    return missing
+
+
+def images_needing_seeds(
+    dataset: Dataset,
+    size: int | None,
+    *,
+    point_radius: float = POINT_RADIUS,
+    scribble_width: float = SCRIBBLE_WIDTH,
+) -> tuple[str, ...]:
+    """Train images with a class that their hints name but do not show; reads every image once."""
+    load = partial(
+        load_hinted, dataset, size=size, point_radius=point_radius, scribble_width=scribble_width
+    )
+    names = [name for name in dataset.names("train") if dataset.has_hints(name)]
+    return tuple(name for name in names if missing_classes(load(name).weak, dataset.classes).any())
+
+
+def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, Any]:
+    """Train a classifier of tags and write what it has seen of the missing classes.
+
+    Writes `classifier.safetensors`, `seeds/NAME.png` at the working resolution for every image
+    that needs seeds, and `seeds.png`, a sheet for a person to look at. Returns the record of the
+    stage.
+    """
+    dataset, train = job.dataset, job.settings
+    radius, width = train.point_radius, train.scribble_width
+    names = images_needing_seeds(dataset, train.size, point_radius=radius, scribble_width=width)
+    load = partial(load_hinted, dataset, size=train.size, point_radius=radius, scribble_width=width)
+    model = _trained_classifier(job, settings, folder)
+    seeder = Seeder(model, settings, dataset.classes, side=train.crop, device=job.fabric.device)
+    mine = names[job.fabric.global_rank :: job.fabric.world_size]
+    with progress("seeds", len(mine)) as advance:
+        for name in mine:
+            seeds = seeder.seeds(load(name))
+            write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
+            advance("")
+    job.fabric.barrier()
+    seeded = [read_label_map(_file(folder, n), classes=2**15, undeclared=-1) >= 0 for n in names]
+    if job.fabric.is_global_zero and names:
+        shown = names[:: -(-len(names) // SHEET_IMAGES)]
+        _write_sheet(folder / "seeds.png", seeder, [load(name) for name in shown])
+    share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
+    return {"steps": settings.steps, "images": len(names), "seeded_pixels": round(float(share), 4)}
+
+
+def with_seeds(load: Loader, folder: Path) -> Loader:
+    """The same loader, with the seeds of `folder` on pixels without a label; tags stay as given."""
+
+    def get(name: str) -> Sample:
+        sample, file = load(name), _file(folder, name)
+        if not file.exists():
+            return sample
+        weak = sample.weak
+        seeds = read_label_map(file, classes=len(weak.tags), undeclared=UNLABELLED)
+        seeds = resize_labels(seeds, *weak.labels.shape)
+        labels = np.where(weak.labels == UNLABELLED, seeds, weak.labels)
+        return replace(sample, weak=replace(weak, labels=labels.astype(weak.labels.dtype)))
+
+    return get
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / "seeds" / f"{name}.png"
+
+
+def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> TagClassifier:
+    train, dataset, file = job.settings, job.dataset, folder / "classifier.safetensors"
+    torch.manual_seed(train.seed)
+    backbone = Backbone(train.backbone, output_stride=settings.output_stride)
+    load_weights(backbone, train.weights)
+    backbone.freeze(train.freeze, norm=train.freeze_norm)
+    model = TagClassifier(backbone, dataset.classes, dropout=settings.dropout)
+
+    def keep(which: str) -> None:
+        del which  # no validation: there is only the last
+        with replacing(file) as temporary:
+            save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+
+    if file.exists():  # an interruption came after the training
+        model.load_state_dict(load_file(file))
+        return model
+    names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
+    # An image as large as a crop: what its tags speak of is in the crop.
+    load = partial(load_hinted, dataset, size=train.crop)
+    view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter)
+    batches = Batches(job, names, load, steps=settings.steps, view=view)
+    lr = settings.lr_factor * train.lr
+    train_network(job, TagLearner(model), folder, batches, keep=keep, lr=lr)
+    return model
+
+
+class Seeder:
+    """A trained classifier that looks at images with hints."""
+
+    def __init__(
+        self,
+        model: TagClassifier,
+        settings: LocaliseSettings,
+        classes: ClassSet,
+        *,
+        side: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device).to(memory_format=torch.channels_last).eval()
+        self.settings, self.classes, self.side, self.device = settings, classes, side, device
+
+    @torch.inference_mode()
+    def maps(
+        self, sample: Sample
+    ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
+        """Activation maps of the known tags of an image, and the class of each."""
+        size = sample.image.shape[:2]
+        foreground = np.array(self.model.foreground, dtype=np.int64)
+        rows = np.flatnonzero(sample.weak.tags[foreground])
+        labels = torch.from_numpy(foreground[rows])
+        if not len(rows):
+            return torch.zeros(0, *size), labels
+        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
+        image = pixels.to(self.device, torch.float32)
+        flips = (False, True) if self.settings.flip else (False,)
+        views = [(scale, flip) for scale in self.settings.scales for flip in flips]
+        raw = [self._look(image, *view)[rows] for view in views]
+        summed = sum_views(raw, [flip for _, flip in views], size).cpu()
+        return activation_maps(summed, torch.ones(len(rows), dtype=torch.bool))[0], labels
+
+    def _look(self, image: Tensor, scale: float, flip: bool) -> Tensor:
+        """Raw maps of one view, whose sides are multiples of the stride: cells cover it exactly."""
+        stride, (height, width) = self.model.stride, image.shape[-2:]
+        factor = self.side * scale / max(height, width) / stride
+        size = [max(1, round(side * factor)) * stride for side in (height, width)]
+        view = F.interpolate(image, size=size, mode="bilinear", antialias=True)
+        view = (view.flip(-1) if flip else view).contiguous(memory_format=torch.channels_last)
+        maps: Tensor = self.model(view)[0].float()
+        return maps
+
+    def seeds(self, sample: Sample) -> LabelMap:
+        """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
+        found = self._all_seeds(sample)
+        weak = sample.weak
+        wanted = (found >= 0) & missing_classes(weak, self.classes)[np.maximum(found, 0)]
+        wanted &= weak.labels == UNLABELLED
+        return np.where(wanted, found, UNLABELLED).astype(np.int16)
+
+    def _all_seeds(self, sample: Sample) -> LabelMap:
+        weak, settings = sample.weak, self.settings
+        possible = np.flatnonzero(~weak.absent)
+        if len(possible) == 1:  # nothing else can be there
+            return np.full(weak.labels.shape, possible[0])
+        maps, labels = self.maps(sample)
+        maps = box_normalised(maps, labels, torch.from_numpy(weak.boxes).float())
+        threshold = settings.box_threshold if len(weak.boxes) else settings.threshold
+        seeds = foreground_seeds(maps, labels, threshold=threshold, margin=settings.margin)
+        if self.classes.background is not None:
+            empty = background_seeds(
+                maps, threshold=settings.background_threshold, exponent=settings.exponent
+            )
+            seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
+        return seeds.numpy()
+
+
+def _write_sheet(path: Path, seeder: Seeder, samples: Iterable[Sample]) -> None:
+    """Image, hints, the first maps (light where the map is high) and seeds; a row per image."""
+    rows = [_sheet_row(seeder, sample) for sample in samples]
+    height, width = (max(row.shape[axis] for row in rows) for axis in (0, 1))
+    padded = [
+        np.pad(row, ((0, height - row.shape[0]), (0, width - row.shape[1]), (0, 0))) for row in rows
+    ]
+    write_png(path, PillowImage.fromarray(np.concatenate(padded)))
+
+
+def _sheet_row(seeder: Seeder, sample: Sample) -> UInt8[np.ndarray, "height width 3"]:
+    maps, labels = seeder.maps(sample)
+    image = sample.image
+    names = [seeder.classes.names[label] for label in labels.tolist()]
+    lit = [(image * (0.15 + 0.85 * m[..., None])).astype(np.uint8) for m in maps.numpy()]
+    lit = [*lit, *[np.zeros_like(image)] * SHEET_MAPS][:SHEET_MAPS]
+    titles = [sample.name, "hints", *[*names, "", ""][:SHEET_MAPS], "seeds"]
+    pictures = [image, _hints(sample), *lit, overlay(image, seeder.seeds(sample))]
+    return np.hstack([_titled(p, title) for p, title in zip(pictures, titles, strict=True)])
+
+
+def _hints(sample: Sample) -> Image:
+    canvas = PillowImage.fromarray(overlay(sample.image, sample.weak.labels))
+    draw, colours = ImageDraw.Draw(canvas), palette(256)
+    for x0, y0, x1, y1, label in sample.weak.boxes.tolist():
+        colour = tuple(colours[int(label) % 256].tolist())
+        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=2)
+    return np.array(canvas)
+
+
+def _titled(picture: Image, title: str) -> Image:
+    canvas = PillowImage.new("RGB", (picture.shape[1] + 4, picture.shape[0] + 18))
+    canvas.paste(PillowImage.fromarray(picture), (0, 14))
+    ImageDraw.Draw(canvas).text((2, 1), title, fill=(255, 255, 255))
+    return np.array(canvas)
