@@ -264,16 +264,22 @@ def test_the_sparse_form_tends_to_the_exact_one(views):
     assert errors[-2] < 1e-3 < errors[0]
 
 
-def test_dropping_is_done_by_the_affinity_to_the_power():
-    """Half of the pairs in this ring of 8 directions are farther than one step apart."""
+@pytest.mark.parametrize("views", [1, 2])
+def test_what_is_dropped_depends_on_the_affinity_to_the_power(views, monkeypatch):
+    """Eight directions in a circle: the cells next to each other are kept, or they are not."""
+    monkeypatch.setattr(random_walk, "MOST_KEPT", 1.0)
     angle = torch.arange(8, dtype=torch.float64) * math.pi / 4
-    embeddings = torch.stack([angle.cos(), angle.sin()])[None, :, None]
+    embeddings = torch.stack([angle.cos(), angle.sin()])[None, :, None].expand(views, 2, 1, 8)
     scores = torch.eye(8, dtype=torch.float64)[:1, None]
     beside = math.exp(2.0 * (math.cos(math.pi / 4) - 1))
-    kept = embedding_walk(
-        embeddings, scores, steps=1, sharpness=2.0, negligible=beside * 0.999
-    )  # every second pair is kept: too many for a sparse matrix
-    assert (kept > 0).all()
+
+    def walked(negligible):
+        walk = embedding_walk(embeddings, scores, steps=1, sharpness=2.0, negligible=negligible)
+        return walk.flatten().tolist()
+
+    own, other = 1 / (1 + 2 * beside), beside / (1 + 2 * beside)
+    assert walked(beside * 0.999) == pytest.approx([own, other, 0, 0, 0, 0, 0, other])
+    assert walked(beside * 1.001) == [1, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_too_many_transitions_are_not_stored_as_sparse(monkeypatch):
@@ -310,7 +316,7 @@ def test_no_steps_change_nothing():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("views", [1, 2])
-@pytest.mark.parametrize("sharpness", [1e4, 1e12, 1e30])
+@pytest.mark.parametrize("sharpness", [1e4, 1e12, 1e300])
 @pytest.mark.parametrize("negligible", [0.0, 1e-6])
 def test_huge_sharpness_keeps_different_cells_apart(dtype, views, sharpness, negligible):
     embeddings, scores = noise(views, 4, 5, 6).to(dtype), likely(2, 5, 6).to(dtype)
@@ -373,3 +379,8 @@ def test_no_gradient_is_recorded():
 def test_values_out_of_range_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         embedding_walk(close_embeddings(1, 3, 4), likely(2, 3, 4), **wrong)
+
+
+def test_without_a_view_there_is_no_walk():
+    with pytest.raises(ConfigError, match="embeddings: need one view or more, got none"):
+        embedding_walk(noise(0, 5, 3, 4), likely(2, 3, 4))

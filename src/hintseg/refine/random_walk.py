@@ -20,11 +20,12 @@ from torch import Tensor
 
 from hintseg.errors import ConfigError
 
+SHARPEST = 1e30  # sharper changes nothing, and float32 ends at 3e38
 POWER = 20  # the views are averaged before this power
 DENSE_CELLS = 2**14  # up to here the upper half is stored: 512 MB in float32
-MOST_KEPT = 0.1  # share of the transitions beyond which sparse takes the memory of dense to make
+MOST_KEPT = 0.1  # share of the transitions; a sparse matrix of more takes more memory to make
 MOST_STORED = 2**25  # transitions; the same for very many cells
-STORED_VALUES = 2**21  # of a block that is kept; fewer make the products of a step small
+STORED_VALUES = 2**20  # of a block that is kept; read twice a step, the second time from the cache
 TILE_VALUES = 2**18  # of a block that is dropped again; 1 MB stays in the cache
 
 State = Float[Tensor, "classes cells"]
@@ -72,9 +73,12 @@ def embedding_walk(
         made anew in every step, which is slow and takes next to no memory.
 
     Raises:
-        ConfigError: A number is out of range or `fixed` names a class without scores.
+        ConfigError: A number is out of range, there is no view, or `fixed` names a class without
+            scores.
     """
     _check(scores, steps, sharpness, fixed, negligible)
+    if not len(embeddings):
+        raise ConfigError("embeddings: need one view or more, got none")
     dtype = torch.promote_types(torch.promote_types(embeddings.dtype, scores.dtype), torch.float32)
     state = scores.flatten(1).to(dtype, copy=True)
     hold = _holder(fixed, state)
@@ -127,6 +131,7 @@ class _Affinities:
     def of(
         cls, embeddings: Float[Tensor, "views dim rows columns"], sharpness: float
     ) -> "_Affinities":
+        sharpness = min(sharpness, SHARPEST)
         scale = sharpness if len(embeddings) == 1 else sharpness / POWER
         units = F.normalize(embeddings.flatten(2), dim=1).transpose(1, 2)
         return cls((units * math.sqrt(scale)).contiguous(), scale)
