@@ -33,9 +33,6 @@ _ALONE = {"cpu": 64}  # pixels of a group that make a block of its own worth whi
 _ALONE_ELSEWHERE = 4096
 _MERGED = 4  # smaller groups share a block up to this many times as large
 
-# Exponents up to this size neither overflow nor underflow, even in sums of millions of terms.
-_PLAIN_EXPONENT = {torch.float32: 40.0, torch.float64: 300.0}
-
 
 def segment_contrastive_loss(  # noqa: PLR0913 (seven tensors describe a relation)
     embeddings: Float[Tensor, "pixels dim"],
@@ -125,7 +122,7 @@ def _reduced(
     if reduction not in ("mean", "sum", "none"):
         raise UnknownNameError("reduction", reduction, ("mean", "sum", "none"))
     wide = torch.promote_types(embeddings.dtype, prototypes.dtype)
-    wide = wide if wide in _PLAIN_EXPONENT else torch.float32
+    wide = torch.promote_types(wide, torch.float32)
     inputs = embeddings.to(wide), prototypes.to(wide)
     if reduction == "none":
         losses: Tensor = _EachLoss.apply(*inputs, relation, concentration)
@@ -219,18 +216,12 @@ class _Sweep:
             return
         kind = self.embeddings.device.type
         self.tile = _TILE.get(kind, _TILE_ELSEWHERE)
-        most = min(len(self.embeddings) * len(self.prototypes), self.tile)
-        self.cells = self.embeddings.new_empty(max(most, len(self.prototypes)) * 2 + 2)
-        self.shifted = not self._is_plain()
+        pairs = 2 * len(self.prototypes)  # of one row: a segment may be on both sides
+        most = max(pairs, min(self.tile, len(self.embeddings) * pairs))
+        self.cells = self.embeddings.new_empty(most + 2)
         with torch.autocast(kind, enabled=False):  # half precision is not enough for exponents
             for pixels, row_group, groups in _blocks(self.relation.pixel_group):
                 self._block(pixels, row_group, groups)
-
-    def _is_plain(self) -> bool:
-        """Whether exponentials can be summed as they are; NaN is not."""
-        longest = self.embeddings.norm(dim=1).max() * self.prototypes.norm(dim=1).max()
-        limit = _PLAIN_EXPONENT[self.embeddings.dtype]
-        return float(longest) * self.concentration <= limit
 
     def _block(self, pixels: Tensor, row_group: Tensor, groups: Tensor) -> None:
         """Pixels of a few groups, with the segments that any of these groups is related to."""
@@ -264,10 +255,8 @@ class _Sweep:
         """A few rows that see all their segments at once."""
         scaled = self.embeddings.index_select(0, pixels).mul_(self.concentration)
         cut = len(pixels) * toward.width + 1
-        difference = away.log_sum(scaled, rows, self.cells[cut:], shifted=self.shifted)
-        difference = difference - toward.log_sum(
-            scaled, rows, self.cells[:cut], shifted=self.shifted
-        )
+        difference = away.log_sum(scaled, rows, self.cells[cut:])
+        difference -= toward.log_sum(scaled, rows, self.cells[:cut])
         self.losses.index_copy_(0, pixels, -F.logsigmoid(-difference))
         if self.weights is None:
             return
@@ -296,7 +285,7 @@ class _Others:
         place[self.columns] = torch.arange(self.width, device=place.device)
         self.left_out = place[left_out]
 
-    def log_sum(self, scaled: Tensor, rows: slice, cells: Tensor, *, shifted: bool) -> Tensor:
+    def log_sum(self, scaled: Tensor, rows: slice, cells: Tensor) -> Tensor:
         """Logarithm of each row's sum of exponentials; the exponentials stay in `cells`."""
         size = len(scaled) * self.width
         terms = cells[:size].view(len(scaled), self.width)
@@ -310,13 +299,11 @@ class _Others:
         cell = cell.where(place >= 0, size)  # a spare cell, for rows without one to leave out
         cells[: size + 1].index_fill_(0, cell, -math.inf)
         self.terms = terms
-        peak = terms.new_zeros(len(scaled))
-        if shifted and self.width:
-            peak = terms.amax(1).clamp_(min=torch.finfo(terms.dtype).min)  # an empty sum: -inf
-            terms.sub_(peak[:, None])
-        sums = terms.exp_().sum(1)
-        self.sums = sums.clamp(min=torch.finfo(terms.dtype).tiny)[:, None]
-        return sums.log() + peak
+        peak = terms.amax(1) if self.width else scaled.new_full((len(scaled),), -math.inf)
+        peak.clamp_(min=torch.finfo(terms.dtype).min)  # finite, so that nothing but -inf is exp(0)
+        sums = terms.sub_(peak[:, None]).exp_().sum(1)
+        self.sums = sums.clamp(min=1)[:, None]  # below 1 only where the sum has no terms
+        return sums.log_().add_(peak)
 
     def mean(self) -> Tensor:
         """Mean of the prototypes, weighted with the exponentials; 0 where there are none."""
@@ -340,8 +327,8 @@ class _Own:
         self.own, self.prototypes = own, prototypes.index_select(0, own)
         self.gradient = torch.zeros_like(self.prototypes)
 
-    def log_sum(self, scaled: Tensor, rows: slice, cells: Tensor, *, shifted: bool) -> Tensor:
-        """Logarithm of the only exponential, which needs neither cells nor shift."""
+    def log_sum(self, scaled: Tensor, rows: slice, cells: Tensor) -> Tensor:
+        """Logarithm of the only exponential, which needs no cells."""
         self.rows = rows
         return (scaled * self.prototypes[rows]).sum(1)
 
