@@ -22,6 +22,7 @@ app = typer.Typer(
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
 Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
 Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
+By = Annotated[str, typer.Option(help="classifier; or retrieval, where the run has prototypes")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
@@ -139,6 +140,7 @@ def predict(
     flip: Flip = False,
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
     tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
+    by: By = "classifier",
     device: Device = "auto",
 ) -> None:
     """Label every pixel of images; writes NAME.png with class indices and palette."""
@@ -154,6 +156,7 @@ def predict(
             scales=_numbers(scales, "--scales"),
             flip=flip,
             tile=tile,
+            by=by,
             overlays=overlays,
         )
     skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
@@ -173,6 +176,7 @@ def evaluate(
     trimap: Annotated[str, typer.Option(help="widths in pixels of bands along boundaries")] = "5",
     scales: Scales = "1",
     flip: Flip = False,
+    by: By = "classifier",
     device: Device = "auto",
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
@@ -187,6 +191,7 @@ def evaluate(
         split=split,
         scales=_numbers(scales, "--scales"),
         flip=flip,
+        by=by,
         trimaps=[int(width) for width in _numbers(trimap, "--trimap")],
         device=_device(device),
     )

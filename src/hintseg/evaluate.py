@@ -144,15 +144,21 @@ def predicted_pairs(
     *,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    by: str = "classifier",
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
-    """(name, prediction, truth) of images with masks, predicted one by one."""
+    """(name, prediction, truth) of images with masks, predicted one by one.
+
+    By retrieval a train image does not find its own segments.
+    """
+    predictor.check(by)
     if predictor.classes.names != dataset.classes.names:
         raise ConfigError(
             f"{dataset.root}: its classes are not those of the model "
             f"({', '.join(predictor.classes.names)}), or in another order"
         )
     for name in names:
-        prediction = predictor.predict(dataset.image(name), scales=scales, flip=flip)
+        image = dataset.image(name)
+        prediction = predictor.predict(image, scales=scales, flip=flip, by=by, exclude=name)
         yield name, prediction.labels, dataset.checked_truth(name)
 
 
@@ -218,13 +224,14 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def evaluate_source(
+def evaluate_source(  # noqa: PLR0913 - the options of the command
     source: Path,
     dataset: Dataset,
     *,
     split: str = "val",
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    by: str = "classifier",
     trimaps: Sequence[int] = (),
     device: str = "cpu",
 ) -> dict[str, Any]:
@@ -237,7 +244,9 @@ def evaluate_source(
     is_run = (source / DESCRIPTION).exists() or (source / "config.yaml").exists()
     if is_run:
         predictor = load(source, device=device)
-        pairs = predicted_pairs(predictor, dataset, names, scales=scales, flip=flip)
+        pairs = predicted_pairs(predictor, dataset, names, scales=scales, flip=flip, by=by)
+    elif by != "classifier":
+        raise ConfigError(f"--by {by}: {source} is no run folder; masks are evaluated as they are")
     elif source.is_dir():
         pairs = read_pairs(source, dataset, names)
     else:
@@ -246,11 +255,13 @@ def evaluate_source(
         )
     evaluation = evaluate(pairs, len(dataset.classes), trimaps=trimaps)
     views = {"scales": list(scales), "flip": flip} if is_run else {"scales": None, "flip": None}
+    memory = {"prototypes": predictor.prototypes.labelled_by} if by == "retrieval" else {}
     return {
         **summarize(evaluation, dataset.classes),
         "split": split,
         "source": str(source),
-        "by": "classifier" if is_run else "masks",
+        "by": by if is_run else "masks",
+        **memory,
         **views,
         "crf": False,
     }

@@ -52,7 +52,7 @@ def find_inputs(inputs: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def predict_files(
+def predict_files(  # noqa: PLR0913 - the options of the command
     predictor: Predictor,
     files: Sequence[Path],
     out: Path,
@@ -60,6 +60,7 @@ def predict_files(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     tile: int = 1024,
+    by: str = "classifier",
     overlays: bool = False,
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
@@ -71,14 +72,16 @@ def predict_files(
         ConfigError: An option cannot work, or `out` holds the images themselves, other files, or
             predictions of another model or other options.
         DataError: Two images would get the same output name.
+        RunError: By retrieval, and the run has no prototypes.
     """
-    make_views(scales, flip=flip)  # refuses what cannot work before anything is written
+    predictor.check(by)  # what cannot work is refused before anything is written
+    make_views(scales, flip=flip)
     check_tile(tile)
     _refuse_same_names(files)
     _refuse_folder_of(files, out)
-    options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile}
-    _claim(out, {"model": _digest(predictor), **options})
-    label = partial(predictor.predict, scales=scales, flip=flip, tile=tile)
+    options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile, "by": by}
+    _claim(out, {"model": _digest(predictor, by), **options})
+    label = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by)
     outcome = Outcome()
     with progress("predict", len(files)) as advance:
         for file in files:
@@ -165,8 +168,11 @@ def _claim(out: Path, record: dict) -> None:
     write_json(out / RECORD, record)
 
 
-def _digest(predictor: Predictor) -> str:
+def _digest(predictor: Predictor, by: str) -> str:
     digest = hashlib.sha256(str(predictor.size).encode())
     for tensor in predictor.model.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    if by == "retrieval":
+        digest.update(predictor.prototypes.vectors.tobytes())
+        digest.update(predictor.prototypes.label.tobytes())
     return digest.hexdigest()

@@ -1,20 +1,25 @@
 """A trained model, ready for images: `hintseg.load(run).predict(image)`."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from hintseg.errors import ConfigError
+from hintseg.errors import ConfigError, RunError
 from hintseg.images import read_image
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model
+from hintseg.predict.prototype_index import PrototypeIndex, read_prototypes
+from hintseg.predict.retrieval import retrieved_scores
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
-from hintseg.predict.views import class_scores, make_views
+from hintseg.predict.views import View, averaged_scores, class_scores, make_views
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import ClassSet, Image, Prediction
+
+BY = ("classifier", "retrieval")
 
 
 class Predictor:
@@ -25,6 +30,7 @@ class Predictor:
         classes: What the logits stand for.
         size: The longer side of every image is brought to this before all else; None: as it is.
         device: Where the model runs.
+        prototypes: Gives the known segments; asked when something is first retrieved.
     """
 
     def __init__(
@@ -34,9 +40,11 @@ class Predictor:
         *,
         size: int | None = None,
         device: torch.device | str = "cpu",
+        prototypes: Callable[[], PrototypeIndex] | None = None,
     ) -> None:
         self.classes, self.size, self.device = classes, size, torch.device(device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self._find_prototypes = prototypes
 
     def predict(
         self,
@@ -45,6 +53,8 @@ class Predictor:
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         tile: int = 1024,
+        by: str = "classifier",
+        exclude: str | None = None,
     ) -> Prediction:
         """Label an image at its own resolution.
 
@@ -53,24 +63,61 @@ class Predictor:
             scales: Views of the image to average over, as size factors.
             flip: Average over mirror images too.
             tile: Larger images are worked on in tiles of this side in pixels (after `size`).
+            by: "classifier", or "retrieval": segments take the labels of the nearest known ones.
+            exclude: Name of a known image whose segments are not retrieved: this one, if it is
+                known, so that it does not find itself.
 
         Raises:
             DataError: The file cannot be read.
             ConfigError: The array is not an image, or an option cannot work.
+            RunError: Nothing can be retrieved: the run has no prototypes, or damaged ones.
         """
+        score = self._scorer(by, exclude)
         pixels = read_image(Path(image)) if isinstance(image, str | Path) else _checked(image)
         views = make_views(scales, flip=flip)
         height, width = pixels.shape[:2]
         fitted = fit_size(height, width, self.size)
         scores = tiled_scores(
-            partial(self._scores, views=views), resize_image(pixels, *fitted), tile=tile
+            lambda part: score(self._on_device(part), views),
+            resize_image(pixels, *fitted),
+            tile=tile,
         )
         labels = label_at_resolution(scores, height, width, covered=fitted)
         return Prediction(labels=labels, scores=scores, classes=self.classes.names)
 
-    def _scores(self, part: torch.Tensor, *, views: Sequence) -> torch.Tensor:
-        part = part.to(self.device).contiguous(memory_format=torch.channels_last)
-        return class_scores(self.model, part, views)
+    def check(self, by: str) -> None:
+        """Refuse a way to label that this model does not offer; errors as in `predict`."""
+        if by not in BY:
+            raise ConfigError(f"by: choose {' or '.join(BY)}, got {by!r}")
+        if by == "retrieval" and not len(self.prototypes):
+            raise RunError("no segment of the train images has a label; use --by classifier")
+
+    @cached_property
+    def prototypes(self) -> PrototypeIndex:
+        """The known segments of the run; RunError if it has none."""
+        if self._find_prototypes is None:
+            raise RunError("the model has no prototypes; load it from its run folder")
+        index = self._find_prototypes()
+        fits = index.vectors.shape[1] == self.model.embedder.dim
+        if not fits or index.label.max(initial=0) >= len(self.classes):
+            raise RunError("the prototypes of the run belong to another model; train again")
+        return index
+
+    def _scorer(self, by: str, exclude: str | None) -> Callable[[Tensor, Sequence[View]], Tensor]:
+        self.check(by)
+        if by == "classifier":
+            return partial(class_scores, self.model)
+        retrieve = partial(
+            retrieved_scores,
+            self.model.embedder,
+            self.prototypes,
+            classes=len(self.classes),
+            exclude_image=self.prototypes.number(exclude),
+        )
+        return partial(averaged_scores, retrieve)
+
+    def _on_device(self, part: Tensor) -> Tensor:
+        return part.to(self.device).contiguous(memory_format=torch.channels_last)
 
 
 def load(run: str | Path, *, device: torch.device | str = "cpu") -> Predictor:
@@ -80,7 +127,13 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Predictor:
         RunError: The folder holds no trained model.
     """
     model, description = load_model(Path(run))
-    return Predictor(model, description.class_set(), size=description.size, device=device)
+    return Predictor(
+        model,
+        description.class_set(),
+        size=description.size,
+        device=device,
+        prototypes=partial(read_prototypes, Path(run)),
+    )
 
 
 def _checked(image: Image) -> Image:

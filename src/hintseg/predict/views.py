@@ -33,20 +33,29 @@ def make_views(scales: Sequence[float], *, flip: bool) -> tuple[View, ...]:
     return tuple(View(float(scale), flip) for scale in scales for flip in mirrored)
 
 
-@torch.inference_mode()
 def class_scores(
     model: Callable[[Tensor], Tensor],
     image: Float[Tensor, "1 3 height width"],
     views: Sequence[View],
 ) -> Float[Tensor, "1 classes rows columns"]:
-    """Class probabilities at stride 4, averaged over views; each cell sums to 1.
+    """Class probabilities at stride 4 of a model that gives logits, averaged over views."""
+    return averaged_scores(lambda part: model(part).float().softmax(dim=1), image, views)
+
+
+@torch.inference_mode()
+def averaged_scores(
+    score: Callable[[Tensor], Tensor],
+    image: Float[Tensor, "1 3 height width"],
+    views: Sequence[View],
+) -> Float[Tensor, "1 classes rows columns"]:
+    """Probabilities at stride 4, averaged over views; each cell sums to 1.
 
     Height and width are multiples of 4, so that the cells of all views map onto each other exactly.
     """
     grid = (image.shape[-2] // STRIDE, image.shape[-1] // STRIDE)
     total: Tensor | None = None
     for view in views:
-        scores = _scores_of(model, image, view)
+        scores = _scores_of(score, image, view)
         if scores.shape[-2:] != grid:
             scores = F.interpolate(scores, size=grid, mode="bilinear", align_corners=False)
         total = scores if total is None else total + scores
@@ -54,11 +63,11 @@ def class_scores(
     return total / len(views)
 
 
-def _scores_of(model: Callable[[Tensor], Tensor], image: Tensor, view: View) -> Tensor:
+def _scores_of(score: Callable[[Tensor], Tensor], image: Tensor, view: View) -> Tensor:
     if view.scale != 1:
         size = [max(1, round(side * view.scale / STRIDE)) * STRIDE for side in image.shape[-2:]]
         image = F.interpolate(
             image, size=size, mode="bilinear", align_corners=False, antialias=True
         )
-    scores = model(image.flip(-1) if view.flip else image).float().softmax(dim=1)
+    scores = score(image.flip(-1) if view.flip else image)
     return scores.flip(-1) if view.flip else scores

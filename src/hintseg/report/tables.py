@@ -53,7 +53,7 @@ def print_evaluation(figures: Mapping[str, Any], console: Console | None = None)
     console = console or Console()
     console.print(table)
     console.print(
-        f"{figures['images']} images of split {figures['split']}: "
+        f"{figures['images']} images of split {figures['split']}{_made_by(figures)}: "
         f"mIoU {_percent(figures['miou'])}, pixel accuracy {_percent(figures['pixel_accuracy'])}, "
         f"mean accuracy {_percent(figures['mean_accuracy'])}",
         soft_wrap=True,
@@ -62,6 +62,13 @@ def print_evaluation(figures: Mapping[str, Any], console: Console | None = None)
         console.print(
             f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True
         )
+
+
+def _made_by(figures: Mapping[str, Any]) -> str:
+    """How the labels were found, where it is not the plain way."""
+    if figures["by"] != "retrieval":
+        return ""
+    return f", by retrieval among segments labelled by {figures['prototypes']}"
 
 
 def print_methods(methods: Iterable[Method], console: Console | None = None) -> None:
