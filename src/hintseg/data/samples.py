@@ -1,14 +1,17 @@
 """One image with what is known of it, at the working resolution; and a memory for them."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
 from hintseg.data.dataset import Dataset
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
+from hintseg.images import read_label_map
 from hintseg.resize import fit_size, resize_image, resize_labels
-from hintseg.structures import Sample, WeakLabels
+from hintseg.structures import UNLABELLED, LabelMap, Sample, WeakLabels
 
 Loader = Callable[[str], Sample]
 
@@ -50,6 +53,28 @@ def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
     return Sample(name, resize_image(image, *out), weak)
 
 
+def with_regions(load: Loader, regions: Callable[[str], LabelMap]) -> Loader:
+    """The same samples with their regions, which are as large as the images they give."""
+
+    def get(name: str) -> Sample:
+        return replace(load(name), regions=regions(name))
+
+    return get
+
+
+def with_labels(load: Loader, folder: Path, *, classes: int) -> Loader:
+    """The same samples with the label maps of a folder, where it has one, for their own labels."""
+
+    def get(name: str) -> Sample:
+        sample, path = load(name), folder / f"{name}.png"
+        if not path.exists():
+            return sample
+        labels = read_label_map(path, classes=classes, undeclared=UNLABELLED)
+        return replace(sample, weak=replace(sample.weak, labels=labels))
+
+    return get
+
+
 def remembered(load: Loader, *, budget: int = 2**30) -> Loader:
     """The same loader, keeping samples in memory until `budget` bytes are used."""
     kept: dict[str, Sample] = {}
@@ -60,7 +85,8 @@ def remembered(load: Loader, *, budget: int = 2**30) -> Loader:
         if name in kept:
             return kept[name]
         sample = load(name)
-        cost = sample.image.nbytes + sample.weak.labels.nbytes
+        regions = 0 if sample.regions is None else sample.regions.nbytes
+        cost = sample.image.nbytes + sample.weak.labels.nbytes + regions
         with lock:  # two threads may have loaded the same one
             if name not in kept and used + cost <= budget:
                 used += cost

@@ -7,8 +7,12 @@ segments, only groups of them, so its size does not depend on the size of the im
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from hintseg.losses.contrastive import own_segment_loss, segment_contrastive_loss
+from hintseg.segments.gather import ranks, total
+from hintseg.structures import Segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class Relation:
         if not len(attracted):
             return torch.zeros_like(self.pixel_group, dtype=torch.bool)
         return attracted[self.pixel_group.clamp(min=0)] & (self.pixel_group >= 0)
+
+    def own_counted(self, own: Int[Tensor, " pixels"]) -> Bool[Tensor, " pixels"]:
+        """Pixels that count where only their own segment attracts them."""
+        return (self.segment_group[own] >= 0) & (self.pixel_group >= 0)
 
 
 def same_label(
@@ -85,3 +93,98 @@ def shared_set(
     segment_group = number.where(resolved[number], -1)
     both = resolved & resolved[:, None]
     return Relation(segment_group[pixel_segment], segment_group, meet, ~meet & both)
+
+
+def everything_else(pixels: int, segments: int, *, device: torch.device) -> Relation:
+    """For the plain form: all segments repel but the pixel's own (SegSort without any label)."""
+    return Relation(
+        torch.zeros(pixels, dtype=torch.long, device=device),
+        torch.zeros(segments, dtype=torch.long, device=device),
+        attract=torch.zeros(1, 1, dtype=torch.bool, device=device),
+        repel=torch.ones(1, 1, dtype=torch.bool, device=device),
+    )
+
+
+def relation_loss(
+    pixels: Float[Tensor, "pixels dim"],
+    prototypes: Float[Tensor, "segments dim"],
+    own: Int[Tensor, " pixels"],
+    relation: Relation,
+    *,
+    concentration: float,
+    plain: bool = False,
+) -> Float[Tensor, ""]:
+    """The contrastive loss of a relation, averaged over the pixels of all ranks that count.
+
+    Multiplied by the number of ranks, because data-parallel training averages gradients over them.
+    `plain`: only the own segment attracts.
+    """
+    loss = _sum(pixels, prototypes, own, relation, concentration=concentration, plain=plain)
+    counted = relation.own_counted(own) if plain else relation.counted()
+    return loss * ranks() / total(counted.sum()).clamp(min=1)
+
+
+def image_similarity_loss(
+    pixels: Float[Tensor, "pixels dim"],
+    prototypes: Float[Tensor, "segments dim"],
+    segments: Segments,
+    *,
+    concentration: float,
+    images: int,
+    plain: bool = False,
+) -> Float[Tensor, ""]:
+    """Low-level image similarity: the mean over the images of the mean over their pixels.
+
+    Pixels and segments are those of one batch of `images` images, in order of image.
+    """
+    pieces = segments.image[segments.member].bincount(minlength=images).tolist()
+    parts = segments.image.bincount(minlength=images).tolist()
+    loss, begin, first = pixels.sum() * 0, 0, 0
+    for rows, count in zip(pieces, parts, strict=True):
+        here, there = slice(begin, begin + rows), slice(first, first + count)
+        own, region = segments.member[here] - first, segments.region[there]
+        relation = same_region(region[own], region)
+        part = _sum(
+            pixels[here],
+            prototypes[there],
+            own,
+            relation,
+            concentration=concentration,
+            plain=plain,
+        )
+        loss = loss + part / max(rows, 1)  # in its own image every pixel counts
+        begin, first = begin + rows, first + count
+    return loss / max(images, 1)
+
+
+def _sum(
+    pixels: Tensor,
+    prototypes: Tensor,
+    own: Tensor,
+    relation: Relation,
+    *,
+    concentration: float,
+    plain: bool,
+) -> Tensor:
+    if plain:
+        return own_segment_loss(
+            pixels,
+            prototypes,
+            own,
+            relation.pixel_group,
+            relation.segment_group,
+            relation.repel,
+            concentration=concentration,
+            reduction="sum",
+        )
+    return segment_contrastive_loss(
+        pixels,
+        prototypes,
+        own,
+        relation.pixel_group,
+        relation.segment_group,
+        relation.attract,
+        relation.repel,
+        concentration=concentration,
+        reduction="sum",
+    )

@@ -1,6 +1,6 @@
 """The complete configuration of a run: method, data, shared settings, the method's own settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,15 +38,11 @@ class Config:
         """
         given = {"method": {"name": method or self.method.name}, **sections}
         mine: dict[str, Any] = {**self.dump(), "method": {"name": self.method.name}}
-        for section, values in given.items():
-            for key, value in values.items():
-                kept = mine.get(section, {}).get(key)
-                if value != kept and [value] != [kept]:
-                    raise ConfigError(
-                        f"{where}: was started with {section}.{key}={kept}, not {value}; leave "
-                        "the option "
-                        "out to continue it, or choose another --out"
-                    )
+        for name, value, kept in _differences(given, mine):
+            raise ConfigError(
+                f"{where}: was started with {name}={kept}, not {value}; leave the option out to "
+                "continue it, or choose another --out"
+            )
 
 
 def make_config(
@@ -81,6 +77,19 @@ def parse_config(content: Mapping[str, Any], where: str) -> tuple[str | None, di
         return method, merge(rest)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _differences(
+    given: Mapping[str, Any], mine: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, value given, value kept) wherever they differ."""
+    for key, value in given.items():
+        kept = mine.get(key)
+        if isinstance(value, Mapping):
+            inner = kept if isinstance(kept, Mapping) else {}
+            yield from _differences(value, inner, f"{prefix}{key}.")
+        elif value != kept and not (isinstance(value, tuple) and list(value) == kept):
+            yield f"{prefix}{key}", value, kept
 
 
 def _preset(method: Method, name: str | None) -> Sections:

@@ -65,10 +65,13 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
     settings: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        section, dot, name = key.strip().partition(".")
-        if not (equals and section and dot and name):
+        *sections, name = key.strip().split(".")
+        if not (equals and name and sections and all(sections)):
             raise ConfigError(f"--set {pair}: write section.key=value, such as train.lr=0.001")
-        settings.setdefault(section, {})[name] = _value(pair, text)
+        value = {name: _value(pair, text)}
+        for section in reversed(sections):
+            value = {section: value}
+        settings = merge(settings, value)
     return settings
 
 
@@ -90,14 +93,23 @@ def _is_number(text: str) -> bool:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sections of settings, later layers over earlier ones, key by key."""
+    """Sections of settings, later layers over earlier ones, key by key at every depth."""
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, values in layer.items():
             if not isinstance(values, Mapping):
                 raise ConfigError(f"{section}: must be a mapping of settings, got {values!r:.60}")
-            merged.setdefault(section, {}).update(values)
+            merged[section] = _over(merged.get(section, {}), values)
     return merged
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(below)
+    for key, value in above.items():
+        known = values.get(key)
+        both = isinstance(value, Mapping) and isinstance(known, Mapping)
+        values[key] = _over(known, value) if both else value  # type: ignore[arg-type]
+    return values
 
 
 def validated(kind: type[SettingsT], section: str, values: Mapping[str, Any]) -> SettingsT:
@@ -106,9 +118,7 @@ def validated(kind: type[SettingsT], section: str, values: Mapping[str, Any]) ->
     Raises:
         ConfigError: An unknown key (with the nearest known one) or a value that cannot be.
     """
-    for key in values:
-        if key not in kind.model_fields:
-            raise UnknownNameError("setting", f"{section}.{key}", _keys(kind, section))
+    _refuse_unknown(kind, section, values)
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -117,5 +127,11 @@ def validated(kind: type[SettingsT], section: str, values: Mapping[str, Any]) ->
         raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r:.60}") from error
 
 
-def _keys(kind: type[Settings], section: str) -> list[str]:
-    return [f"{section}.{name}" for name in kind.model_fields]
+def _refuse_unknown(kind: type[Settings], section: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if key not in kind.model_fields:
+            known = [f"{section}.{name}" for name in kind.model_fields]
+            raise UnknownNameError("setting", f"{section}.{key}", known)
+        inner = kind.model_fields[key].annotation
+        if isinstance(inner, type) and issubclass(inner, Settings) and isinstance(value, Mapping):
+            _refuse_unknown(inner, f"{section}.{key}", value)

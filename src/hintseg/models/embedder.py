@@ -39,18 +39,29 @@ class Embedder(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """An embedder and a classifier on top of it: what `train` makes and `predict` uses."""
+    """An embedder and a classifier on top of it: what `train` makes and `predict` uses.
 
-    def __init__(self, embedder: Embedder, classes: int, *, dropout: float = 0.1) -> None:
+    Where `unit`, the classifier sees the direction of an embedding only, as prototypes do.
+    """
+
+    def __init__(
+        self, embedder: Embedder, classes: int, *, unit: bool = False, dropout: float = 0.1
+    ) -> None:
         super().__init__()
-        self.embedder = embedder
+        self.embedder, self.unit = embedder, unit
         self.classifier = Classifier(embedder.dim, classes, dropout=dropout)
 
     def forward(
         self, images: UInt8[Tensor, "batch 3 height width"] | Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch classes rows columns"]:
         """Class logits at stride 4."""
-        logits: Tensor = self.classifier(self.embedder(images))
+        return self.classify(self.embedder(images))
+
+    def classify(
+        self, embeddings: Float[Tensor, "batch dim rows columns"]
+    ) -> Float[Tensor, "batch classes rows columns"]:
+        """Class logits of embeddings."""
+        logits: Tensor = self.classifier(F.normalize(embeddings) if self.unit else embeddings)
         return logits
 
 

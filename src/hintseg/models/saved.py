@@ -28,6 +28,7 @@ class ModelDescription:
     output_stride: int = 16
     dim: int = 64
     width: int = 128
+    unit: bool = False  # the classifier sees directions only
     size: int | None = None  # longer side of the images at which it was trained
 
     def class_set(self) -> ClassSet:
@@ -39,7 +40,7 @@ def build_segmenter(description: ModelDescription) -> Segmenter:
     """A segmenter with random weights."""
     backbone = Backbone(description.backbone, output_stride=description.output_stride)
     embedder = Embedder(backbone, dim=description.dim, width=description.width)
-    return Segmenter(embedder, len(description.classes))
+    return Segmenter(embedder, len(description.classes), unit=description.unit)
 
 
 def save_model(folder: Path, model: nn.Module, description: ModelDescription) -> None:

@@ -1,0 +1,176 @@
+"""SPML: pixel-to-segment contrastive learning (Ke, Hwang, Yu, ICLR 2021, arXiv:2105.00957).
+
+Pixels are drawn to some segments and pushed from others by four relations: equal labels (semantic
+annotation), a shared tag (semantic co-occurrence), one region (low-level image similarity) and
+equal propagated labels (feature affinity). Unlabelled pixels take part in all but the first. With
+masks or without any hint it is SegSort (Hwang et al., ICCV 2019, arXiv:1910.06962).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from hintseg.losses.pixelwise import labelled_cross_entropy
+from hintseg.losses.relations import (
+    Relation,
+    everything_else,
+    image_similarity_loss,
+    relation_loss,
+    same_label,
+    shared_set,
+    shared_tag,
+)
+from hintseg.methods.spml_settings import SPMLSettings
+from hintseg.models.embedder import Segmenter, upsample
+from hintseg.resize import pool_labels
+from hintseg.segments.gather import gather_prototypes
+from hintseg.segments.kmeans import with_location
+from hintseg.segments.memory import MemoryBank
+from hintseg.segments.prototypes import find_segments, mean_directions, propagate_labels
+from hintseg.structures import UNLABELLED, Batch, Prototypes, Segments
+
+
+class SPML:
+    """An embedder that learns from the relations, and a classifier beside it."""
+
+    def __init__(
+        self, model: Segmenter, settings: SPMLSettings, *, background: int | None = None
+    ) -> None:
+        self.model = model
+        self.pretrained = model.embedder.backbone
+        self.settings, self.background = settings, background
+        self.bank = MemoryBank(settings.memory)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted relations and the cross-entropy of the joint classifier."""
+        embeddings = self.model.embedder(batch.images)
+        view = self._view(embeddings, batch)
+        seen = embeddings.detach() if self.settings.detach else embeddings
+        logits = upsample(self.model.classify(seen), *batch.labels.shape[-2:])
+        return {
+            **self._relations(view, batch),
+            "classifier": self.settings.classifier * labelled_cross_entropy(logits, batch.labels),
+        }
+
+    def memory(self) -> dict[str, Tensor]:
+        """The remembered prototypes."""
+        return self.bank.state()
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take the prototypes back."""
+        self.bank.restore(memory)
+
+    def _view(self, embeddings: Tensor, batch: Batch) -> "_View":
+        """The segments of a batch; labels and regions shrink to the cells of the embedding."""
+        stride = self.model.embedder.stride
+        labels = pool_labels(batch.labels, stride)
+        whole = batch.labels.clamp(max=0) if batch.regions is None else batch.regions
+        segments, location = find_segments(
+            embeddings,
+            labels,
+            pool_labels(whole, stride),
+            grid=self.settings.grid,
+            iterations=self.settings.iterations,
+        )
+        cells = F.normalize(embeddings.float(), dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+        pixels = cells.index_select(0, segments.kept)
+        located = with_location(pixels, location)
+        vectors = mean_directions(pixels, segments.member, len(segments))
+        places = mean_directions(located, segments.member, len(segments))
+        return _View(segments, pixels, vectors, located, places)
+
+    def _relations(self, view: "_View", batch: Batch) -> dict[str, Tensor]:
+        """Every relation that has a weight, times that weight."""
+        weights = self.settings.relations
+        losses = {}
+        if weights.annotation or weights.cooccurrence or weights.affinity:
+            losses = self._across_images(view, batch)
+        if weights.similarity:
+            loss = self._image_similarity(view, len(batch))
+            losses["similarity"] = weights.similarity * loss
+        return losses
+
+    def _across_images(self, view: "_View", batch: Batch) -> dict[str, Tensor]:
+        """The relations to the segments of all images, of all ranks and of the memory."""
+        weights, segments, classes = self.settings.relations, view.segments, batch.tags.shape[1]
+        sets, tags, absent = self._propagated(view, classes), batch.tags, batch.absent
+        if self.background is not None:  # that both have a background makes no images alike
+            column = torch.arange(classes, device=tags.device) == self.background
+            tags, absent = tags & ~column, absent | column
+        mine = Prototypes(view.prototypes, segments.label, segments.image, sets, tags, absent)
+        current, first, first_image = gather_prototypes(mine)
+        known = self.bank.behind(current)
+        self.bank.append(current)
+        own = segments.member + first
+
+        def loss(relation: Relation, concentration: float) -> Tensor:
+            return relation_loss(
+                view.pixels,
+                known.vectors,
+                own,
+                relation,
+                concentration=concentration,
+                plain=self.settings.plain,
+            )
+
+        sharp, losses = self.settings.concentrations, {}
+        if weights.annotation:
+            relation = same_label(segments.label[segments.member], known.label, classes=classes)
+            losses["annotation"] = weights.annotation * loss(relation, sharp.annotation)
+        if weights.cooccurrence:
+            image = segments.image[segments.member] + first_image
+            relation = shared_tag(image, known.image, known.tags, known.absent)
+            losses["cooccurrence"] = weights.cooccurrence * loss(relation, sharp.cooccurrence)
+        if weights.affinity:
+            relation = shared_set(own, known.sets)
+            losses["affinity"] = weights.affinity * loss(relation, sharp.affinity)
+        return losses
+
+    def _propagated(self, view: "_View", classes: int) -> Tensor:
+        """Label sets of the segments; empty ones where no relation asks for them."""
+        segments, settings = view.segments, self.settings.affinity
+        asked = self.settings.relations.affinity > 0
+        return propagate_labels(
+            view.places.detach(),
+            segments.label if asked else segments.label.clamp(max=UNLABELLED),
+            segments.image,
+            classes=classes,
+            nearest=settings.nearest,
+            threshold=settings.threshold,
+        )
+
+    def _image_similarity(self, view: "_View", images: int) -> Tensor:
+        """Within each image, or, where `across`, everything but the own segment repels."""
+        settings, member = self.settings, view.segments.member
+        pixels, prototypes = (
+            (view.located, view.places) if settings.located else (view.pixels, view.prototypes)
+        )
+        sharp = settings.concentrations.similarity
+        if settings.across:
+            relation = everything_else(len(pixels), len(prototypes), device=pixels.device)
+            return relation_loss(
+                pixels, prototypes, member, relation, concentration=sharp, plain=True
+            )
+        return image_similarity_loss(
+            pixels,
+            prototypes,
+            view.segments,
+            concentration=sharp,
+            images=images,
+            plain=settings.plain,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A batch as the relations see it."""
+
+    segments: Segments
+    pixels: Float[Tensor, "pixels dim"]
+    prototypes: Float[Tensor, "segments dim"]
+    located: Float[Tensor, "pixels dim_and_2"]
+    places: Float[Tensor, "segments dim_and_2"]  # prototypes of the located pixels

@@ -1,0 +1,88 @@
+"""What can be set of SPML; the defaults are for a small machine, chosen on MSRC-21's val split."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from hintseg.methods.localise import LocaliseSettings
+from hintseg.methods.settings import Settings, Share
+from hintseg.regions import COUNT
+
+
+class Weights(Settings):
+    """Of the four relations; 0: the relation is not computed."""
+
+    annotation: float = Field(1.0, ge=0, description="equal labels attract, others repel")
+    cooccurrence: float = Field(0.5, ge=0, description="images that share a tag attract")
+    similarity: float = Field(0.1, ge=0, description="one region of one image attracts")
+    affinity: float = Field(0.0, ge=0, description="equal propagated labels attract")
+
+
+class Concentrations(Settings):
+    """Inverse temperatures of the four relations."""
+
+    annotation: float = Field(6.0, gt=0)
+    cooccurrence: float = Field(8.0, gt=0)
+    similarity: float = Field(16.0, gt=0)
+    affinity: float = Field(12.0, gt=0)
+
+
+class RegionSettings(Settings):
+    """The over-segmentation of the raw images."""
+
+    count: int | None = Field(COUNT, ge=1, description="regions an image, at most")
+    threshold: float | None = Field(None, ge=0, description="weaker boundaries vanish")
+    edges: str | None = Field(None, description="folder of your edge maps, NAME.png")
+    maps: str | None = Field(None, description="folder of your region maps, NAME.png")
+
+
+class AffinitySettings(Settings):
+    """How labels are propagated for the relation of feature affinity."""
+
+    nearest: int = Field(1, ge=1, description="labelled segments that may hand on their label")
+    threshold: float = Field(0.95, ge=-1, le=1, description="least cosine for it")
+
+
+class RelabelSettings(Settings):
+    """From hints to pseudo labels."""
+
+    rounds: int = Field(1, ge=0, description="of relabel and classify; 0: neither")
+    steps: int = Field(64, ge=0, description="of the random walk")
+    sharpness: float = Field(100.0, ge=0, description="of its transitions")
+    confidence: Share = Field(0.7, description="least probability; below: unlabelled")
+
+
+class ClassifySettings(Settings):
+    """The classifier trained on pseudo labels."""
+
+    steps: int = Field(200, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    frozen: bool = Field(True, description="the embedding stays as it is")
+
+
+class RetrievalSettings(Settings):
+    """Prototypes for prediction by retrieval."""
+
+    grid: int = Field(12, ge=1, description="side of the k-means partition of an image")
+
+
+class SPMLSettings(Settings):
+    """All of SPML."""
+
+    labels: Literal["hints", "masks"] = Field("hints", description="what it learns from")
+    relations: Weights = Weights()
+    concentrations: Concentrations = Concentrations()
+    grid: int = Field(6, ge=1, description="side of the k-means partition of a crop")
+    iterations: int = Field(10, ge=0, description="of k-means")
+    memory: int = Field(2, ge=0, description="past steps whose prototypes are kept")
+    plain: bool = Field(False, description="only the own segment attracts (SegSort's first form)")
+    across: bool = Field(False, description="image similarity: all other segments repel")
+    located: bool = Field(True, description="image similarity sees the place of a pixel too")
+    classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
+    detach: bool = Field(True, description="the joint classifier does not change the embedding")
+    affinity: AffinitySettings = AffinitySettings()
+    regions: RegionSettings = RegionSettings()
+    localise: LocaliseSettings = LocaliseSettings()
+    relabel: RelabelSettings = RelabelSettings()
+    classify: ClassifySettings = ClassifySettings()
+    retrieval: RetrievalSettings = RetrievalSettings()

@@ -1,0 +1,80 @@
+"""Pseudo labels: what a model says of an image whose hints are known."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from hintseg.models.embedder import Segmenter, upsample
+from hintseg.predict.views import STRIDE
+from hintseg.refine.random_walk import embedding_walk
+from hintseg.resize import pool_labels
+from hintseg.structures import UNLABELLED, VOID, Image, LabelMap, WeakLabels
+
+
+@torch.inference_mode()
+def pseudo_scores(
+    model: Segmenter,
+    image: Image,
+    weak: WeakLabels,
+    *,
+    steps: int = 64,
+    sharpness: float = 100.0,
+    negligible: float = 1e-6,
+) -> Float[Tensor, "classes rows columns"]:
+    """Probabilities at stride 4 that respect the hints.
+
+    The classifier's probabilities (mean over the image and its mirror image) of the classes that
+    can be in the image walk at random over cells with like embeddings, while labelled cells stay
+    what they are (Ke et al. 2021, arXiv:2105.00957, section 3.4). Absent classes get an exact 0;
+    each cell sums to 1.
+
+    Args:
+        model: Gives embeddings and logits at stride 4.
+        image: At the working resolution.
+        weak: Its labels and tags, as large as the image.
+        steps: Of the walk; 0: none.
+        sharpness: Of the walk's transitions.
+        negligible: Transitions below this are dropped.
+    """
+    device = next(model.parameters()).device
+    views = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(device)
+    embeddings = model.embedder(torch.cat([views, views.flip(-1)]))
+    probabilities = _turned(model.classify(embeddings).float().softmax(dim=1)).mean(dim=0)
+    possible = torch.from_numpy(~weak.absent).to(device).nonzero()[:, 0]
+    cells = pool_labels(torch.from_numpy(weak.labels).long()[None].to(device), STRIDE)[0]
+    place = torch.full((len(weak.absent) + 1,), -1, device=device)  # the last: no class
+    place[possible] = torch.arange(len(possible), device=device)
+    walked = embedding_walk(
+        _turned(embeddings).float(),
+        probabilities[possible],
+        steps=steps,
+        sharpness=sharpness,
+        fixed=place[cells.clamp(min=-1)],
+        negligible=negligible,
+    )
+    scores = torch.zeros_like(probabilities)
+    scores[possible] = F.normalize(walked, p=1, dim=0)
+    return scores
+
+
+def doubtless(
+    scores: Float[Tensor, "classes rows columns"], weak: WeakLabels, *, confidence: float
+) -> LabelMap:
+    """Labels at the resolution of the weak labels: their own, and the model's where it is sure.
+
+    A pixel is UNLABELLED if its highest probability is below `confidence`; VOID stays VOID.
+    """
+    height, width = weak.labels.shape
+    full = upsample(scores[None], height, width)[0]
+    best, label = full.max(dim=0)
+    sure = label.where(best >= confidence, UNLABELLED).cpu().numpy().astype(weak.labels.dtype)
+    sure[weak.labels == VOID] = VOID
+    known = weak.labels >= 0
+    sure[known] = weak.labels[known]
+    return sure
+
+
+def _turned(views: Float[Tensor, "2 channels rows columns"]) -> Tensor:
+    """The second view, of the mirror image, mirrored back."""
+    return torch.stack([views[0], views[1].flip(-1)])

@@ -1,0 +1,66 @@
+"""Prototypes of all ranks, with gradient."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+
+from hintseg.segments.memory import join
+from hintseg.structures import Prototypes
+
+
+def ranks() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather_prototypes(mine: Prototypes) -> tuple[Prototypes, int, int]:
+    """The prototypes of all ranks in order of rank; where mine begin: segment, image.
+
+    Images are numbered through all ranks. The gradient of every rank's loss reaches the prototypes
+    of every other.
+    """
+    if ranks() == 1:
+        return mine, 0, 0
+    counts = _counts(mine)
+    vectors = _gathered(mine.vectors, counts[:, 0], with_gradient=True)
+    labels = _gathered(mine.label, counts[:, 0])
+    images = _gathered(mine.image, counts[:, 0])
+    sets = _gathered(mine.sets, counts[:, 0])
+    tags = _gathered(mine.tags, counts[:, 1])
+    absent = _gathered(mine.absent, counts[:, 1])
+    parts = zip(vectors, labels, images, sets, tags, absent, strict=True)
+    before = counts[: dist.get_rank()].sum(dim=0)
+    return join([Prototypes(*part) for part in parts]), int(before[0]), int(before[1])
+
+
+def total(count: Tensor) -> Tensor:
+    """The sum of a count over all ranks."""
+    if ranks() > 1:
+        count = count.clone()
+        dist.all_reduce(count)
+    return count
+
+
+def _counts(mine: Prototypes) -> Tensor:
+    """(segments, images) of every rank."""
+    own = torch.tensor([len(mine), len(mine.tags)], device=mine.label.device)
+    every = [torch.empty_like(own) for _ in range(ranks())]
+    dist.all_gather(every, own)
+    return torch.stack(every).cpu()
+
+
+def _gathered(values: Tensor, counts: Tensor, *, with_gradient: bool = False) -> list[Tensor]:
+    """The rows of every rank; sent padded to one length, since a gather needs equal shapes."""
+    missing = int(counts.max()) - len(values)
+    is_bool = values.dtype == torch.bool
+    sent = values.to(torch.uint8) if is_bool else values
+    sent = F.pad(sent, (*(0, 0) * (values.ndim - 1), 0, missing)).contiguous()
+    if with_gradient:
+        every = list(all_gather(sent))
+    else:
+        every = [torch.empty_like(sent) for _ in range(ranks())]
+        dist.all_gather(every, sent)
+    cut = [rows[:count] for rows, count in zip(every, counts.tolist(), strict=True)]
+    return [rows.bool() for rows in cut] if is_bool else cut
