@@ -29,7 +29,7 @@ def make_case(seed, *, pixels=40, segments=15, groups=5, dim=6, dtype=torch.floa
     return embeddings, prototypes, own, pixel_group, segment_group, side < 0.3, side > 0.5
 
 
-def by_hand(embeddings, prototypes, own, pixel_group, segment_group, attract, repel, kappa):
+def by_hand(embeddings, prototypes, own, pixel_group, segment_group, attract, repel, *, kappa):
     """Loss of each pixel and whether it counts; attract None: the own segment alone."""
     losses = []
     for e, o, g in zip(embeddings, own.tolist(), pixel_group.tolist(), strict=True):
@@ -60,12 +60,12 @@ def gradients(function, embeddings, prototypes, *rest, **keywords):
 def test_each_loss_is_the_formula(seed, kappa):
     case = make_case(seed)
     keywords = {"concentration": kappa, "reduction": "none"}
-    expected = gradients(lambda *a: by_hand(*a, kappa)[0], *case)
+    expected = gradients(lambda *a: by_hand(*a, kappa=kappa)[0], *case)
     got = gradients(segment_contrastive_loss, *case, **keywords)
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
     plain = *case[:5], case[6]
-    expected = gradients(lambda *a: by_hand(*a[:5], None, a[5], kappa)[0], *plain)
+    expected = gradients(lambda *a: by_hand(*a[:5], None, a[5], kappa=kappa)[0], *plain)
     got = gradients(own_segment_loss, *plain, **keywords)
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
@@ -75,7 +75,7 @@ def test_each_loss_is_the_formula(seed, kappa):
 def test_mean_and_sum_are_those_of_the_pixels_that_count(function):
     case = make_case(3)
     table = (case[5],) if function is segment_contrastive_loss else (None,)
-    losses, counts = by_hand(*case[:5], *table, case[6], 6.0)
+    losses, counts = by_hand(*case[:5], *table, case[6], kappa=6.0)
     arguments = case if function is segment_contrastive_loss else (*case[:5], case[6])
     assert 0 < counts.sum() < len(counts)
     mean = function(*arguments, concentration=6.0)
@@ -261,7 +261,7 @@ def test_a_huge_concentration_is_safe(function, dtype):
     keywords = {"concentration": 1000.0, "reduction": "none"}
     got = gradients(function, e, p, *rest, **keywords)
     # e and p in float64 need exponents of up to 1000: the oracle works in logarithms
-    expected = gradients(lambda *a: by_logarithms(*a, *table, 1000.0), e.double(), p.double())
+    expected = gradients(lambda *a: by_logarithms(*a, *table, kappa=1000.0), e.double(), p.double())
     assert expected[0].max() > 500
     for ours, theirs in zip(got, expected, strict=True):
         scale = theirs.abs().max()
@@ -270,7 +270,9 @@ def test_a_huge_concentration_is_safe(function, dtype):
         assert (ours - theirs).abs().max() <= tolerance * scale
 
 
-def by_logarithms(embeddings, prototypes, own, pixel_group, segment_group, attract, repel, kappa):
+def by_logarithms(
+    embeddings, prototypes, own, pixel_group, segment_group, attract, repel, *, kappa
+):
     """The formula on a pixels x segments table of exponents."""
     known = (pixel_group >= 0)[:, None] & (segment_group >= 0)
     itself = torch.arange(len(prototypes)) == own[:, None]
@@ -333,7 +335,7 @@ def test_of_nothing_the_loss_is_an_exact_zero(pixels, segments, groups, reductio
 @pytest.mark.parametrize("groups", [300, 3000])
 def test_many_groups_are_no_different(groups):
     case = make_case(8, pixels=500, segments=120, groups=groups)
-    expected, counts = by_hand(*case, 6.0)
+    expected, counts = by_hand(*case, kappa=6.0)
     loss = segment_contrastive_loss(*case, concentration=6.0)
     torch.testing.assert_close(loss, expected[counts].mean())
 
