@@ -200,6 +200,38 @@ def evaluate(
         write_json(json, figures)
 
 
+@app.command(
+    epilog="Example: `hintseg retrieve runs/farm data/farm --image cow7 --at 120,80 --out cow.html`"
+)
+def retrieve(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    data: Data,
+    image: Annotated[str, typer.Option(help="name of an image of the data set")],
+    at: Annotated[str, typer.Option(help="pixel X,Y of it; 0,0 is the top left one")],
+    out: Annotated[Path, typer.Option(help="page to write (HTML)")],
+    top: Annotated[int, typer.Option(help="number of segments to find")] = 10,
+    device: Device = "auto",
+) -> None:
+    """Find the segments of a data set nearest to the one under a pixel; writes a page."""
+    from hintseg.data.dataset import open_dataset
+    from hintseg.predict.predictor import load
+    from hintseg.predict.similar import similar_segments
+    from hintseg.report.retrieve_page import write_retrieve_page
+
+    place = _numbers(at, "--at")
+    if len(place) != 2:
+        raise ConfigError(f"--at {at}: must be two numbers, such as --at 120,80")
+    pixel = (place[0], place[1])
+    predictor, dataset = load(run, device=_device(device)), open_dataset(data)
+    result = similar_segments(predictor, dataset, image, pixel, top=top)
+    write_retrieve_page(out, result, dataset, predictor.classes, pixel)
+    typer.echo(f"{out}: {len(result.found)} segments of {result.images} other images")
+    if result.failed:
+        for message in result.failed.values():
+            typer.echo(f"hintseg: {message}", err=True)
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: `hintseg methods`")
 def methods() -> None:
     """Every method: what hints it takes, its stages, its paper."""

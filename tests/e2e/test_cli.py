@@ -16,6 +16,9 @@ from hintseg import cli
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.engine.watch import Watch
+from hintseg.predict.predictor import load
+from hintseg.predict.prototype_index import save_prototypes
+from hintseg.predict.retrieval import build_prototypes
 
 TINY = ["--steps", "4", "--crop", "32", "--batch", "2", "--device", "cpu"]
 SMALL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
@@ -73,7 +76,8 @@ def test_help_needs_no_torch_and_shows_an_example():
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "check", "simulate", "train", "predict", "evaluate", "methods"]
+    "command",
+    ["demo", "check", "simulate", "train", "predict", "evaluate", "retrieve", "methods"],
 )
 def test_every_command_has_help_with_an_example(hintseg, command):
     code, out, _ = hintseg(command, "--help")
@@ -124,6 +128,79 @@ def test_the_longer_side_is_remembered_and_masks_come_at_the_images_own_size(
     )
     with PillowImage.open(tmp_path / "m" / "pond.png") as picture:
         assert picture.size == (56, 40)
+
+
+@pytest.fixture
+def run_with_prototypes(run_folder, data_folder):
+    """A run that can retrieve."""
+    dataset = open_dataset(data_folder)
+    samples = ((n, dataset.image(n), dataset.truth(n), None) for n in dataset.names("train"))
+    index = build_prototypes(load(run_folder).model, samples, size=None, labelled_by="masks")
+    save_prototypes(run_folder, index)
+    return run_folder
+
+
+def test_labels_by_retrieval(hintseg, run_with_prototypes, data_folder, tmp_path):
+    run, masks = run_with_prototypes, tmp_path / "masks"
+    words = ["predict", run, data_folder / "images", "--out", masks, "--by", "retrieval"]
+    code, out, _ = hintseg(*words)
+    assert (code, "8 label maps written" in out) == (0, True)
+    code, _, err = hintseg(*words[:-1], "classifier")
+    assert (code, "other options" in err) == (1, True)
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    code, out, _ = hintseg("evaluate", run, data_folder, "--by", "retrieval", "--json", a)
+    assert (code, "by retrieval among segments labelled by masks" in out) == (0, True)
+    assert hintseg("evaluate", masks, data_folder, "--json", b)[0] == 0
+    figures, of_masks = json.loads(a.read_text()), json.loads(b.read_text())
+    assert (figures["by"], figures["prototypes"]) == ("retrieval", "masks")
+    assert (of_masks["by"], "prototypes" in of_masks) == ("masks", False)
+    assert figures["per_class"] == of_masks["per_class"]
+
+
+def test_a_run_without_prototypes_says_how_else_to_label(
+    hintseg, run_folder, data_folder, tmp_path
+):
+    images, out = data_folder / "images", tmp_path / "m"
+    for words in (
+        ["predict", run_folder, images, "--out", out],
+        ["evaluate", run_folder, data_folder],
+    ):
+        code, _, err = hintseg(*words, "--by", "retrieval")
+        assert (code, len(err.strip().splitlines())) == (1, 1)
+        assert "has no prototypes" in err
+        assert "use --by classifier, or train with --method spml" in err
+    assert not out.exists()
+
+
+def test_segments_like_the_one_under_a_pixel(hintseg, run_folder, data_folder, tmp_path):
+    page = tmp_path / "like.html"
+    words = ["retrieve", run_folder, data_folder, "--image", "pond", "--at", "30,25", "--out", page]
+    code, out, _ = hintseg(*words, "--top", "4")
+    assert (code, "4 segments of 7 other images" in out) == (0, True)
+    assert page.read_text().count("<img") == 6
+    (data_folder / "images" / "herd.png").write_bytes(b"broken")
+    code, out, err = hintseg(*words)
+    assert (code, "10 segments of 6 other images" in out, "herd.png" in err) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"--image": "pnd"}, "no image named 'pnd'; did you mean 'pond'?"),
+        ({"--at": "56,0"}, "at 56,0: lies outside image 'pond' of 56 x 40 pixels"),
+        ({"--at": "5"}, "--at 5: must be two numbers"),
+        ({"--at": "a,b"}, "--at a,b: must be numbers"),
+        ({"--top": "0"}, "top: must be at least 1, got 0"),
+    ],
+)
+def test_a_mistake_of_retrieve_is_told(
+    hintseg, run_folder, data_folder, tmp_path, changed, message
+):
+    options = {"--image": "pond", "--at": "5,5", "--out": tmp_path / "x.html", **changed}
+    words = [word for option in options.items() for word in option]
+    code, _, err = hintseg("retrieve", run_folder, data_folder, *words)
+    assert (code, message in err, len(err.strip().splitlines())) == (1, True, 1)
+    assert not (tmp_path / "x.html").exists()
 
 
 def test_a_broken_image_is_reported_at_the_end_and_the_rest_is_done(
@@ -182,6 +259,7 @@ def test_the_record_of_a_run_says_what_made_it(run_folder):
         (["predict", "nowhere", "{data}/images", "--out", "x"], "no trained model here"),
         (["predict", "{data}", "{data}/images", "--out", "x"], "no trained model here"),
         (["evaluate", "nowhere", "{data}"], "nowhere: no such folder"),
+        (["evaluate", "{data}/masks", "{data}", "--by", "retrieval"], "masks is no run folder"),
         (["evaluate", "{data}/masks", "{data}", "--split", "tset"], "no split 'tset'"),
         (["evaluate", "{data}/masks", "{data}", "--trimap", "x"], "--trimap x: must be numbers"),
         (["evaluate", "{data}/masks", "{data}", "--trimap", "0"], "1 pixel or more"),

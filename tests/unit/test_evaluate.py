@@ -26,6 +26,7 @@ from hintseg.images import write_label_map
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.files import predict_files
 from hintseg.predict.predictor import Predictor
+from hintseg.predict.retrieval import build_prototypes
 from hintseg.structures import UNLABELLED, VOID, ClassSet
 
 TRUTH = np.array([[0, 0, 0], [1, 1, VOID], [2, 2, 2]], dtype=np.int16)
@@ -265,6 +266,22 @@ def test_views_change_the_figures_of_a_run_and_are_told(dataset, run):
     assert turned["scales"] == [0.5, 1.0]
     assert turned["flip"] is True
     assert turned["pixel_accuracy"] != plain["pixel_accuracy"]
+
+
+def test_by_retrieval_a_train_image_does_not_find_itself(dataset, segmenter, classes):
+    samples = [(n, dataset.image(n), dataset.truth(n), None) for n in dataset.names("train")]
+    index = build_prototypes(segmenter, samples, size=None)
+    predictor = Predictor(segmenter, classes, prototypes=lambda: index)
+    names = ("field", "pond")
+    found = {
+        n: labels for n, labels, _ in predicted_pairs(predictor, dataset, names, by="retrieval")
+    }
+    for name in names:
+        image = dataset.image(name)
+        alone = predictor.predict(image, by="retrieval", exclude=name)
+        assert np.array_equal(found[name], alone.labels)
+        same = np.array_equal(found[name], predictor.predict(image, by="retrieval").labels)
+        assert same == (name == "pond")
 
 
 def test_figures_are_plain_values_without_nan(dataset, masks, data_folder):
