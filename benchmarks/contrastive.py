@@ -14,7 +14,6 @@ import argparse
 import ctypes
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -145,10 +144,15 @@ def extra_megabytes(method: Callable, size: str) -> float:
     case = make_case(*SIZES[size])
     ctypes.CDLL(None).malloc_trim(0)  # what is free already would hide what is taken
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    before = resident_kilobytes("VmRSS")
     method(case)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return (peak - pages * resource.getpagesize()) / 1e6
+    return (resident_kilobytes("VmHWM") - before) * 1024 / 1e6
+
+
+def resident_kilobytes(key: str) -> int:
+    """The resident memory of this process: now (VmRSS) or at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from hintseg.errors import ConfigError, UnknownNameError
 Reduction = Literal["mean", "sum", "none"]
 Context = Any  # what autograd hands to a function has no public type
 
-_TILE = {"cpu": 2**19}  # similarities in one tile: what the cache holds
+_TILE = {"cpu": 2**20}  # similarities in one tile: 4 MB in float32 stay in the cache
 _TILE_ELSEWHERE = 2**26  # enough work to fill a GPU
 _ALONE = {"cpu": 64}  # pixels of a group that make a block of its own worth while
 _ALONE_ELSEWHERE = 4096
