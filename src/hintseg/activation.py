@@ -71,15 +71,33 @@ def box_normalised(
     """
     boxed = (labels[:, None] == boxes[:, 4].to(labels.dtype)).any(dim=1)
     result = maps.masked_fill(boxed[:, None, None], 0)
-    left, top = (boxes[:, :2] + ROUNDING).floor().int().T.tolist()
-    right, bottom = (boxes[:, 2:4] - ROUNDING).ceil().int().T.tolist()
-    for index, box in enumerate(boxes):
-        rows, columns = slice(top[index], bottom[index]), slice(left[index], right[index])
-        for row in (labels == int(box[4])).nonzero().flatten().tolist():
+    for label, rows, columns in _extents(boxes):
+        for row in (labels == label).nonzero().flatten().tolist():
             inside = maps[row, rows, columns]
             normal = inside / (inside.max() + EPSILON)
             result[row, rows, columns] = torch.maximum(result[row, rows, columns], normal)
     return result
+
+
+def box_cover(
+    labels: Int[Tensor, " classes"], boxes: Float[Tensor, "boxes 5"], size: tuple[int, int]
+) -> Bool[Tensor, "classes height width"]:
+    """Where the boxes of each of the classes are; a pixel that an edge cuts is inside."""
+    cover = torch.zeros(len(labels), *size, dtype=torch.bool)
+    for label, rows, columns in _extents(boxes):
+        for row in (labels == label).nonzero().flatten().tolist():
+            cover[row, rows, columns] = True
+    return cover
+
+
+def certain_seeds(
+    possible: Bool[Tensor, "classes height width"], labels: Int[Tensor, " classes"]
+) -> Int[Tensor, "height width"]:
+    """The class of every pixel at which only one is possible; UNLABELLED elsewhere."""
+    if not len(labels):
+        return labels.new_full(possible.shape[1:], UNLABELLED)
+    single = possible.sum(dim=0) == 1
+    return labels[possible.int().argmax(dim=0)].where(single, UNLABELLED)
 
 
 def background_score(maps: Maps, exponent: float) -> Float[Tensor, "height width"]:
@@ -117,3 +135,11 @@ def background_seeds(
     both would either leave no pixel out or hardly let one in.
     """
     return background_score(maps, exponent) >= threshold
+
+
+def _extents(boxes: Float[Tensor, "boxes 5"]) -> list[tuple[int, slice, slice]]:
+    """Class, rows and columns of each box, with all pixels that it touches."""
+    left, top = (boxes[:, :2] + ROUNDING).floor().int().T.tolist()
+    right, bottom = (boxes[:, 2:4] - ROUNDING).ceil().int().T.tolist()
+    rows, columns = map(slice, top, bottom), map(slice, left, right)
+    return list(zip(boxes[:, 4].int().tolist(), rows, columns, strict=True))

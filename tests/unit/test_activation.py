@@ -7,7 +7,9 @@ from hintseg.activation import (
     activation_maps,
     background_score,
     background_seeds,
+    box_cover,
     box_normalised,
+    certain_seeds,
     foreground_seeds,
     sum_views,
 )
@@ -164,3 +166,19 @@ def test_background_and_foreground_have_thresholds_of_their_own():
     maps = torch.tensor([[[0.0, 0.05, 0.3, 0.9]]])
     empty = background_seeds(maps, threshold=0.6, exponent=6.0)
     assert empty.tolist() == [[True, True, False, False]]
+
+
+def test_the_cover_of_boxes_is_where_their_maps_may_be():
+    labels, drawn = torch.tensor([3, 5, 9]), boxes((0.5, 1, 2.25, 3, 3), (1, 0, 4, 2, 5))
+    cover = box_cover(labels, drawn, (4, 5))
+    filled = box_normalised(torch.ones(3, 4, 5), labels, drawn) > 0.9
+    assert torch.equal(cover[:2], filled[:2])
+    assert not cover[2].any()
+
+
+def test_where_one_class_is_possible_it_is_certain():
+    possible = torch.tensor([[[True, True, False, False]], [[True, False, True, False]]])
+    found = certain_seeds(possible, torch.tensor([4, 7]))
+    assert found.tolist() == [[UNLABELLED, 4, 7, UNLABELLED]]
+    none = certain_seeds(torch.zeros(0, 1, 2, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
+    assert none.tolist() == [[UNLABELLED, UNLABELLED]]

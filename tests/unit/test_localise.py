@@ -85,10 +85,16 @@ class Drawn(TagClassifier):
         return images[:, list(range(len(self.foreground)))] / 255 - 0.5
 
 
-def seeder(classes, **settings):
-    chosen = LocaliseSettings(scales=(1.0,), threshold=0.5, margin=0.2, **settings)
-    model = Drawn(classes.foreground)
-    return Seeder(model, chosen, classes, side=6, device=torch.device("cpu"))
+def seeder(classes, *, boxes_complete=True):
+    chosen = LocaliseSettings(scales=(1.0,), threshold=0.5, margin=0.2, box_threshold=0.5)
+    return Seeder(
+        Drawn(classes.foreground),
+        chosen,
+        classes,
+        side=6,
+        boxes_complete=boxes_complete,
+        device=torch.device("cpu"),
+    )
 
 
 @pytest.fixture
@@ -156,6 +162,21 @@ def test_seeds_of_a_boxed_class_lie_in_its_boxes(stripes):
     assert found[:3, :3].tolist() == [[1, 1, -1]] * 3  # the background has labels already
     assert (found[3:] == -1).all()
     assert (found[:, 3:] == -1).all()
+
+
+def test_where_only_one_class_has_a_box_it_is_that_class(stripes):
+    weak = weak_labels(NONE, [True, True, False], None, [(0, 0, 3, 6, 0), (2, 0, 6, 5, 1)])
+    found = seeder(THREE).seeds(Sample("x", stripes, weak))
+    assert found[:5].tolist() == [[0, 0, 1, 1, 1, 1]] * 5  # the maps decide on the third column
+    assert found[5].tolist() == [0, 0, 0, -1, -1, -1]
+    found = seeder(THREE, boxes_complete=False).seeds(Sample("x", stripes, weak))
+    assert found[:5].tolist() == [[0, 0, 1, 1, -1, -1]] * 5
+
+
+def test_a_class_without_a_box_can_be_anywhere(stripes):
+    weak = weak_labels(NONE, [True, True, False], None, [(0, 0, 3, 6, 0)])
+    found = seeder(THREE).seeds(Sample("x", stripes, weak))
+    assert found.tolist() == [[0, 0, 1, 1, 1, 1]] * 6
 
 
 def test_a_mirrored_image_has_mirrored_seeds(stripes):

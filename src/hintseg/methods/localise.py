@@ -25,7 +25,9 @@ from torch import Tensor
 from hintseg.activation import (
     activation_maps,
     background_seeds,
+    box_cover,
     box_normalised,
+    certain_seeds,
     foreground_seeds,
     sum_views,
 )
@@ -124,7 +126,14 @@ def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, An
     names = images_needing_seeds(dataset, train.size, point_radius=radius, scribble_width=width)
     load = partial(load_hinted, dataset, size=train.size, point_radius=radius, scribble_width=width)
     model = _trained_classifier(job, settings, folder)
-    seeder = Seeder(model, settings, dataset.classes, side=train.crop, device=job.fabric.device)
+    seeder = Seeder(
+        model,
+        settings,
+        dataset.classes,
+        side=train.crop,
+        boxes_complete=dataset.boxes_complete,
+        device=job.fabric.device,
+    )
     mine = names[job.fabric.global_rank :: job.fabric.world_size]
     with progress("seeds", len(mine)) as advance:
         for name in mine:
@@ -187,7 +196,16 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
 
 
 class Seeder:
-    """A trained classifier that looks at images with hints."""
+    """A trained classifier that looks at images with hints.
+
+    Args:
+        model: The classifier.
+        settings: Views and thresholds.
+        classes: Of the data set.
+        side: Pixels of the longer side of an image at scale 1.
+        boxes_complete: A class that has boxes is nowhere else in the image.
+        device: Where the model runs.
+    """
 
     def __init__(
         self,
@@ -196,10 +214,12 @@ class Seeder:
         classes: ClassSet,
         *,
         side: int,
+        boxes_complete: bool,
         device: torch.device,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last).eval()
         self.settings, self.classes, self.side, self.device = settings, classes, side, device
+        self.boxes_complete = boxes_complete
 
     @torch.inference_mode()
     def maps(
@@ -240,9 +260,9 @@ class Seeder:
 
     def _all_seeds(self, sample: Sample) -> LabelMap:
         weak, settings = sample.weak, self.settings
-        possible = np.flatnonzero(~weak.absent)
-        if len(possible) == 1:  # nothing else can be there
-            return np.full(weak.labels.shape, possible[0])
+        certain = self._certain(weak)
+        if (certain >= 0).all():
+            return certain.numpy()
         maps, labels = self.maps(sample)
         maps = box_normalised(maps, labels, torch.from_numpy(weak.boxes).float())
         threshold = settings.box_threshold if len(weak.boxes) else settings.threshold
@@ -252,7 +272,21 @@ class Seeder:
                 maps, threshold=settings.background_threshold, exponent=settings.exponent
             )
             seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
-        return seeds.numpy()
+        return seeds.where(certain < 0, certain).numpy()
+
+    def _certain(self, weak: WeakLabels) -> Int[Tensor, "height width"]:
+        """Pixels at which, by the hints alone, only one class can be."""
+        candidates = np.flatnonzero(~weak.absent)
+        boxed = np.intersect1d(candidates, weak.boxes[:, 4].astype(np.int64))
+        boxed = boxed if self.boxes_complete else boxed[:0]
+        free = np.setdiff1d(candidates, boxed)  # may be anywhere
+        size = weak.labels.shape
+        if len(free) > 1:
+            return torch.full(size, UNLABELLED)
+        inside, boxes = torch.from_numpy(boxed), torch.from_numpy(weak.boxes).float()
+        anywhere = torch.ones(len(free), *size, dtype=torch.bool)
+        possible = torch.cat([box_cover(inside, boxes, size), anywhere])
+        return certain_seeds(possible, torch.cat([inside, torch.from_numpy(free)]))
 
 
 def _write_sheet(path: Path, seeder: Seeder, samples: Iterable[Sample]) -> None:
