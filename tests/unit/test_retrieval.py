@@ -1,6 +1,7 @@
 """Retrieval: nearest known segments by brute force, their votes, and the file they come from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,20 @@ def test_every_scale_gives_prototypes(segmenter, dataset, known):
     assert both.box[:, 2].max() == known.box[:, 2].max()
 
 
+def test_known_segments_end_where_given_regions_end(segmenter, dataset):
+    image, truth = dataset.image("field"), dataset.truth("field")
+    regions = np.zeros((40, 56), np.int16)
+    regions[:, 24:] = 1  # a border of cells at both scales
+    for scales in ((1.0,), (0.5, 2.0)):
+        index = build_prototypes(
+            segmenter, [("field", image, truth, regions)], size=None, grid=2, scales=scales
+        )
+        left, right = index.box[:, 0], index.box[:, 2]
+        assert ((right <= 24) | (left >= 24)).all()
+        assert (right <= 24).any()
+        assert (left >= 24).any()
+
+
 def test_what_has_no_label_gives_no_prototype(segmenter, dataset):
     image = dataset.image("field")
     for value in (VOID, UNLABELLED):
@@ -364,6 +379,17 @@ def test_prototypes_of_another_model_are_an_error(segmenter, classes, index):
     predictor = Predictor(segmenter, classes, prototypes=lambda: other)
     with pytest.raises(RunError, match="belong to another model; train again"):
         predictor.predict(photograph(8, 8), by="retrieval")
+
+
+def test_label_maps_of_other_prototypes_do_not_mix(segmenter, classes, known, dataset, tmp_path):
+    files, out = [dataset.images["pond"]], tmp_path / "out"
+    predict_files(
+        Predictor(segmenter, classes, prototypes=lambda: known), files, out, by="retrieval"
+    )
+    for change in ({"label": (known.label + 1) % 3}, {"grid": 7}):
+        other = Predictor(segmenter, classes, prototypes=lambda: replace(known, **change))  # noqa: B023
+        with pytest.raises(ConfigError, match="another model or other options"):
+            predict_files(other, files, out, by="retrieval")
 
 
 def test_label_maps_by_retrieval_and_by_the_classifier_do_not_mix(predictor, dataset, tmp_path):

@@ -173,6 +173,7 @@ def _digest(predictor: Predictor, by: str) -> str:
     for tensor in predictor.model.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     if by == "retrieval":
-        digest.update(predictor.prototypes.vectors.tobytes())
-        digest.update(predictor.prototypes.label.tobytes())
+        known = predictor.prototypes
+        digest.update(f"{known.grid} {known.iterations}".encode())
+        digest.update(known.vectors.tobytes() + known.label.tobytes())
     return digest.hexdigest()
