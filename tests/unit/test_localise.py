@@ -148,6 +148,17 @@ def test_one_tag_that_is_not_complete_is_not_everywhere(stripes):
     assert seeder(THREE).seeds(sample).tolist() == [[0, 0, -1, -1, -1, -1]] * 6
 
 
+def test_with_every_class_known_the_lead_decides_alone():
+    image = np.zeros((6, 6, 3), np.uint8)
+    image[..., 0], image[:, :3, 0] = 180, 255  # a map of 0.4 at the right: below the threshold
+    known = weak_labels(NONE, [True, True, False])
+    unknown = weak_labels(NONE, [True, True, False], [False] * 3)
+    assert (seeder(THREE).seeds(Sample("x", image, known)) == 0).all()
+    strict = seeder(THREE).seeds(Sample("x", image, unknown))
+    assert (strict[:, :2] == 0).all()
+    assert (strict[:, 4:] == -1).all()
+
+
 def test_an_image_without_tags_has_no_seeds(stripes):
     sample = Sample("x", stripes, weak_labels(NONE, [False] * 3, [False] * 3))
     assert (seeder(GROUND).seeds(sample) == UNLABELLED).all()

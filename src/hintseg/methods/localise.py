@@ -53,24 +53,26 @@ SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of eac
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
-    steps: int = Field(300, ge=1, description="steps of the classifier of tags")
-    lr_factor: float = Field(1.0, gt=0, description="times train.lr, for the classifier")
+    steps: int = Field(200, ge=1, description="steps of the classifier of tags")
+    lr_factor: float = Field(2.0, gt=0, description="times train.lr, for the classifier")
     scale: tuple[float, float] = Field(
-        (0.8, 1.2), description="longer side of an image in its training, in crops"
+        (1.2, 2.4), description="longer side of an image in its training, in crops"
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="of the features that it reads")
     output_stride: Literal[8, 16, 32] = Field(16, description="pixels per cell of its maps")
     scales: tuple[float, ...] = Field(
-        (1.0, 1.5, 2.0), min_length=1, description="longer side of the views of the maps, in crops"
+        (1.5, 2.5), min_length=1, description="longer side of the views of the maps, in crops"
     )
     flip: bool = Field(True, description="maps of the mirror images too")
-    threshold: Share = Field(0.4, description="least value of the best map in a seed")
-    margin: Share = Field(0.2, description="by which it leads in a seed")
-    background_threshold: Share = Field(0.6, description="least background score in a seed")
+    threshold: Share = Field(
+        0.7, description="least map of a seed where what has no map may be: background, unknown"
+    )
+    margin: Share = Field(0.15, description="by which the map of a seed leads the next")
+    background_threshold: Share = Field(0.2, description="least background score of a seed")
     exponent: float = Field(
         6.0, gt=0, description="of the background score (1 - best map)^exponent"
     )
-    box_threshold: Share = Field(0.5, description="as threshold, for maps inside boxes")
+    box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
 
 
 class TagLearner(Forgetful):
@@ -186,7 +188,8 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
         model.load_state_dict(load_file(file))
         return model
     names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
-    # An image as large as a crop: what its tags speak of is in the crop.
+    # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
+    # between a tag that is not in its crop and a map that takes in the surroundings.
     load = partial(load_hinted, dataset, size=train.crop)
     view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter)
     batches = Batches(job, names, load, steps=settings.steps, view=view)
@@ -265,14 +268,21 @@ class Seeder:
             return certain.numpy()
         maps, labels = self.maps(sample)
         maps = box_normalised(maps, labels, torch.from_numpy(weak.boxes).float())
-        threshold = settings.box_threshold if len(weak.boxes) else settings.threshold
-        seeds = foreground_seeds(maps, labels, threshold=threshold, margin=settings.margin)
+        seeds = foreground_seeds(
+            maps, labels, threshold=self._threshold(weak), margin=settings.margin
+        )
         if self.classes.background is not None:
             empty = background_seeds(
                 maps, threshold=settings.background_threshold, exponent=settings.exponent
             )
             seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
         return seeds.where(certain < 0, certain).numpy()
+
+    def _threshold(self, weak: WeakLabels) -> float:
+        """Where every class that can be there has a map, the lead decides alone."""
+        if self.classes.background is None and (weak.tags | weak.absent).all():
+            return 0.0
+        return self.settings.box_threshold if len(weak.boxes) else self.settings.threshold
 
     def _certain(self, weak: WeakLabels) -> Int[Tensor, "height width"]:
         """Pixels at which, by the hints alone, only one class can be."""
