@@ -16,6 +16,7 @@ LAYERS = [
     "resize",
     "hints",
     "regions",
+    "region_files",
     "data",
     "bilateral",
     "models",

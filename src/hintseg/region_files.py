@@ -1,9 +1,13 @@
 """Regions and edge maps as files: those of the user's, and those that a run keeps of its images."""
 
 import json
-import multiprocessing
+import os
+import subprocess
+import sys
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +17,7 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.progress import progress
+from hintseg.progress import Advance, progress
 from hintseg.regions import COUNT, EdgeMap, RegionMap, numbered, regions
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import Image
@@ -61,16 +65,16 @@ def make_regions(
 
     Args:
         names: Of the images.
-        read_image: Gives the image of a name; called in this process, one at a time.
+        read_image: Gives the image of a name; called in this process, by one thread a worker.
         folder: Made if missing.
         count: At most that many regions an image.
         longer_side: Images are brought to it first (pixels; None: as they are).
-        workers: Processes besides this one if more than one (a thread gains nothing here: higra
-            keeps the interpreter's lock); a script that asks for them needs the usual
-            `if __name__ == "__main__":`.
+        workers: Processes besides this one, if more than one (a thread gains nothing here: higra
+            keeps the interpreter's lock).
 
     Raises:
         ConfigError: A count outside 1 .. 65536.
+        RunError: A worker ended early.
     """
     if not 1 <= count <= MOST_STORED:
         raise ConfigError(f"regions: count must be 1 to {MOST_STORED} to be stored, got {count}")
@@ -83,16 +87,76 @@ def make_regions(
                 _store(folder / f"{name}.png", read_image(name), settings)
                 advance(name)
             return
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            for first in range(0, len(missing), 8 * workers):  # few images wait at any time
-                part = missing[first : first + 8 * workers]
-                jobs = [
-                    pool.submit(_store, folder / f"{name}.png", read_image(name), settings)
-                    for name in part
-                ]
-                for name, job in zip(part, jobs, strict=True):
-                    job.result()
-                    advance(name)
+        _share_out(missing, read_image, folder, settings, min(workers, len(missing)), advance)
+
+
+def _share_out(
+    names: Sequence[str],
+    read_image: Callable[[str], Image],
+    folder: Path,
+    settings: dict[str, int | None],
+    workers: int,
+    advance: Advance,
+) -> None:
+    """Every worker process has a thread that feeds it."""
+    waiting = deque(names)
+
+    def feed(_: int) -> None:
+        with _Worker() as worker:
+            while waiting:
+                try:
+                    name = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                worker.store(folder / f"{name}.png", read_image(name), settings)
+                advance(name)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="regions") as pool:
+        list(pool.map(feed, range(workers)))
+
+
+class _Worker:
+    """A process of its own that stores regions: a fresh interpreter, so a script needs no guard."""
+
+    def __enter__(self) -> "_Worker":
+        code = "from hintseg.region_files import serve; serve()"
+        search = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": search},
+        )
+        return self
+
+    def store(self, path: Path, image: Image, settings: dict[str, int | None]) -> None:
+        """Have the regions of an image made and written."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        job = {"path": str(path), "shape": image.shape, "settings": settings}
+        try:
+            self._process.stdin.write(json.dumps(job).encode() + b"\n" + image.tobytes())
+            self._process.stdin.flush()
+            done = self._process.stdout.readline()
+        except OSError:
+            done = b""
+        if not done:
+            raise RunError(f"{path}: the process that makes regions ended early; try again")
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._process.communicate()
+
+
+def serve() -> None:
+    """Store the regions of the images on standard input, until it ends; a line for each."""
+    while line := sys.stdin.buffer.readline():
+        job = json.loads(line)
+        pixels = sys.stdin.buffer.read(int(np.prod(job["shape"])))
+        image = np.frombuffer(pixels, np.uint8).reshape(job["shape"])
+        _store(Path(job["path"]), image, job["settings"])
+        sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 def load_regions(folder: Path, name: str) -> RegionMap:

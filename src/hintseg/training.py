@@ -68,7 +68,7 @@ def train(
         chosen = make_config(
             name, str(dataset.root.resolve()), preset=preset, sections=merge(mine, sections)
         )
-        chosen.method.check(dataset)
+        chosen.method.check(dataset, chosen.own)
         refuse_existing(root)
     run = Run(root)
     try:
@@ -124,6 +124,7 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         output_stride=settings.output_stride,
         dim=settings.dim,
         width=settings.width,
+        unit=config.method.unit,
         size=settings.size,
     )
     job = Job(dataset, run, fabric, settings, config.own, description)

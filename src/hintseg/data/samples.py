@@ -10,7 +10,7 @@ import numpy as np
 from hintseg.data.dataset import Dataset
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
 from hintseg.images import read_label_map
-from hintseg.resize import fit_size, resize_image, resize_labels
+from hintseg.resize import fit_size, resize_image, resize_labels, resize_regions_window
 from hintseg.structures import UNLABELLED, LabelMap, Sample, WeakLabels
 
 Loader = Callable[[str], Sample]
@@ -54,10 +54,13 @@ def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
 
 
 def with_regions(load: Loader, regions: Callable[[str], LabelMap]) -> Loader:
-    """The same samples with their regions, which are as large as the images they give."""
+    """The same samples with the regions of their images, brought to the working resolution."""
 
     def get(name: str) -> Sample:
-        return replace(load(name), regions=regions(name))
+        sample, found = load(name), regions(name)
+        height, width = sample.image.shape[:2]
+        whole = {"rows": (0, height), "columns": (0, width)}
+        return replace(sample, regions=resize_regions_window(found, height, width, **whole))
 
     return get
 

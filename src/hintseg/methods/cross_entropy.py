@@ -19,6 +19,7 @@ from hintseg.errors import DataError
 from hintseg.losses.pixelwise import labelled_cross_entropy
 from hintseg.methods.job import Job, Method
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
+from hintseg.methods.settings import Settings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import Batch
 
@@ -83,7 +84,7 @@ def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
     return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
 
-def check_masks(dataset: Dataset) -> None:
+def check_masks(dataset: Dataset, _: Settings) -> None:
     """Full supervision needs a dense mask of every train image."""
     names = dataset.train_names()
     if not names:
@@ -97,7 +98,7 @@ def check_masks(dataset: Dataset) -> None:
         )
 
 
-def check_labelled_pixels(dataset: Dataset) -> None:
+def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
     """Partial cross-entropy needs labelled pixels of two classes at least."""
     names = [name for name in dataset.names("train") if dataset.has_hints(name)]
     if not names:

@@ -48,7 +48,8 @@ class Method:
     takes: str  # the hints it learns from
     paper: str
     stages: Callable[[Job], tuple[Stage, ...]]
-    check: Callable[[Dataset], None]  # raises DataError when the data set cannot teach it
+    check: Callable[[Dataset, Settings], None]  # DataError when the data cannot teach it
     settings: type[Settings] = Settings
+    unit: bool = False  # its classifier sees the directions of embeddings only
     stage_names: tuple[str, ...] = ("train",)
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)

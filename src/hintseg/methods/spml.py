@@ -34,7 +34,7 @@ from hintseg.segments.prototypes import find_segments, mean_directions, propagat
 from hintseg.structures import UNLABELLED, Batch, Prototypes, Segments
 
 
-class SPML:
+class RelationLearner:
     """An embedder that learns from the relations, and a classifier beside it."""
 
     def __init__(

@@ -30,8 +30,7 @@ class Concentrations(Settings):
 class RegionSettings(Settings):
     """The over-segmentation of the raw images."""
 
-    count: int | None = Field(COUNT, ge=1, description="regions an image, at most")
-    threshold: float | None = Field(None, ge=0, description="weaker boundaries vanish")
+    count: int = Field(COUNT, ge=1, description="regions an image, at most")
     edges: str | None = Field(None, description="folder of your edge maps, NAME.png")
     maps: str | None = Field(None, description="folder of your region maps, NAME.png")
 
@@ -46,7 +45,9 @@ class AffinitySettings(Settings):
 class RelabelSettings(Settings):
     """From hints to pseudo labels."""
 
-    rounds: int = Field(1, ge=0, description="of relabel and classify; 0: neither")
+    rounds: tuple[Literal["classifier", "retrieval"], ...] = Field(
+        ("classifier",), description="who labels before each training on pseudo labels"
+    )
     steps: int = Field(64, ge=0, description="of the random walk")
     sharpness: float = Field(100.0, ge=0, description="of its transitions")
     confidence: Share = Field(0.7, description="least probability; below: unlabelled")

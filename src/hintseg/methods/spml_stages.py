@@ -4,30 +4,43 @@ Each leaves its results in its own folder of the run. Localise is left out where
 every class that they name, relabel and classify where the settings say so.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader, load_hinted, load_masked, with_labels, with_regions
 from hintseg.engine.stages import Stage
+from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_json
 from hintseg.images import write_label_map
 from hintseg.losses.pixelwise import labelled_cross_entropy
-from hintseg.methods.job import Job
+from hintseg.methods.cross_entropy import check_masks
+from hintseg.methods.job import Job, Method
 from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
-from hintseg.methods.spml import SPML
+from hintseg.methods.settings import Settings
+from hintseg.methods.sheets import evenly, label_row, write_sheet
+from hintseg.methods.spml import RelationLearner
+from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.models.saved import load_model
+from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
 from hintseg.predict.pseudo import doubtless, pseudo_scores
+from hintseg.predict.retrieval import build_prototypes
 from hintseg.progress import progress
-from hintseg.regions import load_regions, make_regions
+from hintseg.region_files import load_regions, make_regions, read_edges, read_regions
+from hintseg.regions import regions_from_edges
 from hintseg.structures import Batch
 
-LOCALISE, EMBED, RELABEL, CLASSIFY = "localise", "embed", "relabel", "classify"
+REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
+RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
+SHEET_IMAGES = 8  # on a contact sheet
 
 
 def spml_stages(job: Job) -> tuple[Stage, ...]:
@@ -36,11 +49,13 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
     stages = [Stage(EMBED, partial(_embed, job))]
     if settings.labels == "hints" and settings.localise.steps and _some_need_seeds(job):
         stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise)))
-    for turn in range(settings.relabel.rounds):
-        before = _numbered(CLASSIFY, turn - 1) if turn else EMBED
+    last, labels = EMBED, None
+    for turn, by in enumerate(settings.relabel.rounds):
         relabel, classify = _numbered(RELABEL, turn), _numbered(CLASSIFY, turn)
-        stages.append(Stage(relabel, partial(_relabel, job, before)))
-        stages.append(Stage(classify, partial(_classify, job, before, relabel)))
+        stages.append(Stage(relabel, partial(_relabel, job, last, labels, by)))
+        stages.append(Stage(classify, partial(_classify, job, last, relabel)))
+        last, labels = classify, relabel
+    stages.append(Stage(PROTOTYPES, partial(_prototypes, job, last, labels)))
     return tuple(stages)
 
 
@@ -98,6 +113,36 @@ def _loader(job: Job) -> Loader:
     return with_seeds(load, job.run.stage_folder(LOCALISE))
 
 
+def _labelled(job: Job, relabel: str | None) -> Loader:
+    """Samples with the pseudo labels of a stage; None: with what the hints label."""
+    load = _loader(job)
+    if relabel is None:
+        return load
+    folder = job.run.stage_folder(relabel) / "labels"
+    return with_labels(load, folder, classes=len(job.dataset.classes))
+
+
+def _index(job: Job, model: Segmenter, names: Sequence[str], load: Loader) -> PrototypeIndex:
+    """The segments of the images as prototypes."""
+    settings = spml_settings(job)
+    samples = (load(name) for name in names)
+    return build_prototypes(
+        model,
+        ((s.name, job.dataset.image(s.name), s.weak.labels, None) for s in samples),
+        size=job.settings.size,
+        grid=settings.retrieval.grid,
+        iterations=settings.iterations,
+        labelled_by=settings.labels,
+    )
+
+
+def _hinted(job: Job) -> tuple[str, ...]:
+    """The train images of which something is known."""
+    if spml_settings(job).labels == "masks":
+        return _names(job)
+    return tuple(name for name in _names(job) if job.dataset.has_hints(name))
+
+
 def _names(job: Job) -> tuple[str, ...]:
     """All images of the train split: those without hints take part in image similarity."""
     return job.dataset.names("train")
@@ -107,9 +152,39 @@ def _embed(job: Job, folder: Path) -> dict[str, Any]:
     settings, load, names = spml_settings(job), _loader(job), _names(job)
     if settings.relations.similarity:
         load = _with_regions(job, load, names)
-    learner = SPML(job.segmenter(), settings, background=job.dataset.classes.background)
+    learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
     record = train_segmenter(job, learner, folder, Batches(job, names, load))
     return {**record, "images": len(names)}
+
+
+def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
+    """Samples with their regions: the user's, or made once and kept in the run folder."""
+    dataset, settings = job.dataset, spml_settings(job).regions
+    if settings.maps is not None:
+        maps = Path(settings.maps)
+        return with_regions(
+            load, lambda name: read_regions(maps / f"{name}.png", dataset.size(name))
+        )
+    if settings.edges is not None:
+        edges = Path(settings.edges)
+        return with_regions(
+            load,
+            lambda name: regions_from_edges(
+                read_edges(edges / f"{name}.png", dataset.size(name)), count=settings.count
+            ),
+        )
+    folder = job.run.stage_folder(REGIONS)
+    if job.fabric.is_global_zero:
+        make_regions(
+            names,
+            dataset.image,
+            folder,
+            count=settings.count,
+            longer_side=job.settings.size,
+            workers=job.settings.threads,
+        )
+    job.fabric.barrier()
+    return with_regions(load, partial(load_regions, folder))
 
 
 def _chosen(job: Job, stage: str) -> Segmenter:
@@ -119,38 +194,103 @@ def _chosen(job: Job, stage: str) -> Segmenter:
     return load_model(folder / which)[0].to(job.fabric.device)
 
 
-def _relabel(job: Job, before: str, folder: Path) -> dict[str, Any]:
+def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -> dict[str, Any]:
     """Pseudo labels of all images with hints, by the model of the stage before."""
     settings, load = spml_settings(job).relabel, _loader(job)
-    names = tuple(name for name in _names(job) if job.dataset.has_hints(name))
+    names = _hinted(job)
     model = _chosen(job, before)
+    index = None
+    if by == "retrieval":
+        index = _index(job, model, names, _labelled(job, labels))
     mine = names[job.fabric.global_rank :: job.fabric.world_size]
-    labelled = pixels = 0
+    shares = []
     with progress(folder.name, len(mine)) as advance:
         for name in mine:
             sample = load(name)
             scores = pseudo_scores(
                 model,
-                sample.image,
-                sample.weak,
+                sample,
                 steps=settings.steps,
                 sharpness=settings.sharpness,
+                index=index,
             )
             labels = doubtless(scores, sample.weak, confidence=settings.confidence)
-            write_label_map(
-                folder / "labels" / f"{name}.png", labels, classes=len(job.dataset.classes)
-            )
-            labelled, pixels = labelled + int((labels >= 0).sum()), pixels + labels.size
+            file = folder / "labels" / f"{name}.png"
+            write_label_map(file, labels, classes=len(job.dataset.classes))
+            shares.append(float((labels >= 0).mean()))
             advance("")
     job.fabric.barrier()
-    return {"images": len(names), "labelled_pixels": round(labelled / max(1, pixels), 4)}
+    if job.fabric.is_global_zero:
+        shown = [load(name) for name in evenly(names, SHEET_IMAGES)]
+        labelled = with_labels(load, folder / "labels", classes=len(job.dataset.classes))
+        write_sheet(folder / "labels.png", [label_row(s, labelled(s.name)) for s in shown])
+    return {"images": len(names), "by": by, "labelled_pixels": round(float(np.mean(shares)), 4)}
 
 
 def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, Any]:
+    """The classifier, or the whole network, on the pseudo labels."""
     settings = spml_settings(job).classify
-    labels = job.run.stage_folder(relabel) / "labels"
-    load = with_labels(_loader(job), labels, classes=len(job.dataset.classes))
-    names = tuple(name for name in _names(job) if job.dataset.has_hints(name))
     learner = PseudoLearner(_chosen(job, before), frozen=settings.frozen)
-    batches = Batches(job, names, load, steps=settings.steps)
+    batches = Batches(job, _hinted(job), _labelled(job, relabel), steps=settings.steps)
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
+
+
+def _prototypes(job: Job, last: str, relabel: str | None, folder: Path) -> dict[str, Any]:
+    """The segments of the train images with their labels, for prediction by retrieval."""
+    names = _hinted(job)
+    if not job.fabric.is_global_zero:
+        return {}
+    index = _index(job, _chosen(job, last), names, _labelled(job, relabel))
+    save_prototypes(job.run.root, index)
+    return {"prototypes": len(index), "images": len(names), "labelled_by": index.labelled_by}
+
+
+def check_terms(dataset: Dataset, settings: Settings) -> None:
+    """Every configured term must have something to learn from; reads the hints of all images.
+
+    Raises:
+        DataError: The train split is empty, or a term has a weight and the data nothing for it.
+        ConfigError: Two settings contradict each other.
+    """
+    assert isinstance(settings, SPMLSettings)
+    if settings.across and not settings.plain:
+        raise ConfigError("spml.across: only the plain form has it; add --set spml.plain=true")
+    if settings.labels == "masks":
+        return check_masks(dataset, settings)
+    names = dataset.names("train")
+    if not names:
+        raise DataError(f"{dataset.root}: the train split is empty; add images to it")
+    if any(dataset.has_hints(name) and dataset.hints(name).tags for name in names):
+        return None
+    for term in _terms_of_hints(settings):
+        raise DataError(
+            f"{dataset.hints_folder}: no hints for any train image, but {term} learns from them; "
+            "draw some (docs/data.md), make some with `hintseg simulate`, or learn without any by "
+            "--preset segsort-unsupervised"
+        )
+    return None
+
+
+def _terms_of_hints(settings: SPMLSettings) -> Iterator[str]:
+    """Names of the settings in force that need hints."""
+    for name in ("annotation", "cooccurrence", "affinity"):
+        if getattr(settings.relations, name):
+            yield f"spml.relations.{name}"
+    if settings.classifier:
+        yield "spml.classifier"
+    if settings.relabel.rounds:
+        yield "spml.relabel.rounds"
+
+
+SPML = Method(
+    name="spml",
+    summary="pixel-to-segment contrastive learning: unlabelled pixels teach as well",
+    takes="tags, boxes, points, scribbles, polygons, partial masks, in any mix; unlabelled images",
+    paper="Ke, Hwang, Yu 2021 (arXiv:2105.00957)",
+    stages=spml_stages,
+    check=check_terms,
+    settings=SPMLSettings,
+    stage_names=(LOCALISE, EMBED, RELABEL, CLASSIFY, PROTOTYPES),
+    presets=PRESETS,
+    unit=True,
+)

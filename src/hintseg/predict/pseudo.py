@@ -6,21 +6,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.models.embedder import Segmenter, upsample
+from hintseg.predict.prototype_index import PrototypeIndex
+from hintseg.predict.retrieval import voted_scores
 from hintseg.predict.views import STRIDE
 from hintseg.refine.random_walk import embedding_walk
 from hintseg.resize import pool_labels
-from hintseg.structures import UNLABELLED, VOID, Image, LabelMap, WeakLabels
+from hintseg.structures import UNLABELLED, VOID, LabelMap, Sample, WeakLabels
 
 
 @torch.inference_mode()
 def pseudo_scores(
     model: Segmenter,
-    image: Image,
-    weak: WeakLabels,
+    sample: Sample,
     *,
     steps: int = 64,
     sharpness: float = 100.0,
     negligible: float = 1e-6,
+    index: PrototypeIndex | None = None,
 ) -> Float[Tensor, "classes rows columns"]:
     """Probabilities at stride 4 that respect the hints.
 
@@ -31,16 +33,25 @@ def pseudo_scores(
 
     Args:
         model: Gives embeddings and logits at stride 4.
-        image: At the working resolution.
-        weak: Its labels and tags, as large as the image.
+        sample: An image at the working resolution with its labels and tags.
         steps: Of the walk; 0: none.
         sharpness: Of the walk's transitions.
         negligible: Transitions below this are dropped.
+        index: Known segments; their votes, without those of the image itself, take the place of
+            the classifier.
     """
-    device = next(model.parameters()).device
-    views = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(device)
-    embeddings = model.embedder(torch.cat([views, views.flip(-1)]))
-    probabilities = _turned(model.classify(embeddings).float().softmax(dim=1)).mean(dim=0)
+    device, weak = next(model.parameters()).device, sample.weak
+    pixels = torch.from_numpy(sample.image.transpose(2, 0, 1).copy())[None].to(device)
+    embeddings = model.embedder(torch.cat([pixels, pixels.flip(-1)]))
+    if index is None:
+        probabilities = _turned(model.classify(embeddings).float().softmax(dim=1)).mean(dim=0)
+    else:
+        own, classes = index.number(sample.name), len(weak.absent)
+        votes = [
+            voted_scores(view[None], index, classes=classes, exclude_image=own)
+            for view in embeddings
+        ]
+        probabilities = _turned(torch.cat(votes)).mean(dim=0).to(device)
     possible = torch.from_numpy(~weak.absent).to(device).nonzero()[:, 0]
     cells = pool_labels(torch.from_numpy(weak.labels).long()[None].to(device), STRIDE)[0]
     place = torch.full((len(weak.absent) + 1,), -1, device=device)  # the last: no class

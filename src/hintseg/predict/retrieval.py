@@ -74,7 +74,20 @@ def retrieved_scores(
     neighbours: int = NEIGHBOURS,
 ) -> Float[Tensor, "1 {classes} rows columns"]:
     """Votes for the classes at stride 4; every cell sums to 1, cells of a segment are alike."""
-    embeddings = embedder(images)
+    return voted_scores(
+        embedder(images), index, classes=classes, exclude_image=exclude_image, neighbours=neighbours
+    )
+
+
+def voted_scores(
+    embeddings: Float[Tensor, "1 dim rows columns"],
+    index: PrototypeIndex,
+    *,
+    classes: int,
+    exclude_image: int | None = None,
+    neighbours: int = NEIGHBOURS,
+) -> Float[Tensor, "1 {classes} rows columns"]:
+    """As `retrieved_scores`, of an image that is embedded already."""
     segments, prototypes = segment_whole(embeddings, grid=index.grid, iterations=index.iterations)
     _, place = index.nearest(prototypes.cpu().numpy(), neighbours, exclude_image=exclude_image)
     shares = torch.from_numpy(vote_shares(index.label[place], classes))
