@@ -1,8 +1,11 @@
 """Losses that read every labelled pixel by itself."""
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from hintseg.structures import UNLABELLED
 
 
 def labelled_cross_entropy(
@@ -18,3 +21,23 @@ def labelled_cross_entropy(
     counted = (labels >= 0).sum().clamp(min=1)
     known = labels.where(labels >= 0, -100)
     return F.cross_entropy(logits, known, ignore_index=-100, reduction="sum") / counted
+
+
+def absent_class_loss(
+    logits: Float[Tensor, "batch classes height width"],
+    labels: Int[Tensor, "batch height width"],
+    absent: Bool[Tensor, "batch classes"],
+) -> Float[Tensor, ""]:
+    """What tags say of a pixel without a label: which classes it is not.
+
+        L = -1/|U| sum_{p in U} log sum_{c not absent} softmax(logits_p)[c]
+
+    over the UNLABELLED pixels U of images with an absent class: the negative logarithm of the
+    probability that the hints allow (learning from partial labels, Jin & Ghahramani, NIPS 2002,
+    "Learning with multiple labels", eq. 4). An exact 0 that can be differentiated without any.
+    """
+    said = absent & ~absent.all(dim=1, keepdim=True)  # that no class is possible says nothing
+    counted = (labels == UNLABELLED) & said.any(dim=1)[:, None, None]
+    possible = logits.masked_fill(said[:, :, None, None], -torch.inf)
+    losses = logits.logsumexp(dim=1) - possible.logsumexp(dim=1)
+    return losses.where(counted, 0.0).sum() / counted.sum().clamp(min=1)

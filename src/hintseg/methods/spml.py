@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from hintseg.losses.pixelwise import labelled_cross_entropy
+from hintseg.losses.pixelwise import absent_class_loss, labelled_cross_entropy
 from hintseg.losses.relations import (
     Relation,
     everything_else,
@@ -50,11 +50,16 @@ class RelationLearner:
         embeddings = self.model.embedder(batch.images)
         view = self._view(embeddings, batch)
         seen = embeddings.detach() if self.settings.detach else embeddings
-        logits = upsample(self.model.classify(seen), *batch.labels.shape[-2:])
-        return {
-            **self._relations(view, batch),
-            "classifier": self.settings.classifier * labelled_cross_entropy(logits, batch.labels),
-        }
+        logits = self.model.classify(seen)
+        losses = self._relations(view, batch)
+        full = upsample(logits, *batch.labels.shape[-2:])
+        loss = labelled_cross_entropy(full, batch.labels)
+        losses["classifier"] = self.settings.classifier * loss
+        if self.settings.absent:
+            cells = pool_labels(batch.labels, self.model.embedder.stride)
+            loss = absent_class_loss(logits, cells, batch.absent)
+            losses["absent"] = self.settings.absent * loss
+        return losses
 
     def memory(self) -> dict[str, Tensor]:
         """The remembered prototypes."""

@@ -80,6 +80,7 @@ class SPMLSettings(Settings):
     across: bool = Field(False, description="image similarity: all other segments repel")
     located: bool = Field(True, description="image similarity sees the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
+    absent: float = Field(0.0, ge=0, description="of what tags say of unlabelled pixels")
     detach: bool = Field(True, description="the joint classifier does not change the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()

@@ -52,14 +52,31 @@ def spherical_kmeans(
     part that is empty is never chosen. No gradient flows.
     """
     with torch.no_grad():
-        numbers = torch.arange(count, device=vectors.device)[:, None]
         part = initial
         for _ in range(iterations):
-            chosen = (part[:, None] == numbers) & valid[:, None]
-            means = F.normalize(chosen.to(vectors.dtype) @ vectors, dim=2)
-            nearness = (vectors @ means.mT).masked_fill_(~chosen.any(dim=2)[:, None], -torch.inf)
-            part = nearness.argmax(dim=2)
+            sums, is_empty = _sums(vectors, part, valid, count)
+            nearness = vectors @ F.normalize(sums, dim=2).mT
+            part = nearness.masked_fill_(is_empty[:, None], -torch.inf).argmax(dim=2)
     return part
+
+
+def _sums(
+    vectors: Float[Tensor, "batch pixels dim"],
+    part: Int[Tensor, "batch pixels"],
+    valid: Bool[Tensor, "batch pixels"],
+    count: int,
+) -> tuple[Float[Tensor, "batch {count} dim"], Bool[Tensor, "batch {count}"]]:
+    """Sum of the valid vectors of every part; which parts have none."""
+    if vectors.is_cuda:  # additions in place come in any order there, a product is repeatable
+        numbers = torch.arange(count, device=vectors.device)[:, None]
+        chosen = (part[:, None] == numbers) & valid[:, None]
+        return chosen.to(vectors.dtype) @ vectors, ~chosen.any(dim=2)
+    batch, _, dim = vectors.shape
+    first = torch.arange(batch)[:, None] * count
+    place = (part + first).where(valid, batch * count).flatten()  # the last is for the others
+    sums = vectors.new_zeros(batch * count + 1, dim).index_add_(0, place, vectors.flatten(0, 1))
+    is_empty = torch.ones(batch * count + 1, dtype=torch.bool).index_fill_(0, place, value=False)
+    return sums[:-1].view(batch, count, dim), is_empty[:-1].view(batch, count)
 
 
 def _evenly(used: Bool[Tensor, "batch cells"]) -> Float[Tensor, "batch cells"]:
