@@ -1,15 +1,19 @@
-"""Accuracy of the methods on a data set, over seeds.
+"""Accuracy of the methods on a data set, over hints and seeds.
 
-    python benchmarks/accuracy.py DATA... --out RUNS [--seeds 0,1,2] [--jobs full,points]
+    python benchmarks/accuracy.py DATA... --out RUNS [--seeds 0,1,2] [--jobs points:partial,...]
 
-Simulates hints, trains and evaluates by the command line, one run after the other, skips what is
-done already, and writes RUNS/table.md: mean and spread (half the range) of the mIoU, minutes of
-`train`. DATA are data set folders with masks and splits train, val, test; the figures are those of
-the test split.
+A job is HINTS:METHOD. HINTS: full (masks), points, scribbles, boxes, tags, scribbles0.5 (half of
+every stroke), mix (each image one of the four kinds at random). METHOD: full, partial, spml, or
+seeded (cross-entropy on the hints and on the seeds that SPML would take from activation maps: SPML
+without any relation). Simulates hints, trains and evaluates by the command line, one run after the
+other, skips what is done already, and writes RUNS/table.md: mean and spread (half the range) of
+the mIoU on the test split. Of spml three models are evaluated: the joint classifier of the embed
+stage, the run's classifier, and retrieval. DATA are folders with masks and splits train, val, test.
 """
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -17,7 +21,10 @@ import time
 from pathlib import Path
 
 BUDGET = ["--steps", "500", "--size", "192", "--crop", "160", "--batch", "8", "--device", "cpu"]
-METHOD_OF = {"full": "full", "points": "partial", "scribbles": "partial"}
+NO_RELATIONS = ["annotation", "cooccurrence", "similarity", "affinity"]
+SEEDED = [f"spml.relations.{name}=0" for name in NO_RELATIONS]
+SEEDED += ["spml.detach=false", "spml.relabel.rounds=[]"]
+JOBS = "full:full,points:partial,points:spml,scribbles:partial,scribbles:spml"
 
 
 def hintseg(*words: object) -> None:
@@ -25,35 +32,65 @@ def hintseg(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "hintseg.cli", *map(str, words)], check=True)
 
 
-def measure(data: Path, job: str, seed: int, out: Path) -> dict:
-    """One training and its evaluation; read back if done before."""
-    folder = out / f"{data.name}-{job}-{seed}"
-    record = folder / "test.json"
-    if not record.exists():
-        source = data
-        if job != "full":
-            source = out / f"{data.name}-{job}-{seed}-data"
-            if not source.exists():
-                hintseg("simulate", data, "--hints", job, "--seed", seed, "--out", source)
+def hinted(data: Path, hints: str, seed: int, out: Path) -> Path:
+    """The data set with simulated hints; made if it is not there."""
+    if hints == "full":
+        return data
+    folder = out / f"{data.name}-{hints}-{seed}-data"
+    if not folder.exists():
+        kind, fraction = re.fullmatch(r"([a-z]+)([\d.]*)", hints).groups()
+        words = ["tags,boxes,points,scribbles", "--mix"] if kind == "mix" else [kind]
+        words += ["--fraction", fraction] if fraction else []
+        hintseg("simulate", data, "--hints", *words, "--seed", seed, "--out", folder)
+    return folder
+
+
+def measure(data: Path, job: str, seed: int, out: Path, extra: list[str]) -> dict[str, dict]:
+    """One training and its evaluations by name; read back if done before."""
+    hints, method = job.split(":")
+    source = hinted(data, hints, seed, out)
+    folder = out / f"{data.name}-{hints}-{method}-{seed}"
+    seconds = folder / "seconds.json"
+    if not seconds.exists():
+        name = "spml" if method == "seeded" else method
+        settings = SEEDED if method == "seeded" else extra if method == "spml" else []
+        words = [word for setting in settings for word in ("--set", setting)]
         began = time.perf_counter()
-        train = ["train", source, "--method", METHOD_OF[job], *BUDGET, "--seed", seed]
+        train = ["train", source, "--method", name, *BUDGET, "--seed", seed, *words]
         hintseg(*train, "--out", folder, "--resume")
-        seconds = time.perf_counter() - began
-        hintseg("evaluate", folder, data, "--split", "test", "--json", record)
-        record.write_text(json.dumps({**json.loads(record.read_text()), "seconds": seconds}))
+        seconds.write_text(json.dumps(time.perf_counter() - began))
+    views = {method: (folder, "classifier")}
+    if method == "spml":
+        chosen = json.loads((folder / "embed" / "manifest.json").read_text())["model"]
+        views = {
+            "spml, joint classifier": (folder / "embed" / chosen, "classifier"),
+            "spml, after classify": (folder, "classifier"),
+            "spml, retrieval": (folder, "retrieval"),
+        }
+    records = {name: evaluated(data, *view, folder) for name, view in views.items()}
+    return {name: {**r, "seconds": json.loads(seconds.read_text())} for name, r in records.items()}
+
+
+def evaluated(data: Path, model: Path, by: str, folder: Path) -> dict:
+    """Figures of a model on the test split."""
+    record = folder / f"test-{model.parent.name}-{by}.json"
+    if not record.exists():
+        hintseg("evaluate", model, data, "--split", "test", "--by", by, "--json", record)
     return json.loads(record.read_text())
 
 
-def row(data: Path, job: str, records: list[dict]) -> str:
+def row(data: Path, hints: str, name: str, records: list[dict]) -> str:
     """One line of the table."""
     scores = [100 * record["miou"] for record in records]
     near = [100 * record["trimap"]["5"]["miou"] for record in records]
+    pixels = [100 * record["pixel_accuracy"] for record in records]
     minutes = [record["seconds"] / 60 for record in records]
     spread = (max(scores) - min(scores)) / 2
     each = ", ".join(f"{score:.1f}" for score in scores)
+    mean = statistics.mean
     return (
-        f"| {data.name} | {job} | {METHOD_OF[job]} | {statistics.mean(scores):.1f} ± {spread:.1f} "
-        f"| {each} | {statistics.mean(near):.1f} | {statistics.mean(minutes):.1f} |"
+        f"| {data.name} | {hints} | {name} | {mean(scores):.1f} ± {spread:.1f} | {each} "
+        f"| {mean(pixels):.1f} | {mean(near):.1f} | {mean(minutes):.1f} |"
     )
 
 
@@ -63,17 +100,19 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--jobs", default="full,points")
+    parser.add_argument("--jobs", default=JOBS)
+    parser.add_argument("--set", action="append", default=[], help="settings of spml")
     options = parser.parse_args()
-    seeds = [int(seed) for seed in options.seeds.split(",")]
-    runs = {(data, job): [] for data in options.data for job in options.jobs.split(",")}
-    for seed in seeds:
-        for (data, job), records in runs.items():
-            records.append(measure(data, job, seed, options.out))
-    head = (
-        "| data | labels | method | test mIoU % | by seed | within 5 px | minutes |\n" + "|---" * 7
-    )
-    lines = [head + "|", *(row(data, job, records) for (data, job), records in runs.items())]
+    runs: dict[tuple[Path, str, str], list[dict]] = {}
+    for seed in map(int, options.seeds.split(",")):
+        for data in options.data:
+            for job in options.jobs.split(","):
+                records = measure(data, job, seed, options.out, options.set)
+                for name, record in records.items():
+                    runs.setdefault((data, job.split(":")[0], name), []).append(record)
+    columns = ("data", "hints", "method", "test mIoU %", "by seed", "pixel accuracy %")
+    head = "| " + " | ".join((*columns, "within 5 px %", "minutes of train")) + " |"
+    lines = [head, "|---" * 8 + "|", *(row(*key, records) for key, records in runs.items())]
     (options.out / "table.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
