@@ -70,6 +70,27 @@ def shared_tag(
     return Relation(groups[pixel_image], groups[segment_image], attract, repel)
 
 
+def possible_label(
+    pixel_image: Int[Tensor, " pixels"],
+    pixel_label: Int[Tensor, " pixels"],
+    segment_label: Int[Tensor, " segments"],
+    tags: Bool[Tensor, "images classes"],
+    absent: Bool[Tensor, "images classes"],
+) -> Relation:
+    """Semantic co-occurrence seen from a pixel without a label.
+
+    Labelled segments attract it whose class is known to be in its image, and repel it whose class
+    is known to be absent; a pixel with a label is in no relation. Groups: images, then classes.
+    """
+    images, classes = tags.shape
+    sides = torch.zeros(2, images + classes, images + classes, dtype=torch.bool, device=tags.device)
+    sides[0, :images, images:] = tags & ~absent
+    sides[1, :images, images:] = absent
+    pixel_group = pixel_image.where(pixel_label < 0, -1)
+    segment_group = (segment_label + images).where(segment_label >= 0, -1)
+    return Relation(pixel_group, segment_group, sides[0], sides[1])
+
+
 def same_region(
     pixel_region: Int[Tensor, " pixels"], segment_region: Int[Tensor, " segments"]
 ) -> Relation:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from hintseg.engine.run import read_config
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.methods import find_method
 from hintseg.methods.job import Method
@@ -77,6 +79,19 @@ def parse_config(content: Mapping[str, Any], where: str) -> tuple[str | None, di
         return method, merge(rest)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def read_train_settings(root: Path) -> TrainSettings:
+    """The shared settings of a run; the defaults where it has no config.yaml.
+
+    Raises:
+        ConfigError: A damaged config.yaml.
+    """
+    file = root / "config.yaml"
+    if not file.exists():
+        return TrainSettings()
+    _, sections = parse_config(read_config(file), str(file))
+    return validated(TrainSettings, "train", sections.get("train", {}))
 
 
 def _differences(

@@ -14,6 +14,7 @@ class Weights(Settings):
 
     annotation: float = Field(1.0, ge=0, description="equal labels attract, others repel")
     cooccurrence: float = Field(0.5, ge=0, description="images that share a tag attract")
+    presence: float = Field(0.0, ge=0, description="labels that may be in the image attract")
     similarity: float = Field(0.1, ge=0, description="one region of one image attracts")
     affinity: float = Field(0.0, ge=0, description="equal propagated labels attract")
 
@@ -23,6 +24,7 @@ class Concentrations(Settings):
 
     annotation: float = Field(6.0, gt=0)
     cooccurrence: float = Field(8.0, gt=0)
+    presence: float = Field(8.0, gt=0)
     similarity: float = Field(16.0, gt=0)
     affinity: float = Field(12.0, gt=0)
 
