@@ -4,11 +4,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hintseg.errors import ConfigError, HintSegError
+
+if TYPE_CHECKING:
+    from hintseg.predict.files import Outcome
 
 app = typer.Typer(
     add_completion=False,
@@ -131,6 +134,44 @@ def train(
     typer.echo(f"{run}: finished; report: {run / 'report.html'}")
 
 
+@app.command(epilog="Example: `hintseg label runs/farm data/farm --confidence 0.7 --out labels`")
+def label(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="folder for the label maps")],
+    split: Annotated[str, typer.Option(help="split whose images are labelled")] = "train",
+    by: By = "classifier",
+    confidence: Annotated[
+        float, typer.Option(help="0 to 1; less probable pixels stay unlabelled (255)")
+    ] = 0.0,
+    overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
+    device: Device = "auto",
+) -> None:
+    """Label every pixel of the images with hints: model and hints together; writes NAME.png."""
+    from hintseg.data.dataset import open_dataset
+    from hintseg.methods.config import read_train_settings
+    from hintseg.predict.label_files import label_files
+    from hintseg.predict.predictor import load
+
+    predictor, dataset = load(run, device=_device(device)), open_dataset(data)
+    drawn = read_train_settings(run)
+    with _stoppable("the same command does the rest"):
+        outcome = label_files(
+            predictor,
+            dataset,
+            out,
+            split=split,
+            by=by,
+            confidence=confidence,
+            overlays=overlays,
+            point_radius=drawn.point_radius,
+            scribble_width=drawn.scribble_width,
+        )
+    done = len(outcome.written) + len(outcome.skipped) + len(outcome.failed)
+    without = len(dataset.names(split)) - done
+    _report(outcome, out, f", {without} images without hints" if without else "")
+
+
 @app.command(epilog="Example: `hintseg predict runs/farm photos/ --flip --overlays --out masks`")
 def predict(
     run: Annotated[Path, typer.Argument(help="folder of a finished run")],
@@ -159,12 +200,7 @@ def predict(
             by=by,
             overlays=overlays,
         )
-    skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
-    typer.echo(f"{out}: {len(outcome.written)} label maps written{skipped}")
-    if outcome.failed:
-        for message in outcome.failed.values():
-            typer.echo(f"hintseg: {message}", err=True)
-        raise typer.Exit(1)
+    _report(outcome, out)
 
 
 @app.command(epilog="Example: `hintseg evaluate runs/farm data/farm --split test --json test.json`")
@@ -239,6 +275,16 @@ def methods() -> None:
     from hintseg.report.tables import print_methods
 
     print_methods(METHODS.values())
+
+
+def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
+    """Say what became of the images; exit code 1 if some could not be read."""
+    skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
+    typer.echo(f"{out}: {len(outcome.written)} label maps written{skipped}{more}")
+    if outcome.failed:
+        for message in outcome.failed.values():
+            typer.echo(f"hintseg: {message}", err=True)
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def test_help_needs_no_torch_and_shows_an_example():
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "check", "simulate", "train", "predict", "evaluate", "retrieve", "methods"],
+    ["demo", "check", "simulate", "train", "label", "predict", "evaluate", "retrieve", "methods"],
 )
 def test_every_command_has_help_with_an_example(hintseg, command):
     code, out, _ = hintseg(command, "--help")
@@ -172,6 +172,34 @@ def test_a_run_without_prototypes_says_how_else_to_label(
     assert not out.exists()
 
 
+def test_pseudo_labels_of_the_images_with_hints(
+    hintseg, run_with_prototypes, data_folder, tmp_path
+):
+    run, out = run_with_prototypes, tmp_path / "labels"
+    (data_folder / "hints" / "herd.json").unlink()
+    words = ["label", run, data_folder, "--out", out, "--confidence", "0.6", "--overlays"]
+    code, text, _ = hintseg(*words)
+    assert (code, "3 label maps written, 1 images without hints" in text) == (0, True)
+    assert len(list((out / "overlays").glob("*.png"))) == 3
+    with PillowImage.open(out / "hill.png") as picture:
+        assert (picture.mode, picture.size) == ("P", (56, 40))
+    code, text, _ = hintseg(*words)
+    assert (code, "0 label maps written, 3 finished before" in text) == (0, True)
+    code, _, err = hintseg(*words, "--by", "retrieval")
+    assert (code, "other options" in err, len(err.strip().splitlines())) == (1, True, 1)
+    assert hintseg(*words[:4], tmp_path / "other", "--by", "retrieval")[0] == 0
+
+
+def test_hints_are_labelled_as_wide_as_the_run_drew_them(hintseg, data_folder, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "labels"
+    wide = ["--set", "train.point_radius=0.1", "--set", "train.scribble_width=0.1"]
+    words = ["train", data_folder, "--method", "partial", "--out", run, *SMALL, *wide]
+    assert hintseg(*words)[0] == 0
+    assert hintseg("label", run, data_folder, "--out", out)[0] == 0
+    record = json.loads((out / "label.json").read_text())
+    assert (record["point_radius"], record["scribble_width"]) == (0.1, 0.1)
+
+
 def test_segments_like_the_one_under_a_pixel(hintseg, run_folder, data_folder, tmp_path):
     page = tmp_path / "like.html"
     words = ["retrieve", run_folder, data_folder, "--image", "pond", "--at", "30,25", "--out", page]
@@ -258,6 +286,7 @@ def test_the_record_of_a_run_says_what_made_it(run_folder):
         ),
         (["predict", "nowhere", "{data}/images", "--out", "x"], "no trained model here"),
         (["predict", "{data}", "{data}/images", "--out", "x"], "no trained model here"),
+        (["label", "nowhere", "{data}", "--out", "x"], "no trained model here"),
         (["evaluate", "nowhere", "{data}"], "nowhere: no such folder"),
         (["evaluate", "{data}/masks", "{data}", "--by", "retrieval"], "masks is no run folder"),
         (["evaluate", "{data}/masks", "{data}", "--split", "tset"], "no split 'tset'"),

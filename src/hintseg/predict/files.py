@@ -23,7 +23,7 @@ from hintseg.predict.predictor import Predictor
 from hintseg.predict.tiles import check_tile
 from hintseg.predict.views import make_views
 from hintseg.progress import progress
-from hintseg.structures import Image, Prediction
+from hintseg.structures import Image, LabelMap, Prediction
 
 RECORD = "predict.json"
 OVERLAYS = "overlays"
@@ -78,36 +78,55 @@ def predict_files(  # noqa: PLR0913 - the options of the command
     make_views(scales, flip=flip)
     check_tile(tile)
     _refuse_same_names(files)
-    _refuse_folder_of(files, out)
+    refuse_folder_of(files, out)
     options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile, "by": by}
-    _claim(out, {"model": _digest(predictor, by), **options})
-    label = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by)
-    outcome = Outcome()
+    claim(out, {"model": digest_of(predictor, by), **options})
+    predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by)
+    outcome, classes = Outcome(), len(predictor.classes)
     with progress("predict", len(files)) as advance:
         for file in files:
-            _predict_file(label, file, out, overlays=overlays, outcome=outcome)
+            label, target = partial(_labelled, predict, file), out / f"{file.stem}.png"
+            label_file(label, file, target, classes=classes, overlays=overlays, outcome=outcome)
             advance(file.name)
     return outcome
 
 
-def _predict_file(
-    label: Callable[[Image], Prediction], file: Path, out: Path, *, overlays: bool, outcome: Outcome
+def _labelled(predict: Callable[[Image], Prediction], file: Path) -> tuple[Image, LabelMap]:
+    image = read_image(file)
+    return image, predict(image).labels
+
+
+def label_file(
+    label: Callable[[], tuple[Image, LabelMap]],
+    file: Path,
+    target: Path,
+    *,
+    classes: int,
+    overlays: bool,
+    outcome: Outcome,
 ) -> None:
-    """Label one image, unless that is done; the label map comes last, as the sign of it."""
-    target = out / f"{file.stem}.png"
-    picture = out / OVERLAYS / f"{file.stem}.png"
+    """Write the labels of one image, unless that is done; they come last, as the sign of it.
+
+    Args:
+        label: Gives image and labels; a DataError of its is noted in the outcome.
+        file: The image file that the outcome names.
+        target: The label map to write; its overlay goes to the folder `overlays` beside it.
+        classes: How many there are.
+        overlays: Whether to write that.
+        outcome: Takes note of what became of the image.
+    """
+    picture = target.parent / OVERLAYS / target.name
     if target.exists() and (picture.exists() or not overlays):
         outcome.skipped.append(file)
         return
     try:
-        image = read_image(file)
+        image, labels = label()
     except DataError as error:
         outcome.failed[file] = str(error)
         return
-    prediction = label(image)
     if overlays:
-        write_png(picture, PillowImage.fromarray(overlay(image, prediction.labels)))
-    write_label_map(target, prediction.labels, classes=len(prediction.classes))
+        write_png(picture, PillowImage.fromarray(overlay(image, labels)))
+    write_label_map(target, labels, classes=classes)
     outcome.written.append(target)
 
 
@@ -142,33 +161,42 @@ def _refuse_same_names(files: Iterable[Path]) -> None:
         by_stem[path.stem] = path
 
 
-def _refuse_folder_of(files: Iterable[Path], out: Path) -> None:
-    """Label maps beside photographs of the same names would replace them or be taken for them."""
+def refuse_folder_of(files: Iterable[Path], out: Path) -> None:
+    """Label maps beside photographs of the same names would replace them or be taken for them.
+
+    Raises:
+        ConfigError: `out` or its folder of overlays holds one of the images.
+    """
     folders = {folder.resolve() for folder in {file.parent for file in files}}
     if folders & {out.resolve(), (out / OVERLAYS).resolve()}:
         raise ConfigError(f"{out}: holds the images themselves; choose another --out")
 
 
-def _claim(out: Path, record: dict) -> None:
-    """Say in the folder what its files were made with; refuse to mix."""
+def claim(out: Path, record: dict, *, file: str = RECORD, of: str = "model") -> None:
+    """Say in the folder what its files were made with; refuse to mix.
+
+    Raises:
+        ConfigError: `out` is a file, or holds label maps that were made otherwise.
+    """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out must be a folder")
-    if (out / RECORD).exists():
-        if read_json(out / RECORD) != record:
+    if (out / file).exists():
+        if read_json(out / file) != record:
             raise ConfigError(
-                f"{out}: holds predictions of another model or other options; choose another "
+                f"{out}: holds predictions of another {of} or other options; choose another "
                 "--out or delete it"
             )
         return
     if any(out.glob("*.png")):
         raise ConfigError(
-            f"{out}: holds PNG files that are not known as predictions ({RECORD} is missing); "
+            f"{out}: holds PNG files that are not known as predictions ({file} is missing); "
             "choose another --out"
         )
-    write_json(out / RECORD, record)
+    write_json(out / file, record)
 
 
-def _digest(predictor: Predictor, by: str) -> str:
+def digest_of(predictor: Predictor, by: str) -> str:
+    """Hash of all of a model that decides its predictions."""
     digest = hashlib.sha256(str(predictor.size).encode())
     for tensor in predictor.model.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())

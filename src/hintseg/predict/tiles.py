@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hintseg.errors import ConfigError
 from hintseg.predict.views import STRIDE
-from hintseg.structures import Image, LabelMap
+from hintseg.structures import UNLABELLED, Image, LabelMap
 
 Scorer = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 classes rows columns"]]
 ALIGNED = 32  # pixels; a tile at a multiple of this sees the strides as the whole image does
@@ -70,6 +70,7 @@ def label_at_resolution(
     width: int,
     *,
     covered: tuple[int, int],
+    confidence: float = 0.0,
 ) -> LabelMap:
     """Arg-max of the scores, bilinear at height x width pixels, in bands of rows.
 
@@ -78,6 +79,7 @@ def label_at_resolution(
         height: Rows of the result.
         width: Columns of the result.
         covered: Height and width of the scored image; the grid may reach up to 3 pixels beyond.
+        confidence: Pixels whose highest score is below this are UNLABELLED.
     """
     labels = np.empty((height, width), dtype=np.int16)
     step = max(1, BAND_VALUES // (scores.shape[0] * width))
@@ -85,7 +87,8 @@ def label_at_resolution(
     across = _coordinates(width, covered[1])
     for first in range(0, height, step):
         band = _lerp(_lerp(scores, down[first : first + step], dim=1), across, dim=2)
-        labels[first : first + step] = band.argmax(dim=0).numpy()
+        best, label = band.max(dim=0)
+        labels[first : first + step] = label.where(best >= confidence, UNLABELLED).numpy()
     return labels
 
 
