@@ -4,7 +4,7 @@ Ke, Hwang, Yu 2021 (arXiv:2105.00957), section 3.3. A relation never names pairs
 segments, only groups of them, so its size does not depend on the size of the images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,6 +36,10 @@ class Relation:
         if not len(attracted):
             return torch.zeros_like(self.pixel_group, dtype=torch.bool)
         return attracted[self.pixel_group.clamp(min=0)] & (self.pixel_group >= 0)
+
+    def of(self, pixels: Int[Tensor, " chosen"]) -> "Relation":
+        """The same relation of some of the pixels."""
+        return replace(self, pixel_group=self.pixel_group[pixels])
 
     def own_counted(self, own: Int[Tensor, " pixels"]) -> Bool[Tensor, " pixels"]:
         """Pixels that count where only their own segment attracts them."""
@@ -134,15 +138,22 @@ def relation_loss(
     *,
     concentration: float,
     plain: bool = False,
+    share: float = 1.0,
 ) -> Float[Tensor, ""]:
     """The contrastive loss of a relation, averaged over the pixels of all ranks that count.
 
     Multiplied by the number of ranks, because data-parallel training averages gradients over them.
-    `plain`: only the own segment attracts.
+    `plain`: only the own segment attracts. `share`: of the pixels that count, drawn at random for
+    speed; the loss and its gradient keep their expectation.
     """
-    loss = _sum(pixels, prototypes, own, relation, concentration=concentration, plain=plain)
     counted = relation.own_counted(own) if plain else relation.counted()
-    return loss * ranks() / total(counted.sum()).clamp(min=1)
+    count = total(counted.sum()).clamp(min=1)
+    if share < 1:
+        chance = torch.rand(len(pixels), device=pixels.device)
+        drawn = (counted & (chance < share)).nonzero()[:, 0]
+        pixels, own, relation = pixels[drawn], own[drawn], relation.of(drawn)
+    loss = _sum(pixels, prototypes, own, relation, concentration=concentration, plain=plain)
+    return loss * ranks() / (count * share)
 
 
 def image_similarity_loss(

@@ -121,6 +121,7 @@ class RelationLearner:
                 relation,
                 concentration=concentration,
                 plain=self.settings.plain,
+                share=self.settings.share,
             )
 
         sharp, losses = self.settings.concentrations, {}
