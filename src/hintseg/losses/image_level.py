@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hintseg.segments.gather import divisor
+
 
 def tag_loss(
     scores: Float[Tensor, "images classes"],
@@ -22,4 +24,4 @@ def tag_loss(
     known = present | absent
     terms = F.binary_cross_entropy_with_logits(scores, present.to(scores.dtype), reduction="none")
     total: Tensor = terms.where(known, 0).sum()
-    return total / known.sum().clamp(min=1)
+    return total / divisor(known.sum())  # over the pairs of all ranks

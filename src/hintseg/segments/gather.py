@@ -43,6 +43,19 @@ def total(count: Tensor) -> Tensor:
     return count
 
 
+def divisor(count: Tensor) -> Tensor:
+    """What a rank divides its sum by, for the mean over ranks to be the mean over all that count.
+
+    Data-parallel training averages gradients over the ranks, whatever each of them counted.
+    """
+    return total(count).clamp(min=1) / ranks()
+
+
+def rank() -> int:
+    """Number of this process among those that train together."""
+    return dist.get_rank() if ranks() > 1 else 0
+
+
 def _counts(mine: Prototypes) -> Tensor:
     """(segments, images) of every rank."""
     own = torch.tensor([len(mine), len(mine.tags)], device=mine.label.device)
