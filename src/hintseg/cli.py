@@ -112,6 +112,7 @@ def train(
 ) -> None:
     """Train a method on a data set; writes a run folder with the model and a report."""
     from hintseg.methods.settings import merge, parse_overrides
+    from hintseg.progress import is_first_process
     from hintseg.training import train as train_run
 
     named = {
@@ -131,7 +132,8 @@ def train(
         run = train_run(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
         )
-    typer.echo(f"{run}: finished; report: {run / 'report.html'}")
+    if is_first_process():
+        typer.echo(f"{run}: finished; report: {run / 'report.html'}")
 
 
 @app.command(epilog="Example: `hintseg label runs/farm data/farm --confidence 0.7 --out labels`")
@@ -290,10 +292,13 @@ def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
 @contextmanager
 def _stoppable(remedy: str) -> Iterator[None]:
     """Ctrl-C ends long work with a line that says how to go on."""
+    from hintseg.progress import is_first_process
+
     try:
         yield
     except KeyboardInterrupt as stop:
-        typer.echo(f"hintseg: interrupted; {remedy}", err=True)
+        if is_first_process():
+            typer.echo(f"hintseg: interrupted; {remedy}", err=True)
         raise typer.Exit(1) from stop
 
 

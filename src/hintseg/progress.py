@@ -1,5 +1,6 @@
 """Progress of long work on a terminal; silent elsewhere."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
@@ -17,6 +18,11 @@ class Advance(Protocol):
         ...
 
 
+def is_first_process() -> bool:
+    """Whether this is the one of several processes of a training that speaks to the user."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
 @contextmanager
 def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
     """A bar with count, speed and time left while the block runs, on standard error."""
@@ -30,7 +36,8 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    silent = not console.is_terminal or not is_first_process()
+    with Progress(*columns, console=console, disable=silent) as bar:
         task = bar.add_task(what, total=total, completed=done, note="")
 
         def advance(note: str = "") -> None:

@@ -1,5 +1,6 @@
 """One call from a data set to a finished run: settings, stages, model and report."""
 
+import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -26,7 +27,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "bf16": "bf16-mixed",
     "16": "16-mixed",
 }
-DEFAULT_METHOD = "partial"
+DEFAULT_METHOD = "spml"
 
 
 def train(
@@ -44,7 +45,7 @@ def train(
     Args:
         data: Data set folder (docs/data.md), or an open data set.
         out: Run folder to write.
-        method: Name of a method (`hintseg methods`); default: the config's, else partial.
+        method: Name of a method (`hintseg methods`); default: the config's, else spml.
         preset: Named settings of the method.
         config: config.yaml of another run, over the preset.
         settings: Settings by section, over both: {"train": {"steps": 500}, "partial": {...}}.
@@ -83,14 +84,16 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     """Device, precision and data-parallel launch.
 
     Raises:
-        ConfigError: The device is not there.
+        ConfigError: The device is not there, or torchrun started another number of processes.
     """
+    devices, nodes = processes(settings.devices)
     try:
         return Fabric(
             accelerator=settings.device,
-            devices=settings.devices,
+            devices=devices,
+            num_nodes=nodes,
             precision=PRECISIONS[settings.precision],
-            strategy="ddp" if settings.devices > 1 else "auto",
+            strategy="ddp" if devices * nodes > 1 else "auto",
         )
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
@@ -104,13 +107,34 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         raise
 
 
+def processes(devices: int) -> tuple[int, int]:
+    """Processes on this node, and nodes: as torchrun started them, else as set.
+
+    Raises:
+        ConfigError: torchrun started another number than was set, or unequal ones on the nodes.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return devices, 1
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if devices not in (1, here):
+        raise ConfigError(
+            f"--devices {devices}: torchrun started {here} processes here; leave --devices out"
+        )
+    if everywhere % here:
+        raise ConfigError(
+            f"torchrun: {here} of {everywhere} processes are on this node; start equally many on "
+            "every node"
+        )
+    return here, everywhere // here
+
+
 def _work(config: Config, dataset: Dataset, run: Run) -> None:
     """Do the stages of the method, on every device."""
     settings = config.train
-    if settings.batch % settings.devices:
-        raise ConfigError(
-            f"train.batch={settings.batch} must be a multiple of --devices {settings.devices}"
-        )
+    devices, nodes = processes(settings.devices)
+    if settings.batch % (devices * nodes):
+        every = f"--devices {devices}" if nodes == 1 else f"{devices} devices on {nodes} nodes"
+        raise ConfigError(f"train.batch={settings.batch} must be a multiple of {every}")
     fabric = make_fabric(settings)
     fabric.launch()
     if fabric.is_global_zero:  # the other ranks have made their checks before they were launched
@@ -129,7 +153,8 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
     )
     job = Job(dataset, run, fabric, settings, config.own, description)
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was
-        run_stages(config.method.stages(job), run, writer=fabric.is_global_zero)
+        stages = config.method.stages(job)
+        run_stages(stages, run, writer=fabric.is_global_zero, barrier=fabric.barrier)
         if fabric.is_global_zero:
             report_run(run, dataset, load(run.root, device=fabric.device))
 

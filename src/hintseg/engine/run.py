@@ -63,7 +63,7 @@ class Run:
             and not self.read_log()
             and not any(self.root.glob("*/manifest.json"))
         ):
-            shutil.rmtree(self.root)
+            shutil.rmtree(self.root, ignore_errors=True)  # another rank may be at it
 
     def log(self, content: Mapping[str, Any]) -> None:
         """Add a line to the log."""

@@ -17,9 +17,16 @@ class Stage:
     work: Callable[[Path], dict[str, Any]]
 
 
-def run_stages(stages: Sequence[Stage], run: Run, *, writer: bool) -> None:
-    """Do the stages in order, each once; only the `writer` (rank 0) writes manifests."""
+def run_stages(
+    stages: Sequence[Stage], run: Run, *, writer: bool, barrier: Callable[[], None] | None = None
+) -> None:
+    """Do the stages in order, each once; only the `writer` (rank 0) writes manifests.
+
+    `barrier` lets all ranks wait for each other: a stage reads the manifests of those before it.
+    """
     for stage in stages:
+        if barrier is not None:
+            barrier()
         if run.is_done(stage.name):
             continue
         began = time.perf_counter()

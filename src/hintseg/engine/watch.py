@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -19,6 +20,7 @@ from hintseg.engine.optimizer import Schedule
 from hintseg.engine.run import Run
 from hintseg.errors import RunError
 from hintseg.progress import Advance
+from hintseg.segments.gather import ranks, total
 
 Validate = Callable[[], dict[str, float]]
 
@@ -89,18 +91,29 @@ class Watch:
             note = self._log(step, losses)
         if self.rhythm.now(self.rhythm.validate, done):
             self._validate(step)
-        if self.rhythm.now(self.rhythm.checkpoint, done) or self.interrupted.is_set():
+        stopping = self._stopping(done)
+        if self.rhythm.now(self.rhythm.checkpoint, done) or stopping:
             self._save()
         advance(note)
-        if self.interrupted.is_set() and done < self.rhythm.steps:
+        if stopping and done < self.rhythm.steps:
             raise Interrupted
 
+    def _stopping(self, done: int) -> bool:
+        """Whether Ctrl-C came to any rank; they agree at logged steps, where all wait anyway."""
+        if ranks() == 1:
+            return self.interrupted.is_set()
+        if not self.rhythm.now(self.rhythm.log, done):
+            return False
+        device = next(self.learner.model.parameters()).device
+        return bool(total(torch.tensor(int(self.interrupted.is_set()), device=device)))
+
     def _log(self, step: int, losses: dict[str, Tensor]) -> str:
-        values = {name: float(value) for name, value in losses.items()}  # waits for the GPU
-        total = sum(values.values())
-        if not math.isfinite(total):
+        mean = total(torch.stack(list(losses.values()))) / ranks()  # of all images of the step
+        values = dict(zip(losses, mean.tolist(), strict=True))  # waits for the GPU
+        loss = sum(values.values())
+        if not math.isfinite(loss):
             raise RunError(
-                f"step {step}: the loss is {total}; lower the learning rate (--set train.lr=...) "
+                f"step {step}: the loss is {loss}; lower the learning rate (--set train.lr=...) "
                 "and continue with a new --out"
             )
         seconds = time.perf_counter() - self._since
@@ -108,7 +121,7 @@ class Watch:
         line = {
             "stage": self.stage,
             "step": step,
-            "loss": round(total, 6),
+            "loss": round(loss, 6),
             "losses": {name: round(value, 6) for name, value in values.items()},
             "lr": self.schedule(step),
             "steps_per_second": round(rate, 3),
@@ -117,7 +130,7 @@ class Watch:
         if self.writer:
             self.run.log(line)
         self._since, self._waited, self._steps = time.perf_counter(), 0.0, 0
-        return f"loss {total:.3f}  {rate:.1f} steps/s"
+        return f"loss {loss:.3f}  {rate:.1f} steps/s"
 
     def _validate(self, step: int) -> None:
         if self.validate is None or not self.writer:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from hintseg.data.dataset import Dataset
@@ -36,6 +36,7 @@ from hintseg.predict.retrieval import build_prototypes
 from hintseg.progress import progress
 from hintseg.region_files import load_regions, make_regions, read_edges, read_regions
 from hintseg.regions import regions_from_edges
+from hintseg.segments.gather import total
 from hintseg.structures import Batch
 
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
@@ -174,15 +175,14 @@ def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
             ),
         )
     folder = job.run.stage_folder(REGIONS)
-    if job.fabric.is_global_zero:
-        make_regions(
-            names,
-            dataset.image,
-            folder,
-            count=settings.count,
-            longer_side=job.settings.size,
-            workers=job.settings.threads,
-        )
+    make_regions(
+        names[job.fabric.global_rank :: job.fabric.world_size],
+        dataset.image,
+        folder,
+        count=settings.count,
+        longer_side=job.settings.size,
+        workers=job.settings.threads,
+    )
     job.fabric.barrier()
     return with_regions(load, partial(load_regions, folder))
 
@@ -203,7 +203,7 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     if by == "retrieval":
         index = _index(job, model, names, _labelled(job, labels))
     mine = names[job.fabric.global_rank :: job.fabric.world_size]
-    shares = []
+    shares = torch.zeros((), device=job.fabric.device)
     with progress(folder.name, len(mine)) as advance:
         for name in mine:
             sample = load(name)
@@ -214,17 +214,18 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
                 sharpness=settings.sharpness,
                 index=index,
             )
-            labels = doubtless(scores, sample.weak, confidence=settings.confidence)
+            sure = doubtless(scores, sample.weak, confidence=settings.confidence)
             file = folder / "labels" / f"{name}.png"
-            write_label_map(file, labels, classes=len(job.dataset.classes))
-            shares.append(float((labels >= 0).mean()))
+            write_label_map(file, sure, classes=len(job.dataset.classes))
+            shares += float((sure >= 0).mean())
             advance("")
     job.fabric.barrier()
     if job.fabric.is_global_zero:
         shown = [load(name) for name in evenly(names, SHEET_IMAGES)]
         labelled = with_labels(load, folder / "labels", classes=len(job.dataset.classes))
         write_sheet(folder / "labels.png", [label_row(s, labelled(s.name)) for s in shown])
-    return {"images": len(names), "by": by, "labelled_pixels": round(float(np.mean(shares)), 4)}
+    share = float(total(shares)) / len(names)
+    return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
 
 
 def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 from hintseg.segments.memory import join
 from hintseg.structures import Prototypes
@@ -59,9 +58,29 @@ def rank() -> int:
 def _counts(mine: Prototypes) -> Tensor:
     """(segments, images) of every rank."""
     own = torch.tensor([len(mine), len(mine.tags)], device=mine.label.device)
+    return torch.stack(_all(own)).cpu()
+
+
+def _all(own: Tensor) -> list[Tensor]:
+    """A tensor of one shape of every rank."""
     every = [torch.empty_like(own) for _ in range(ranks())]
     dist.all_gather(every, own)
-    return torch.stack(every).cpu()
+    return every
+
+
+class _Gather(torch.autograd.Function):
+    """The rows of every rank; what each of them asks of mine is summed on the way back."""
+
+    @staticmethod
+    def forward(ctx: object, own: Tensor) -> Tensor:
+        del ctx
+        return torch.stack(_all(own))
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        del ctx
+        (gradient,) = gradients
+        return total(gradient.contiguous())[dist.get_rank()]
 
 
 def _gathered(values: Tensor, counts: Tensor, *, with_gradient: bool = False) -> list[Tensor]:
@@ -70,10 +89,6 @@ def _gathered(values: Tensor, counts: Tensor, *, with_gradient: bool = False) ->
     is_bool = values.dtype == torch.bool
     sent = values.to(torch.uint8) if is_bool else values
     sent = F.pad(sent, (*(0, 0) * (values.ndim - 1), 0, missing)).contiguous()
-    if with_gradient:
-        every = list(all_gather(sent))
-    else:
-        every = [torch.empty_like(sent) for _ in range(ranks())]
-        dist.all_gather(every, sent)
+    every: list[Tensor] = list(_Gather.apply(sent)) if with_gradient else _all(sent)
     cut = [rows[:count] for rows, count in zip(every, counts.tolist(), strict=True)]
     return [rows.bool() for rows in cut] if is_bool else cut
