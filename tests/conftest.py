@@ -39,11 +39,15 @@ def classes():
 
 @pytest.fixture
 def data_folder(tmp_path):
+    """The drawn data set."""
+    return draw_data(tmp_path / "data")
+
+
+def draw_data(root):
     """Eight drawn images with masks; those of the train split have hints of all kinds.
 
     Sky above, grass below, a cow (a disc) on the grass, and two columns of void at the right.
     """
-    root = tmp_path / "data"
     rng = np.random.default_rng(0)
     for name in (name for names in SPLITS.values() for name in names):
         mask = draw_mask(rng)

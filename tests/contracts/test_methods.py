@@ -2,20 +2,25 @@
 
 import json
 import signal
+from contextlib import contextmanager
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import hintseg
+from conftest import draw_data
+from hintseg import images, training
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.engine.watch import Watch
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.methods import METHODS
+from hintseg.methods import METHODS, localise, spml_stages
+from hintseg.methods.settings import merge
 
 SETTINGS = {
     "train": {
+        "backbone": "test_efficientnet",
         "weights": "random",
         "steps": 6,
         "crop": 32,
@@ -26,72 +31,132 @@ SETTINGS = {
         "checkpoint_every": 2,
         "validate_every": 3,
         "device": "cpu",
-    }
+        "threads": 1,
+    },
+    "spml": {
+        "regions": {"count": 8},
+        "localise": {"steps": 3, "scales": [1.0], "flip": False},
+        "relabel": {"steps": 8, "confidence": 0.0},
+        "classify": {"steps": 4},
+        "retrieval": {"grid": 3},
+    },
 }
+TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
+STOPS = {  # stage, and its step or the number of its file; the last step of a stage never stops
+    "spml": [("embed", 1), ("embed", 3), ("embed", 5), ("relabel", 2), ("classify", 2)],
+    "full": [("train", 1), ("train", 2), ("train", 5)],
+    "partial": [("train", 3)],
+}
+STOPS_WITH_TAGS = [("localise", 2), ("localise/seeds", 1), ("embed", 1)]
 
 
-def run(data, out, method, **changes):
-    settings = {"train": {**SETTINGS["train"], **changes}}
+def run(data, out, method, own=None, **changes):
+    shared = {**SETTINGS["train"], **changes}
+    settings = merge({"train": shared, method: SETTINGS.get(method, {})}, {method: own or {}})
     return hintseg.train(data, out, method=method, settings=settings)
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The data set, for tests that leave it as it is."""
+    return draw_data(tmp_path_factory.mktemp("drawn") / "data")
+
+
+@pytest.fixture(scope="module")
+def finished(drawn, tmp_path_factory):
+    """A finished run of each method, made when it is first asked for."""
+    made = {}
+
+    def get(method):
+        if method not in made:
+            made[method] = run(drawn, tmp_path_factory.mktemp(method) / "run", method)
+        return made[method]
+
+    return get
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_a_run_has_everything_that_predict_needs(data_folder, tmp_path, method):
-    folder = run(data_folder, tmp_path / "run", method)
+def test_a_run_has_everything_that_predict_needs(drawn, finished, method):
+    folder = finished(method)
     for file in ("config.yaml", "run.json", "log.jsonl", "model.safetensors", "model.json"):
         assert (folder / file).is_file(), file
     assert (folder / "report.html").is_file()
     assert not list(folder.rglob("*.part"))
     assert not list(folder.rglob("*.pkl"))
-    dataset = open_dataset(data_folder)
+    stages = {path.parent.name for path in folder.glob("*/manifest.json")}
+    assert stages <= set(METHODS[method].stage_names)
+    dataset = open_dataset(drawn)
     prediction = hintseg.load(folder).predict(dataset.image("pond"))
     assert prediction.labels.shape == dataset.size("pond")
     assert set(prediction.labels.flatten().tolist()) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_loss_falls_on_a_drawn_scene(data_folder, tmp_path, method):
-    folder = run(data_folder, tmp_path / "run", method, steps=40, lr=0.01, validate_images=0)
-    losses = [line["loss"] for line in Run(folder).read_log()]
-    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method):
+    own = {"classify": {"steps": 40, "lr": 0.01}} if method == "spml" else {}
+    changes = {"steps": 40, "lr": 0.01, "validate_images": 0, "checkpoint_every": 100}
+    folder = run(drawn, tmp_path / "run", method, own, **changes)
+    for stage in TRAININGS.get(method, ("train",)):
+        losses = [line["loss"] for line in Run(folder).read_log() if line["stage"] == stage]
+        assert len(losses) == 40
+        assert sum(losses[-5:]) < 0.7 * sum(losses[:5]), stage
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
-    data_folder, tmp_path, method
+def test_a_configuration_passed_back_gives_the_same_weights(
+    drawn, finished, tmp_path, method, no_report
 ):
-    first, second, other = (
-        load_file(run(data_folder, tmp_path / str(i), method, seed=seed) / "model.safetensors")
-        for i, seed in enumerate((0, 0, 1))
-    )
-    assert all(torch.equal(first[key], second[key]) for key in first)
-    assert any(not torch.equal(first[key], other[key]) for key in first)
+    first = finished(method)
+    compare(first, hintseg.train(drawn, tmp_path / "run", config=first / "config.yaml"))
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
+def test_another_seed_gives_other_weights(drawn, finished, tmp_path, method, no_report):
+    one = load_file(finished(method) / "model.safetensors")
+    other = load_file(run(drawn, tmp_path / "run", method, seed=1) / "model.safetensors")
+    assert any(not torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("method", "stop"), [(method, stop) for method in METHODS for stop in STOPS[method]]
+)
 def test_an_interrupted_run_continues_bit_for_bit(
-    data_folder, tmp_path, method, stop_after, monkeypatch
+    drawn, finished, tmp_path, method, stop, no_report
 ):
-    whole = run(data_folder, tmp_path / "whole", method)
-    interrupt_after(stop_after, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        run(data_folder, tmp_path / "cut", method)
-    monkeypatch.undo()
-    cut = hintseg.train(data_folder, tmp_path / "cut", resume=True)
-    compare(whole, cut)
+    with interrupted_at(*stop):
+        run(drawn, tmp_path / "run", method)
+    compare(finished(method), hintseg.train(drawn, tmp_path / "run", resume=True))
 
 
-@pytest.mark.parametrize("kill_after", [1, 3, 4])
-def test_a_killed_run_continues_bit_for_bit(data_folder, tmp_path, kill_after, monkeypatch):
-    whole = run(data_folder, tmp_path / "whole", "full")
-    die_after(kill_after, monkeypatch)
-    with pytest.raises(SystemError):
-        run(data_folder, tmp_path / "cut", "full")
-    monkeypatch.undo()
-    (tmp_path / "cut" / "checkpoint").mkdir(exist_ok=True)
-    (tmp_path / "cut" / "checkpoint" / ".train.safetensors.part").write_bytes(b"half")
-    compare(whole, hintseg.train(data_folder, tmp_path / "cut", resume=True))
+def test_tags_alone_can_be_interrupted_as_well(data_folder, tmp_path, no_report):
+    for name in ("herd", "hill"):
+        tags_only(data_folder / "hints" / f"{name}.json")
+    whole = run(data_folder, tmp_path / "whole", "spml")
+    assert (whole / "localise" / "manifest.json").is_file()
+    for turn, stop in enumerate(STOPS_WITH_TAGS):
+        with interrupted_at(*stop):
+            run(data_folder, tmp_path / str(turn), "spml")
+        compare(whole, hintseg.train(data_folder, tmp_path / str(turn), resume=True))
+
+
+@pytest.mark.parametrize(("method", "stop"), [("full", ("train", 1)), ("full", ("train", 4))])
+def test_a_killed_run_continues_bit_for_bit(drawn, finished, tmp_path, method, stop, no_report):
+    with killed_at(*stop):
+        run(drawn, tmp_path / "run", method)
+    (tmp_path / "run" / "checkpoint").mkdir(exist_ok=True)
+    (tmp_path / "run" / "checkpoint" / ".train.safetensors.part").write_bytes(b"half")
+    compare(finished(method), hintseg.train(drawn, tmp_path / "run", resume=True))
+
+
+@pytest.mark.parametrize("stop", [("embed", 4), ("classify", 3)])
+def test_a_killed_run_takes_up_what_it_remembered(drawn, finished, tmp_path, stop, no_report):
+    with killed_at(*stop):
+        run(drawn, tmp_path / "run", "spml")
+    if stop[0] == "embed":
+        saved = load_file(tmp_path / "run" / "checkpoint" / "embed.safetensors")
+        steps = {name.split(".")[1] for name in saved if name.startswith("memory.")}
+        assert steps == {"0", "1"}
+    compare(finished("spml"), hintseg.train(drawn, tmp_path / "run", resume=True))
 
 
 def test_the_number_of_threads_does_not_change_the_result(data_folder, tmp_path):
@@ -121,12 +186,6 @@ def test_training_leaves_the_random_state_of_the_caller_alone(data_folder, tmp_p
     torch.manual_seed(5)
     run(data_folder, tmp_path / "run", "full")
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_a_configuration_can_be_passed_back(data_folder, tmp_path):
-    first = run(data_folder, tmp_path / "a", "full")
-    second = hintseg.train(data_folder, tmp_path / "b", config=first / "config.yaml")
-    compare(first, second)
 
 
 def test_no_masks_no_full_supervision(data_folder, tmp_path):
@@ -161,6 +220,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_folder, tmp_path):
         run(data_folder, tmp_path / "run", "full", lr=1e30, optimizer="sgd", warmup=0)
 
 
+@pytest.fixture
+def no_report(monkeypatch):
+    """Half of a tiny run is its report; a test of the training needs none."""
+    monkeypatch.setattr(training, "report_run", lambda *_: None)
+
+
+def tags_only(path):
+    document = json.loads(path.read_text())
+    tags = {shape["label"]: True for shape in document["shapes"]}
+    path.write_text(json.dumps({**document, "shapes": [], "flags": {**document["flags"], **tags}}))
+
+
 def compare(one, two):
     first, second = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -172,27 +243,62 @@ def compare(one, two):
         for folder in (one, two)
     ]
     assert logs[0] == logs[1]
+    for name in ("prototypes.safetensors", "relabel/labels/herd.png", "localise/seeds/herd.png"):
+        assert (one / name).exists() == (two / name).exists()
+        if (one / name).exists():
+            assert content(one / name) == content(two / name), name
 
 
-def interrupt_after(steps, monkeypatch):
-    """Send the process a real SIGINT while step `steps` is being done."""
-    original = Watch.on_step
-
-    def on_step(self, step, losses, waited, *, advance):
-        if step + 1 == steps:
-            signal.raise_signal(signal.SIGINT)
-        original(self, step, losses, waited, advance=advance)
-
-    monkeypatch.setattr(Watch, "on_step", on_step)
+def content(path):
+    """Label maps as bytes; tensors by name: their file has its keys in any order."""
+    if path.suffix == ".png":
+        return path.read_bytes()
+    return {name: tensor.tolist() for name, tensor in load_file(path).items()}
 
 
-def die_after(steps, monkeypatch):
+@contextmanager
+def interrupted_at(stage, number):
+    """A real SIGINT while a step of a stage is done, or a file of it written."""
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(stage, number, patch, lambda: signal.raise_signal(signal.SIGINT))
+        at_file(stage, number, patch, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+@contextmanager
+def killed_at(stage, number):
     """Stop dead at a step, before anything of it is logged or saved."""
+
+    def die():
+        raise SystemError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(stage, number, patch, die)
+        with pytest.raises(SystemError):
+            yield
+
+
+def at_step(stage, number, patch, happen):
     original = Watch.on_step
 
     def on_step(self, step, losses, waited, *, advance):
-        if step + 1 == steps:
-            raise SystemError("killed")
+        if (self.stage, step + 1) == (stage, number):
+            happen()
         original(self, step, losses, waited, advance=advance)
 
-    monkeypatch.setattr(Watch, "on_step", on_step)
+    patch.setattr(Watch, "on_step", on_step)
+
+
+def at_file(stage, number, patch, happen):
+    """At the label map that is the `number`th below the folder of a stage."""
+    original, written = images.write_label_map, []
+
+    def write(path, labels, **keywords):
+        written.extend([path] if f"/{stage}/" in path.as_posix() else [])
+        if written and len(written) == number and path == written[-1]:
+            happen()
+        original(path, labels, **keywords)
+
+    for module in (localise, spml_stages):
+        patch.setattr(module, "write_label_map", write)

@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 
 from hintseg.data.dataset import Dataset
+from hintseg.errors import RunError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
 from hintseg.images import read_label_map
 from hintseg.resize import fit_size, resize_image, resize_labels, resize_regions_window
@@ -66,12 +67,18 @@ def with_regions(load: Loader, regions: Callable[[str], LabelMap]) -> Loader:
 
 
 def with_labels(load: Loader, folder: Path, *, classes: int) -> Loader:
-    """The same samples with the label maps of a folder, where it has one, for their own labels."""
+    """The same samples with the pseudo labels of a folder for their own labels.
+
+    The loader raises RunError for a sample without: hints never take their place unnoticed.
+    """
 
     def get(name: str) -> Sample:
         sample, path = load(name), folder / f"{name}.png"
         if not path.exists():
-            return sample
+            raise RunError(
+                f"{path}: no such pseudo labels; delete the folder {folder.parent} and continue "
+                "with --resume to have them made again"
+            )
         labels = read_label_map(path, classes=classes, undeclared=UNLABELLED)
         return replace(sample, weak=replace(sample.weak, labels=labels))
 

@@ -6,7 +6,6 @@ thresholds, are the seeds (Ahn and Kwak 2018, arXiv:1803.10464; boxes as in Ke e
 arXiv:2105.00957). Maps are made for tags that a person gave, never for predicted ones.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image as PillowImage
-from PIL import ImageDraw
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -36,16 +33,17 @@ from hintseg.data.samples import Loader, load_hinted
 from hintseg.data.transforms import Augmentation
 from hintseg.files import replacing
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH
-from hintseg.images import overlay, palette, read_label_map, write_label_map, write_png
+from hintseg.images import overlay, read_label_map, write_label_map
 from hintseg.losses.image_level import tag_loss
 from hintseg.methods.job import Job
 from hintseg.methods.network import Batches, Forgetful, train_network
 from hintseg.methods.settings import Settings, Share
+from hintseg.methods.sheets import Row, drawn_hints, evenly, sheet_row, write_sheet
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.tag_classifier import TagClassifier, tag_scores
 from hintseg.progress import progress
 from hintseg.resize import resize_labels
-from hintseg.structures import UNLABELLED, Batch, ClassSet, Image, LabelMap, Sample, WeakLabels
+from hintseg.structures import UNLABELLED, Batch, ClassSet, LabelMap, Sample, WeakLabels
 
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 
@@ -53,7 +51,7 @@ SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of eac
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
-    steps: int = Field(200, ge=1, description="steps of the classifier of tags")
+    steps: int = Field(200, ge=0, description="steps of the classifier of tags; 0: no such seeds")
     lr_factor: float = Field(2.0, gt=0, description="times train.lr, for the classifier")
     scale: tuple[float, float] = Field(
         (1.2, 2.4), description="longer side of an image in its training, in crops"
@@ -145,8 +143,8 @@ def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, An
     job.fabric.barrier()
     seeded = [read_label_map(_file(folder, n), classes=2**15, undeclared=-1) >= 0 for n in names]
     if job.fabric.is_global_zero and names:
-        shown = names[:: -(-len(names) // SHEET_IMAGES)]
-        _write_sheet(folder / "seeds.png", seeder, [load(name) for name in shown])
+        shown = evenly(names, SHEET_IMAGES)
+        write_sheet(folder / "seeds.png", [_sheet_row(seeder, load(name)) for name in shown])
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {"steps": settings.steps, "images": len(names), "seeded_pixels": round(float(share), 4)}
 
@@ -299,38 +297,14 @@ class Seeder:
         return certain_seeds(possible, torch.cat([inside, torch.from_numpy(free)]))
 
 
-def _write_sheet(path: Path, seeder: Seeder, samples: Iterable[Sample]) -> None:
-    """Image, hints, the first maps (light where the map is high) and seeds; a row per image."""
-    rows = [_sheet_row(seeder, sample) for sample in samples]
-    height, width = (max(row.shape[axis] for row in rows) for axis in (0, 1))
-    padded = [
-        np.pad(row, ((0, height - row.shape[0]), (0, width - row.shape[1]), (0, 0))) for row in rows
-    ]
-    write_png(path, PillowImage.fromarray(np.concatenate(padded)))
-
-
-def _sheet_row(seeder: Seeder, sample: Sample) -> UInt8[np.ndarray, "height width 3"]:
+def _sheet_row(seeder: Seeder, sample: Sample) -> Row:
+    """Image, hints, the first maps (light where the map is high) and seeds."""
     maps, labels = seeder.maps(sample)
     image = sample.image
-    names = [seeder.classes.names[label] for label in labels.tolist()]
+    titles = [seeder.classes.names[label] for label in labels.tolist()]
     lit = [(image * (0.15 + 0.85 * m[..., None])).astype(np.uint8) for m in maps.numpy()]
-    lit = [*lit, *[np.zeros_like(image)] * SHEET_MAPS][:SHEET_MAPS]
-    titles = [sample.name, "hints", *[*names, "", ""][:SHEET_MAPS], "seeds"]
-    pictures = [image, _hints(sample), *lit, overlay(image, seeder.seeds(sample))]
-    return np.hstack([_titled(p, title) for p, title in zip(pictures, titles, strict=True)])
-
-
-def _hints(sample: Sample) -> Image:
-    canvas = PillowImage.fromarray(overlay(sample.image, sample.weak.labels))
-    draw, colours = ImageDraw.Draw(canvas), palette(256)
-    for x0, y0, x1, y1, label in sample.weak.boxes.tolist():
-        colour = tuple(colours[int(label) % 256].tolist())
-        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=2)
-    return np.array(canvas)
-
-
-def _titled(picture: Image, title: str) -> Image:
-    canvas = PillowImage.new("RGB", (picture.shape[1] + 4, picture.shape[0] + 18))
-    canvas.paste(PillowImage.fromarray(picture), (0, 14))
-    ImageDraw.Draw(canvas).text((2, 1), title, fill=(255, 255, 255))
-    return np.array(canvas)
+    shown = [*zip(titles, lit, strict=True), *[("", np.zeros_like(image))] * SHEET_MAPS]
+    hints, seeds = drawn_hints(sample), overlay(image, seeder.seeds(sample))
+    return sheet_row(
+        [(sample.name, image), ("hints", hints), *shown[:SHEET_MAPS], ("seeds", seeds)]
+    )

@@ -39,20 +39,24 @@ _CLASSIFY: Mapping[str, Any] = {"steps": 4000, "lr": 0.03, "frozen": True}
 _NONE: Mapping[str, float] = {
     "annotation": 0.0,
     "cooccurrence": 0.0,
+    "presence": 0.0,
     "similarity": 0.0,
     "affinity": 0.0,
 }
+# What is not of these papers stays off, whatever the defaults.
+_PLAIN: Mapping[str, float] = {"absent": 0.0, "share": 1.0}
 
 
 def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[str]) -> Preset:
     return {
         "train": {**_TRAIN, "size": 512},
         "spml": {
+            **_PLAIN,
             "relations": {
+                **_NONE,
                 "annotation": weight,
                 "cooccurrence": cooccurrence,
                 "similarity": 0.1,
-                "affinity": 0.0,
             },
             "concentrations": {
                 "annotation": 6.0,
@@ -88,7 +92,7 @@ _DENSEPOSE: Preset = {
     "train": {**_TRAIN, "size": 640, "dim": 32, "steps": 45_000},
     "spml": {
         **_voc(1.0, 0.0, 8.0, ["classifier"])["spml"],
-        "relations": {"annotation": 1.0, "cooccurrence": 0.0, "similarity": 0.1, "affinity": 0.5},
+        "relations": {**_NONE, "annotation": 1.0, "similarity": 0.1, "affinity": 0.5},
         "concentrations": {"annotation": 6.0, "similarity": 16.0, "affinity": 12.0},
         "grid": 12,
         "memory": 0,
@@ -107,6 +111,7 @@ _SEGSORT: Preset = {
         "scale": [0.5, 2.0],
     },
     "spml": {
+        **_PLAIN,
         "labels": "masks",
         "relations": {**_NONE, "annotation": 1.0},
         "concentrations": {"annotation": 10.0},
@@ -118,6 +123,7 @@ _SEGSORT: Preset = {
 _UNSUPERVISED: Preset = {
     "train": {**_SEGSORT["train"], "steps": 10_000},
     "spml": {
+        **_PLAIN,
         "relations": {**_NONE, "similarity": 1.0},
         "concentrations": {"similarity": 10.0},
         "classifier": 0.0,
