@@ -381,6 +381,66 @@ def test_two_processes_train_as_one_command(data_folder, tmp_path):
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
+def test_two_processes_of_torchrun_that_are_stopped_continue_bit_for_bit(data_folder, tmp_path):
+    """All stages of spml; rank 1 alone is told to stop, and both do, when all is saved."""
+    words = [data_folder, "--method", "spml", *SMALL, "--batch", "4"]
+    for key, value in TINY_SPML.items():
+        words += ["--set", f"{key}={value}"]
+    stopped = tmp_path / "stopped"
+    stop = ["-c", STOP_RANK_1, "train", *words, "--out", stopped]
+    assert "continue with the same command and --resume" in torchrun(*stop, code=1).stderr
+    assert (stopped / "checkpoint" / "embed.safetensors").is_file()
+    again = ["-m", "hintseg.cli", "train", *words, "--out"]
+    done = [torchrun(*again, stopped, "--resume"), torchrun(*again, tmp_path / "whole")]
+    assert [one.stdout.count("finished; report") for one in done] == [1, 1]
+    runs = [Run(stopped), Run(tmp_path / "whole")]
+    models = [(run.root / "model.safetensors").read_bytes() for run in runs]
+    assert models[0] == models[1]
+    logs = [
+        [(line["stage"], line["step"], line.get("loss")) for line in run.read_log()] for run in runs
+    ]
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == len(set(logs[0]))
+    assert len(list((stopped / "relabel" / "labels").glob("*.png"))) == 4
+    assert len(list((stopped / "regions").glob("*.png"))) == 4
+
+
+TINY_SPML = {
+    "train.log_every": 1,
+    "train.validate_images": 0,
+    "spml.localise.steps": 2,
+    "spml.classify.steps": 2,
+    "spml.relations.affinity": 0.1,
+}
+STOP_RANK_1 = """
+import os, signal, sys
+from hintseg.cli import main
+from hintseg.engine.watch import Watch
+on_step = Watch.on_step
+def stop(self, step, *values, **named):
+    if (os.environ["RANK"], self.stage, step) == ("1", "embed", 1):
+        signal.raise_signal(signal.SIGTERM)
+    on_step(self, step, *values, **named)
+Watch.on_step = stop
+main()
+"""
+
+
+def torchrun(*words, code=0):
+    """Two processes of a program; a failing one ends the other."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*launch, "--no-python", sys.executable, *map(str, words)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr[-3000:]
+    return done
+
+
 def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
     import hintseg  # noqa: PLC0415 - the fixture of this name is the command line
 

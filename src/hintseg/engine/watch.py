@@ -96,6 +96,7 @@ class Watch:
             self._save()
         advance(note)
         if stopping and done < self.rhythm.steps:
+            self._any_rank(False)  # a launcher ends the others when the first of them ends
             raise Interrupted
 
     def _stopping(self, done: int) -> bool:
@@ -104,8 +105,12 @@ class Watch:
             return self.interrupted.is_set()
         if not self.rhythm.now(self.rhythm.log, done):
             return False
+        return self._any_rank(self.interrupted.is_set())
+
+    def _any_rank(self, value: bool) -> bool:
+        """Whether it is so on any rank; all wait for each other."""
         device = next(self.learner.model.parameters()).device
-        return bool(total(torch.tensor(int(self.interrupted.is_set()), device=device)))
+        return bool(total(torch.tensor(int(value), device=device)))
 
     def _log(self, step: int, losses: dict[str, Tensor]) -> str:
         mean = total(torch.stack(list(losses.values()))) / ranks()  # of all images of the step
