@@ -40,18 +40,24 @@ class Forgetful:
 
 
 def train_segmenter(
-    job: Job, learner: Learner, folder: Path, batches: "Batches", *, lr: float | None = None
+    job: Job,
+    learner: Learner,
+    folder: Path,
+    batches: "Batches",
+    *,
+    lr: float | None = None,
+    judge: bool = True,
 ) -> dict[str, Any]:
     """Train a segmenter with validation, its best and last weights kept in `folder`.
 
-    The best by validation (the last, without a val split) becomes the model of the run.
-    Returns the record of the stage.
+    The best by validation (the last, without a val split or where not to `judge`) becomes the
+    model of the run. Returns the record of the stage.
     """
 
     def keep(which: str) -> None:
         save_model(folder / which, learner.model, job.description)
 
-    validate = _validation(job, learner.model)
+    validate = _validation(job, learner.model) if judge else None
     position = train_network(job, learner, folder, batches, keep=keep, validate=validate, lr=lr)
     best = position.best_step
     if job.fabric.is_global_zero:

@@ -4,7 +4,7 @@ Each leaves its results in its own folder of the run. Localise is left out where
 every class that they name, relabel and classify where the settings say so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader, load_hinted, load_masked, with_labels, with_regions
 from hintseg.engine.stages import Stage
-from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_json
 from hintseg.images import write_label_map
 from hintseg.losses.pixelwise import labelled_cross_entropy
-from hintseg.methods.cross_entropy import check_masks
 from hintseg.methods.job import Job, Method
 from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
-from hintseg.methods.settings import Settings
 from hintseg.methods.sheets import evenly, label_row, write_sheet
 from hintseg.methods.spml import RelationLearner
+from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
@@ -145,8 +142,8 @@ def _hinted(job: Job) -> tuple[str, ...]:
 
 
 def _names(job: Job) -> tuple[str, ...]:
-    """All images of the train split: those without hints take part in image similarity."""
-    return job.dataset.names("train")
+    """All train images: those without hints take part in image similarity."""
+    return train_images(job.dataset, spml_settings(job))
 
 
 def _embed(job: Job, folder: Path) -> dict[str, Any]:
@@ -154,7 +151,8 @@ def _embed(job: Job, folder: Path) -> dict[str, Any]:
     if settings.relations.similarity:
         load = _with_regions(job, load, names)
     learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
-    record = train_segmenter(job, learner, folder, Batches(job, names, load))
+    judge = settings.classifier > 0  # an untrained classifier says nothing of the embedding
+    record = train_segmenter(job, learner, folder, Batches(job, names, load), judge=judge)
     return {**record, "images": len(names)}
 
 
@@ -244,43 +242,6 @@ def _prototypes(job: Job, last: str, relabel: str | None, folder: Path) -> dict[
     index = _index(job, _chosen(job, last), names, _labelled(job, relabel))
     save_prototypes(job.run.root, index)
     return {"prototypes": len(index), "images": len(names), "labelled_by": index.labelled_by}
-
-
-def check_terms(dataset: Dataset, settings: Settings) -> None:
-    """Every configured term must have something to learn from; reads the hints of all images.
-
-    Raises:
-        DataError: The train split is empty, or a term has a weight and the data nothing for it.
-        ConfigError: Two settings contradict each other.
-    """
-    assert isinstance(settings, SPMLSettings)
-    if settings.across and not settings.plain:
-        raise ConfigError("spml.across: only the plain form has it; add --set spml.plain=true")
-    if settings.labels == "masks":
-        return check_masks(dataset, settings)
-    names = dataset.names("train")
-    if not names:
-        raise DataError(f"{dataset.root}: the train split is empty; add images to it")
-    if any(dataset.has_hints(name) and dataset.hints(name).tags for name in names):
-        return None
-    for term in _terms_of_hints(settings):
-        raise DataError(
-            f"{dataset.hints_folder}: no hints for any train image, but {term} learns from them; "
-            "draw some (docs/data.md), make some with `hintseg simulate`, or learn without any by "
-            "--preset segsort-unsupervised"
-        )
-    return None
-
-
-def _terms_of_hints(settings: SPMLSettings) -> Iterator[str]:
-    """Names of the settings in force that need hints."""
-    for name in ("annotation", "cooccurrence", "affinity"):
-        if getattr(settings.relations, name):
-            yield f"spml.relations.{name}"
-    if settings.classifier:
-        yield "spml.classifier"
-    if settings.relabel.rounds:
-        yield "spml.relabel.rounds"
 
 
 SPML = Method(
