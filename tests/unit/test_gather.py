@@ -27,6 +27,7 @@ CASES = {
     "all": {"relations": EVERY, "affinity": {"threshold": 0.5}},
     "background": {"relations": EVERY, "absent": 1.0},
     "plain": {"relations": EVERY, "plain": True, "memory": 0, "detach": False, "located": False},
+    "across": {"relations": EVERY, "plain": True, "across": True},
 }
 
 

@@ -28,7 +28,7 @@ from hintseg.losses.relations import (
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
-from hintseg.segments.gather import gather_prototypes
+from hintseg.segments.gather import gather_prototypes, gather_vectors
 from hintseg.segments.kmeans import with_location
 from hintseg.segments.memory import MemoryBank
 from hintseg.segments.prototypes import find_segments, mean_directions, propagate_labels
@@ -164,9 +164,10 @@ class RelationLearner:
         )
         sharp = settings.concentrations.similarity
         if settings.across:
-            relation = everything_else(len(pixels), len(prototypes), device=pixels.device)
+            known, first = gather_vectors(prototypes)
+            relation = everything_else(len(pixels), len(known), device=pixels.device)
             return relation_loss(
-                pixels, prototypes, member, relation, concentration=sharp, plain=True
+                pixels, known, member + first, relation, concentration=sharp, plain=True
             )
         return image_similarity_loss(
             pixels,

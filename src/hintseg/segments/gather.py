@@ -3,6 +3,7 @@
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.segments.memory import join
@@ -32,6 +33,15 @@ def gather_prototypes(mine: Prototypes) -> tuple[Prototypes, int, int]:
     parts = zip(vectors, labels, images, sets, tags, absent, strict=True)
     before = counts[: dist.get_rank()].sum(dim=0)
     return join([Prototypes(*part) for part in parts]), int(before[0]), int(before[1])
+
+
+def gather_vectors(mine: Float[Tensor, "segments dim"]) -> tuple[Tensor, int]:
+    """The vectors of all ranks in order of rank, with gradient, and where mine begin."""
+    if ranks() == 1:
+        return mine, 0
+    counts = torch.stack(_all(torch.tensor(len(mine), device=mine.device))).cpu()
+    vectors = torch.cat(_gathered(mine, counts, with_gradient=True))
+    return vectors, int(counts[: dist.get_rank()].sum())
 
 
 def total(count: Tensor) -> Tensor:
