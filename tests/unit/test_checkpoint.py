@@ -8,6 +8,8 @@ from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import Stage, run_stages
 from hintseg.engine.watch import Rhythm
 from hintseg.errors import ConfigError, RunError
+from hintseg.segments.memory import FIELDS, MemoryBank
+from hintseg.structures import Prototypes
 
 
 def trained(kind, steps=3):
@@ -122,3 +124,41 @@ def test_a_configuration_that_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"c.yaml"):
         read_config(tmp_path / "c.yaml")
+
+
+def prototypes_of(step, count=4):
+    generator = torch.Generator().manual_seed(step)
+    return Prototypes(
+        vectors=torch.randn(count, 3, generator=generator),
+        label=torch.randint(-1, 5, (count,), generator=generator),
+        image=torch.randint(2, (count,), generator=generator),
+        sets=torch.rand(count, 5, generator=generator) < 0.5,
+        tags=torch.rand(2, 5, generator=generator) < 0.5,
+        absent=torch.rand(2, 5, generator=generator) < 0.5,
+    )
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 13])
+def test_a_memory_bank_comes_back_in_its_order(tmp_path, steps):
+    bank, path = MemoryBank(12), tmp_path / "s.safetensors"
+    for step in range(steps):
+        bank.append(prototypes_of(step, count=step % 5))  # a step may have no segment at all
+    model, optimizer = trained(adamw)
+    save_checkpoint(path, model, optimizer, Position(steps), bank.state())
+    other = MemoryBank(12)
+    other.append(prototypes_of(99))  # forgotten when the state comes
+    other.restore(load_checkpoint(path, model, optimizer)[1])
+    assert len(other) == min(steps, 12)
+    one, two = (memory.behind(prototypes_of(50)) for memory in (bank, other))
+    for name in FIELDS:
+        mine, theirs = getattr(one, name), getattr(two, name)
+        assert mine.dtype == theirs.dtype
+        assert torch.equal(mine, theirs)
+
+
+def test_a_memory_of_nothing_remembers_nothing():
+    bank = MemoryBank(0)
+    bank.append(prototypes_of(0))
+    assert bank.state() == {}
+    bank.restore({})
+    assert len(bank.behind(prototypes_of(1))) == 4

@@ -2,11 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hintseg.resize import fit_size, resize_image, resize_labels, resize_labels_window
+from hintseg.resize import (
+    fit_size,
+    pool_labels,
+    resize_image,
+    resize_labels,
+    resize_labels_window,
+    resize_regions_window,
+)
 from hintseg.structures import UNLABELLED, VOID
 
 SIDES = st.integers(1, 9)
@@ -177,3 +185,48 @@ def test_shrinking_averages_and_does_not_skip_pixels():
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::2] = 200
     assert np.abs(resize_image(stripes, 16, 16).astype(int) - 100).max() <= 12
+
+
+@given(labels=LABELS, stride=st.integers(1, 5))
+def test_cells_of_a_batch_are_pooled_by_the_same_rules(labels, stride):
+    height, width = labels.shape
+    padded = np.pad(labels, ((0, -height % stride), (0, -width % stride)), constant_values=VOID)
+    size = [side // stride for side in padded.shape]
+    batch = torch.from_numpy(np.stack([labels, labels[::-1, ::-1]])).long()
+    found = pool_labels(batch, stride)
+    assert np.array_equal(found[0].numpy(), resize_labels(padded, *size))
+    assert np.array_equal(found[0].numpy(), pooled_slowly(labels, stride))
+    assert np.array_equal(found[1].numpy(), pooled_slowly(labels[::-1, ::-1], stride))
+
+
+def pooled_slowly(labels, stride):
+    rows, columns = (range(0, side, stride) for side in labels.shape)
+    cells = [[labels[r : r + stride, c : c + stride] for c in columns] for r in rows]
+    return np.array([[winner(cell.ravel().tolist()) for cell in row] for row in cells])
+
+
+def test_numbers_of_any_size_are_pooled():
+    many = torch.arange(64).reshape(1, 8, 8) + 2**40
+    assert pool_labels(many, 1).equal(many)
+    assert pool_labels(many.repeat_interleave(4, 1).repeat_interleave(4, 2), 4).equal(many)
+
+
+@given(labels=LABELS, height=SIDES, width=SIDES, data=st.data())
+def test_a_pixel_of_a_resized_region_map_is_the_nearest_one(labels, height, width, data):
+    rows = tuple(sorted(data.draw(st.tuples(*[st.integers(0, height)] * 2))))
+    columns = tuple(sorted(data.draw(st.tuples(*[st.integers(0, width)] * 2))))
+    found = resize_regions_window(labels, height, width, rows=rows, columns=columns)
+    slowly = [
+        [
+            labels[centre_of(r, labels.shape[0], height), centre_of(c, labels.shape[1], width)]
+            for c in range(*columns)
+        ]
+        for r in range(*rows)
+    ]
+    assert found.shape == (rows[1] - rows[0], columns[1] - columns[0])
+    assert found.tolist() == slowly or not found.size
+
+
+def centre_of(cell, size, out):
+    """The pixel of n in which the centre of a cell of the result lies."""
+    return (2 * cell + 1) * size // (2 * out)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hintseg.data.dataset import open_dataset
-from hintseg.data.samples import load_hinted, load_masked, remembered
-from hintseg.errors import DataError
+from hintseg.data.samples import load_hinted, load_masked, remembered, with_labels, with_regions
+from hintseg.errors import DataError, RunError
 from hintseg.images import write_label_map
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
@@ -161,3 +161,40 @@ def test_an_error_of_the_loader_is_not_remembered():
     with pytest.raises(DataError, match="broken"):
         get("a")
     assert get("a").name == "a"
+
+
+@pytest.mark.parametrize("side", [10, 40])
+def test_regions_have_the_size_of_the_image_whatever_theirs(side):
+    found = with_regions(blank, lambda name: np.arange(side * side).reshape(side, side))("a")
+    assert found.regions.shape == (10, 10)
+    assert len(np.unique(found.regions)) == 100
+    if side == 10:
+        assert found.regions[3, 4] == 34
+    assert found.weak.labels.shape == (10, 10)
+
+
+def test_regions_count_in_the_budget_of_the_memory():
+    counted = Counted()
+    load = remembered(with_regions(counted, lambda name: np.zeros((10, 10), np.int32)), budget=COST)
+    load("a"), load("a")
+    assert counted.calls == ["a", "a"]
+    load = remembered(
+        with_regions(counted, lambda n: np.zeros((10, 10), np.int32)), budget=COST + 400
+    )
+    load("b"), load("b")
+    assert counted.calls == ["a", "a", "b"]
+
+
+def test_pseudo_labels_take_the_place_of_labels_and_tags_stay(tmp_path):
+    labels = np.full((10, 10), 2, np.int16)
+    labels[0], labels[1] = UNLABELLED, 1
+    write_label_map(tmp_path / "a.png", labels, classes=3)
+    found = with_labels(blank, tmp_path, classes=3)("a")
+    assert np.array_equal(found.weak.labels, labels)
+    assert found.weak.tags.all()
+    assert (blank("a").weak.labels == 0).all()
+
+
+def test_a_sample_without_its_pseudo_labels_is_an_error(tmp_path):
+    with pytest.raises(RunError, match=r"b.png: no such pseudo labels"):
+        with_labels(blank, tmp_path, classes=3)("b")

@@ -1,5 +1,7 @@
 """Random views keep image and labels together and invent nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -231,3 +233,34 @@ def test_jitter_may_be_none_or_whole(jitter):
 def test_a_range_of_sizes_that_cannot_be_is_refused(scale):
     with pytest.raises(ConfigError, match="scale: must be a range 0 < low <= high, got"):
         Augmentation(crop=8, scale=scale)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("crop", [24, 90])
+def test_regions_are_scaled_flipped_and_cropped_with_the_image(seed, crop):
+    labels = blocks(generator(seed), 40, 60, side=7)
+    sample = replace(make_sample(labels), regions=labels.astype(np.int32) + 70_000)
+    view = augment(sample, generator(seed), settings=Augmentation(crop, (1.0, 1.6), **PLAIN))
+    seen = view.weak.labels != VOID
+    assert view.regions.shape == (crop, crop)
+    labels_there = view.weak.labels[seen].astype(np.int32)
+    assert (view.regions[~seen] == VOID).all()
+    assert np.array_equal(view.regions[seen], labels_there + 70_000)  # both are nearest
+    assert seen.all() == (crop == 24)
+
+
+def test_shrunk_regions_lie_where_the_image_says():
+    labels = blocks(generator(3), 80, 120)
+    sample = replace(make_sample(labels), regions=labels)
+    view = augment(sample, generator(0), settings=Augmentation(64, (0.5, 0.5), **PLAIN))
+    seen = view.weak.labels != VOID
+    inside = far_from_boundaries(view.weak.labels, 1) & seen
+    assert inside.sum() > 1000
+    assert np.array_equal(view.regions[inside] * 40, view.image[inside][:, 0])
+
+
+def test_without_regions_a_view_has_none():
+    assert (
+        augment(make_sample(np.zeros((8, 8))), generator(0), settings=Augmentation(8)).regions
+        is None
+    )

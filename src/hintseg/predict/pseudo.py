@@ -74,12 +74,14 @@ def doubtless(
 ) -> LabelMap:
     """Labels at the resolution of the weak labels: their own, and the model's where it is sure.
 
-    A pixel is UNLABELLED if its highest probability is below `confidence`; VOID stays VOID.
+    A pixel is UNLABELLED if its highest probability is below `confidence`, or if no class is
+    possible at all; VOID stays VOID.
     """
     height, width = weak.labels.shape
     full = upsample(scores[None], height, width)[0]
     best, label = full.max(dim=0)
-    sure = label.where(best >= confidence, UNLABELLED).cpu().numpy().astype(weak.labels.dtype)
+    is_sure = (best >= confidence) & (best > 0)
+    sure = label.where(is_sure, UNLABELLED).cpu().numpy().astype(weak.labels.dtype)
     sure[weak.labels == VOID] = VOID
     known = weak.labels >= 0
     sure[known] = weak.labels[known]
