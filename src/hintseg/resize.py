@@ -44,7 +44,8 @@ def resize_regions_window(
     """The window rows x columns (first, end) of a region map resized by nearest pixel."""
     down = _source_of(height, regions.shape[0])[slice(*rows)]
     across = _source_of(width, regions.shape[1])[slice(*columns)]
-    return regions[down[:, None], across]
+    window: LabelMap = regions[down[:, None], across]
+    return window
 
 
 def pool_labels(

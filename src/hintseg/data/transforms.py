@@ -41,7 +41,7 @@ def augment(sample: Sample, rng: np.random.Generator, *, settings: Augmentation)
     height, width = sample.image.shape[:2]
     factor = float(np.exp(rng.uniform(*np.log(settings.scale))))
     scaled = max(1, round(height * factor)), max(1, round(width * factor))
-    window = tuple(_place(side, settings.crop, rng) for side in scaled)
+    window = _place(scaled[0], settings.crop, rng), _place(scaled[1], settings.crop, rng)
     view = _cut(sample, scaled, window, settings)
     if rng.random() < 0.5:
         view = replace(
@@ -61,6 +61,11 @@ class _Span:
     target: int  # row of the crop where it lies
     length: int
 
+    @property
+    def seen(self) -> tuple[int, int]:
+        """First row of the scaled image that is seen, and the one behind the last."""
+        return self.source, self.source + self.length
+
 
 def _place(side: int, crop: int, rng: np.random.Generator) -> _Span:
     if side >= crop:
@@ -69,21 +74,17 @@ def _place(side: int, crop: int, rng: np.random.Generator) -> _Span:
 
 
 def _cut(
-    sample: Sample, scaled: tuple[int, int], window: tuple[_Span, ...], settings: Augmentation
+    sample: Sample, scaled: tuple[int, int], window: tuple[_Span, _Span], settings: Augmentation
 ) -> Sample:
     rows, columns = window
-    seen = {
-        "rows": (rows.source, rows.source + rows.length),
-        "columns": (columns.source, columns.source + columns.length),
-    }
     around = [(span.target, settings.crop - span.target - span.length) for span in window]
-    labels = resize_labels_window(sample.weak.labels, *scaled, **seen)
+    labels = resize_labels_window(sample.weak.labels, *scaled, rows=rows.seen, columns=columns.seen)
     labels = np.pad(labels, around, constant_values=VOID)
     pixels = _resize_window(sample.image, scaled, rows, columns)
     image = np.pad(pixels, (*around, (0, 0)), mode="symmetric")
     regions = sample.regions
     if regions is not None:
-        regions = resize_regions_window(regions, *scaled, **seen)
+        regions = resize_regions_window(regions, *scaled, rows=rows.seen, columns=columns.seen)
         regions = np.pad(regions, around, constant_values=VOID)
     return replace(sample, image=image, weak=replace(sample.weak, labels=labels), regions=regions)
 

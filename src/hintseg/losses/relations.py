@@ -74,32 +74,11 @@ def shared_tag(
     return Relation(groups[pixel_image], groups[segment_image], attract, repel)
 
 
-def possible_label(
-    pixel_image: Int[Tensor, " pixels"],
-    pixel_label: Int[Tensor, " pixels"],
-    segment_label: Int[Tensor, " segments"],
-    tags: Bool[Tensor, "images classes"],
-    absent: Bool[Tensor, "images classes"],
-) -> Relation:
-    """Semantic co-occurrence seen from a pixel without a label.
-
-    Labelled segments attract it whose class is known to be in its image, and repel it whose class
-    is known to be absent; a pixel with a label is in no relation. Groups: images, then classes.
-    """
-    images, classes = tags.shape
-    sides = torch.zeros(2, images + classes, images + classes, dtype=torch.bool, device=tags.device)
-    sides[0, :images, images:] = tags & ~absent
-    sides[1, :images, images:] = absent
-    pixel_group = pixel_image.where(pixel_label < 0, -1)
-    segment_group = (segment_label + images).where(segment_label >= 0, -1)
-    return Relation(pixel_group, segment_group, sides[0], sides[1])
-
-
 def same_region(
     pixel_region: Int[Tensor, " pixels"], segment_region: Int[Tensor, " segments"]
 ) -> Relation:
     """Low-level image similarity, within one image: one region attracts, the others repel."""
-    distinct, segment_group = segment_region.unique(return_inverse=True)
+    distinct, segment_group = torch.unique(segment_region, return_inverse=True)
     pixel_group = torch.searchsorted(distinct, pixel_region.contiguous())
     same = torch.eye(len(distinct), dtype=torch.bool, device=distinct.device)
     return Relation(pixel_group, segment_group, same, ~same)
@@ -112,7 +91,7 @@ def shared_set(
 
     Unresolved segments (an empty set) are in no relation, on neither side.
     """
-    distinct, number = segment_sets.unique(dim=0, return_inverse=True)
+    distinct, number = torch.unique(segment_sets, dim=0, return_inverse=True)
     meet = (distinct.float() @ distinct.float().T) > 0
     resolved = distinct.any(dim=1)
     segment_group = number.where(resolved[number], -1)

@@ -16,7 +16,7 @@ def locations(valid: Bool[Tensor, "batch rows columns"]) -> Float[Tensor, "batch
     """
     down = _evenly(valid.any(dim=2))[:, :, None]
     across = _evenly(valid.any(dim=1))[:, None, :]
-    return torch.stack(torch.broadcast_tensors(down, across), dim=-1)
+    return torch.stack([down.expand(valid.shape), across.expand(valid.shape)], dim=-1)
 
 
 def grid_partition(

@@ -56,7 +56,7 @@ def cut(
     number = columns[0]
     for column, size in zip(columns[1:], sizes[1:], strict=True):
         number = number * size + column
-    distinct, member = number.unique(return_inverse=True)
+    distinct, member = torch.unique(number, return_inverse=True)
     rest, region = distinct // sizes[3], distinct % sizes[3]
     rest, label = rest // sizes[2], rest % sizes[2] + UNLABELLED
     return Segments(kept=kept, member=member, image=rest // sizes[1], label=label, region=region)
