@@ -51,7 +51,9 @@ SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of eac
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
-    steps: int = Field(200, ge=0, description="steps of the classifier of tags; 0: no such seeds")
+    steps: int | None = Field(
+        None, ge=0, description="of the classifier of tags; 0: no such seeds; null: 0.4 of the run"
+    )
     lr_factor: float = Field(2.0, gt=0, description="times train.lr, for the classifier")
     scale: tuple[float, float] = Field(
         (1.2, 2.4), description="longer side of an image in its training, in crops"
@@ -146,7 +148,11 @@ def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, An
         shown = evenly(names, SHEET_IMAGES)
         write_sheet(folder / "seeds.png", [_sheet_row(seeder, load(name)) for name in shown])
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
-    return {"steps": settings.steps, "images": len(names), "seeded_pixels": round(float(share), 4)}
+    return {
+        "steps": job.share(settings.steps),
+        "images": len(names),
+        "seeded_pixels": round(float(share), 4),
+    }
 
 
 def with_seeds(load: Loader, folder: Path) -> Loader:
@@ -190,7 +196,7 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
     # between a tag that is not in its crop and a map that takes in the surroundings.
     load = partial(load_hinted, dataset, size=train.crop)
     view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter)
-    batches = Batches(job, names, load, steps=settings.steps, view=view)
+    batches = Batches(job, names, load, steps=job.share(settings.steps), view=view)
     lr = settings.lr_factor * train.lr
     train_network(job, TagLearner(model), folder, batches, keep=keep, lr=lr)
     return model

@@ -19,7 +19,6 @@ from hintseg.losses.relations import (
     Relation,
     everything_else,
     image_similarity_loss,
-    possible_label,
     relation_loss,
     same_label,
     shared_set,
@@ -93,7 +92,7 @@ class RelationLearner:
         """Every relation that has a weight, times that weight."""
         weights = self.settings.relations
         losses = {}
-        if weights.annotation or weights.cooccurrence or weights.affinity or weights.presence:
+        if weights.annotation or weights.cooccurrence or weights.affinity:
             losses = self._across_images(view, batch)
         if weights.similarity:
             loss = self._image_similarity(view, len(batch))
@@ -132,12 +131,6 @@ class RelationLearner:
             image = segments.image[segments.member] + first_image
             relation = shared_tag(image, known.image, known.tags, known.absent)
             losses["cooccurrence"] = weights.cooccurrence * loss(relation, sharp.cooccurrence)
-        if weights.presence:
-            image = segments.image[segments.member]
-            relation = possible_label(
-                image, segments.label[segments.member], known.label, batch.tags, batch.absent
-            )
-            losses["presence"] = weights.presence * loss(relation, sharp.presence)
         if weights.affinity:
             relation = shared_set(own, known.sets)
             losses["affinity"] = weights.affinity * loss(relation, sharp.affinity)

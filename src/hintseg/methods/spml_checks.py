@@ -14,7 +14,7 @@ from hintseg.methods.cross_entropy import check_masks
 from hintseg.methods.settings import Settings
 from hintseg.methods.spml_settings import SPMLSettings, Weights
 
-LABELLED = ("annotation", "presence", "affinity")  # relations to or between labelled segments
+LABELLED = ("annotation", "affinity")  # relations to or between labelled segments
 
 
 def check_terms(dataset: Dataset, settings: Settings) -> None:

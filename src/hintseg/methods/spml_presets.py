@@ -39,7 +39,6 @@ _CLASSIFY: Mapping[str, Any] = {"steps": 4000, "lr": 0.03, "frozen": True}
 _NONE: Mapping[str, float] = {
     "annotation": 0.0,
     "cooccurrence": 0.0,
-    "presence": 0.0,
     "similarity": 0.0,
     "affinity": 0.0,
 }
@@ -68,6 +67,7 @@ def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[
             "memory": 2,
             "detach": True,
             "classifier": 1.0,
+            "absent": 0.0,
             "relabel": {"rounds": rounds, "confidence": 0.0},
             "classify": _CLASSIFY,
             "retrieval": {"grid": 12},

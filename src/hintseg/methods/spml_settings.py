@@ -14,7 +14,6 @@ class Weights(Settings):
 
     annotation: float = Field(1.0, ge=0, description="equal labels attract, others repel")
     cooccurrence: float = Field(0.5, ge=0, description="images that share a tag attract")
-    presence: float = Field(0.0, ge=0, description="labels that may be in the image attract")
     similarity: float = Field(0.1, ge=0, description="one region of one image attracts")
     affinity: float = Field(0.0, ge=0, description="equal propagated labels attract")
 
@@ -24,7 +23,6 @@ class Concentrations(Settings):
 
     annotation: float = Field(6.0, gt=0)
     cooccurrence: float = Field(8.0, gt=0)
-    presence: float = Field(8.0, gt=0)
     similarity: float = Field(16.0, gt=0)
     affinity: float = Field(12.0, gt=0)
 
@@ -58,7 +56,7 @@ class RelabelSettings(Settings):
 class ClassifySettings(Settings):
     """The classifier trained on pseudo labels."""
 
-    steps: int = Field(200, ge=1)
+    steps: int | None = Field(0, ge=0, description="0: no such stage; null: 0.4 of the run")
     lr: float = Field(1e-3, gt=0)
     frozen: bool = Field(True, description="the embedding stays as it is")
 
@@ -83,8 +81,8 @@ class SPMLSettings(Settings):
     across: bool = Field(False, description="image similarity: all other segments repel")
     located: bool = Field(True, description="image similarity sees the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
-    absent: float = Field(0.0, ge=0, description="of what tags say of unlabelled pixels")
-    detach: bool = Field(True, description="the joint classifier does not change the embedding")
+    absent: float = Field(1.0, ge=0, description="of what tags say of unlabelled pixels")
+    detach: bool = Field(False, description="the joint classifier does not change the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()
     localise: LocaliseSettings = LocaliseSettings()

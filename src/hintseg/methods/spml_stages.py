@@ -45,14 +45,16 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
     """What this job needs of the stages, in order."""
     settings = spml_settings(job)
     stages = [Stage(EMBED, partial(_embed, job))]
-    if settings.labels == "hints" and settings.localise.steps and _some_need_seeds(job):
+    if settings.labels == "hints" and job.share(settings.localise.steps) and _some_need_seeds(job):
         stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise)))
     last, labels = EMBED, None
     for turn, by in enumerate(settings.relabel.rounds):
         relabel, classify = _numbered(RELABEL, turn), _numbered(CLASSIFY, turn)
         stages.append(Stage(relabel, partial(_relabel, job, last, labels, by)))
-        stages.append(Stage(classify, partial(_classify, job, last, relabel)))
-        last, labels = classify, relabel
+        if job.share(settings.classify.steps):
+            stages.append(Stage(classify, partial(_classify, job, last, relabel)))
+            last = classify
+        labels = relabel
     stages.append(Stage(PROTOTYPES, partial(_prototypes, job, last, labels)))
     return tuple(stages)
 
@@ -189,7 +191,9 @@ def _chosen(job: Job, stage: str) -> Segmenter:
     """The model that a finished stage chose."""
     folder = job.run.stage_folder(stage)
     which = read_json(folder / "manifest.json")["model"]
-    return load_model(folder / which)[0].to(job.fabric.device)
+    model = load_model(folder / which)[0].to(job.fabric.device)
+    model.embedder.backbone.freeze(job.settings.freeze, norm=job.settings.freeze_norm)
+    return model
 
 
 def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -> dict[str, Any]:
@@ -230,7 +234,7 @@ def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, An
     """The classifier, or the whole network, on the pseudo labels."""
     settings = spml_settings(job).classify
     learner = PseudoLearner(_chosen(job, before), frozen=settings.frozen)
-    batches = Batches(job, _hinted(job), _labelled(job, relabel), steps=settings.steps)
+    batches = Batches(job, _hinted(job), _labelled(job, relabel), steps=job.share(settings.steps))
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
 
 
