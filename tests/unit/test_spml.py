@@ -92,7 +92,7 @@ def gradient(learner, loss):
 
 
 def alone(name, weight=1.0):
-    return {"relations": {**NO_RELATION, name: weight}, "classifier": 0.0}
+    return {"relations": {**NO_RELATION, name: weight}, "classifier": 0.0, "absent": 0.0}
 
 
 # Terms
@@ -427,6 +427,7 @@ def no_report(monkeypatch):
     [
         ({}, ["embed", "relabel", "classify", "prototypes"]),
         ({"relabel": {"rounds": []}}, ["embed", "prototypes"]),
+        ({"classify": {"steps": 0}}, ["embed", "relabel", "prototypes"]),
         (
             {"relabel": {"rounds": ["classifier", "retrieval"]}},
             ["embed", "relabel", "classify", "relabel-2", "classify-2", "prototypes"],

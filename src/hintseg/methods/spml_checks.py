@@ -71,13 +71,13 @@ def _check_hints(dataset: Dataset, settings: SPMLSettings) -> None:
             "draw some (docs/data.md), make some with `hintseg simulate`, or learn without any by "
             "--preset segsort-unsupervised"
         )
-    if settings.localise.steps or any(_labels_pixels(dataset, name) for name in hinted):
+    if settings.localise.steps != 0 or any(_labels_pixels(dataset, name) for name in hinted):
         return
     for term in _terms_of_labels(settings):
         raise DataError(
             f"{dataset.hints_folder}: the hints label no pixel (tags and boxes only), and "
-            f"spml.localise.steps=0 makes no seeds of them, but {term} learns from labels; set the "
-            "steps to 200, or draw a point or scribble"
+            f"spml.localise.steps=0 makes no seeds of them, but {term} learns from labels; leave "
+            "the steps as they are, or draw a point or scribble"
         )
 
 

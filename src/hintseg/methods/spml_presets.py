@@ -43,7 +43,7 @@ _NONE: Mapping[str, float] = {
     "affinity": 0.0,
 }
 # What is not of these papers stays off, whatever the defaults.
-_PLAIN: Mapping[str, float] = {"absent": 0.0, "share": 1.0}
+_PLAIN: Mapping[str, Any] = {"absent": 0.0, "share": 1.0, "detach": True}
 
 
 def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[str]) -> Preset:
@@ -65,9 +65,7 @@ def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[
             "grid": 6,
             "iterations": 10,
             "memory": 2,
-            "detach": True,
             "classifier": 1.0,
-            "absent": 0.0,
             "relabel": {"rounds": rounds, "confidence": 0.0},
             "classify": _CLASSIFY,
             "retrieval": {"grid": 12},
