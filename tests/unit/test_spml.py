@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import load_file
 from torch import nn
 
 import hintseg
@@ -49,6 +50,7 @@ OWN = {
     "classify": {"steps": 2},
     "retrieval": {"grid": 3},
 }
+STAGES = ("embed", "classify")
 NO_RELATION = dict.fromkeys(Weights.model_fields, 0.0)
 
 
@@ -514,3 +516,14 @@ def test_missing_pseudo_labels_are_not_replaced_by_the_hints(data_folder, tmp_pa
         shutil.rmtree(folder / stage, ignore_errors=True)
     with pytest.raises(RunError, match=r"relabel.labels.*png: no such pseudo labels"):
         train(data_folder, folder, resume=True)
+
+
+def test_the_whole_network_may_learn_from_pseudo_labels(data_folder, tmp_path, no_report):
+    taught = {}
+    for frozen in (True, False):
+        folder = train(data_folder, tmp_path / str(frozen), classify={"frozen": frozen, "steps": 2})
+        before, after = (load_file(folder / s / "last" / "model.safetensors") for s in STAGES)
+        taught[frozen] = {
+            name.split(".")[0] for name in before if not torch.equal(before[name], after[name])
+        }
+    assert taught == {True: {"classifier"}, False: {"classifier", "embedder"}}
