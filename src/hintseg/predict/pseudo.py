@@ -13,6 +13,8 @@ from hintseg.refine.random_walk import embedding_walk
 from hintseg.resize import pool_labels
 from hintseg.structures import UNLABELLED, VOID, LabelMap, Sample, WeakLabels
 
+LEAST = 1e-6  # probability of a possible class: of classes that are all denied each is as likely
+
 
 @torch.inference_mode()
 def pseudo_scores(
@@ -58,7 +60,7 @@ def pseudo_scores(
     place[possible] = torch.arange(len(possible), device=device)
     walked = embedding_walk(
         _turned(embeddings).float(),
-        probabilities[possible],
+        probabilities[possible].clamp(min=LEAST),
         steps=steps,
         sharpness=sharpness,
         fixed=place[cells.clamp(min=-1)],
