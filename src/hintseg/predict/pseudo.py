@@ -13,7 +13,7 @@ from hintseg.refine.random_walk import embedding_walk
 from hintseg.resize import pool_labels
 from hintseg.structures import UNLABELLED, VOID, LabelMap, Sample, WeakLabels
 
-LEAST = 1e-6  # probability of a possible class: of classes that are all denied each is as likely
+LEAST = 1e-12  # probability of a possible class: of classes that are all denied each is as likely
 
 
 @torch.inference_mode()
