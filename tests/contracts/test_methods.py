@@ -42,8 +42,8 @@ SETTINGS = {
     },
 }
 TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
-STOPS = {  # stage, and its step or the number of its file; the last step of a stage never stops
-    "spml": [("embed", 1), ("embed", 3), ("embed", 5), ("relabel", 2), ("classify", 2)],
+STOPS = {  # stage, and its step (the last one, too) or the number of its file
+    "spml": [("embed", 1), ("embed", 3), ("embed", 6), ("relabel", 2), ("classify", 4)],
     "full": [("train", 1), ("train", 2), ("train", 5)],
     "partial": [("train", 3)],
 }

@@ -92,10 +92,11 @@ class Watch:
         if self.rhythm.now(self.rhythm.validate, done):
             self._validate(step)
         stopping = self._stopping(done)
-        if self.rhythm.now(self.rhythm.checkpoint, done) or stopping:
+        is_last = done == self.rhythm.steps  # what the last step leaves is kept by the stage
+        if stopping or (self.rhythm.now(self.rhythm.checkpoint, done) and not is_last):
             self._save()
         advance(note)
-        if stopping and done < self.rhythm.steps:
+        if stopping:
             self._any_rank(False)  # a launcher ends the others when the first of them ends
             raise Interrupted
 
@@ -148,7 +149,7 @@ class Watch:
         self._since = time.perf_counter()
 
     def _save(self) -> None:
-        if self.writer and self.position.step < self.rhythm.steps:
+        if self.writer:
             save_checkpoint(
                 self.checkpoint_file,
                 self.learner.model,
