@@ -6,7 +6,6 @@ from pydantic import Field
 
 from hintseg.methods.localise import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
-from hintseg.regions import COUNT
 
 
 class Weights(Settings):
@@ -30,7 +29,7 @@ class Concentrations(Settings):
 class RegionSettings(Settings):
     """The over-segmentation of the raw images."""
 
-    count: int = Field(COUNT, ge=1, description="regions an image, at most")
+    count: int = Field(50, ge=1, description="regions an image, at most")
     edges: str | None = Field(None, description="folder of your edge maps, NAME.png")
     maps: str | None = Field(None, description="folder of your region maps, NAME.png")
 
