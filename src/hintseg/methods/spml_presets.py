@@ -65,6 +65,7 @@ def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[
             "grid": 6,
             "iterations": 10,
             "memory": 2,
+            "regions": {"count": 100},
             "classifier": 1.0,
             "relabel": {"rounds": rounds, "confidence": 0.0},
             "classify": _CLASSIFY,
