@@ -266,6 +266,16 @@ def test_an_untrained_classifier_does_not_choose_the_model(data_folder, tmp_path
     assert not any("val" in line for line in Run(folder).read_log())
 
 
+def test_masks_name_the_segments_of_what_was_learned_without_hints(data_folder, tmp_path):
+    for path in (data_folder / "hints").glob("*.json"):
+        path.unlink()
+    folder = is_sound(train(data_folder, tmp_path / "run", "segsort-unsupervised", OFF))
+    record = json.loads((folder / "prototypes" / "manifest.json").read_text())
+    assert record["labelled_by"] == "masks"
+    assert record["images"] == 4
+    assert record["prototypes"] > 0
+
+
 @pytest.mark.parametrize("split", [True, False])
 def test_masks_teach_segsort(data_folder, tmp_path, split):
     for path in (data_folder / "hints").glob("*.json"):

@@ -133,6 +133,7 @@ _UNSUPERVISED: Preset = {
         "iterations": 0,
         "memory": 0,
         "relabel": {"rounds": []},
+        "retrieval": {"masks": True},
     },
 }
 

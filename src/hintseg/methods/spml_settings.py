@@ -64,6 +64,7 @@ class RetrievalSettings(Settings):
     """Prototypes for prediction by retrieval."""
 
     grid: int = Field(12, ge=1, description="side of the k-means partition of an image")
+    masks: bool = Field(False, description="segments are named by dense masks: not weak any more")
 
 
 class SPMLSettings(Settings):

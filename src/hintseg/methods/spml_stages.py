@@ -4,7 +4,6 @@ Each leaves its results in its own folder of the run. Localise is left out where
 every class that they name, relabel and classify where the settings say so.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,9 +121,17 @@ def _labelled(job: Job, relabel: str | None) -> Loader:
     return with_labels(load, folder, classes=len(job.dataset.classes))
 
 
-def _index(job: Job, model: Segmenter, names: Sequence[str], load: Loader) -> PrototypeIndex:
-    """The segments of the images as prototypes."""
+def _index(job: Job, model: Segmenter, labels: str | None, *, masks: bool) -> PrototypeIndex:
+    """The segments of the train images as prototypes.
+
+    Labelled by dense masks, by the pseudo labels of a stage, or by what the hints label.
+    """
     settings = spml_settings(job)
+    if masks:
+        names = tuple(name for name in _names(job) if job.dataset.has_mask(name))
+        load: Loader = partial(load_masked, job.dataset, size=job.settings.size)
+    else:
+        names, load = _hinted(job), _labelled(job, labels)
     samples = (load(name) for name in names)
     return build_prototypes(
         model,
@@ -132,7 +139,7 @@ def _index(job: Job, model: Segmenter, names: Sequence[str], load: Loader) -> Pr
         size=job.settings.size,
         grid=settings.retrieval.grid,
         iterations=settings.iterations,
-        labelled_by=settings.labels,
+        labelled_by="masks" if masks else settings.labels if labels is None else "pseudo labels",
     )
 
 
@@ -203,7 +210,7 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     model = _chosen(job, before)
     index = None
     if by == "retrieval":
-        index = _index(job, model, names, _labelled(job, labels))
+        index = _index(job, model, labels, masks=False)
     mine = names[job.fabric.global_rank :: job.fabric.world_size]
     shares = torch.zeros((), device=job.fabric.device)
     with progress(folder.name, len(mine)) as advance:
@@ -240,12 +247,12 @@ def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, An
 
 def _prototypes(job: Job, last: str, relabel: str | None, folder: Path) -> dict[str, Any]:
     """The segments of the train images with their labels, for prediction by retrieval."""
-    names = _hinted(job)
     if not job.fabric.is_global_zero:
         return {}
-    index = _index(job, _chosen(job, last), names, _labelled(job, relabel))
+    masks = spml_settings(job).retrieval.masks
+    index = _index(job, _chosen(job, last), relabel, masks=masks)
     save_prototypes(job.run.root, index)
-    return {"prototypes": len(index), "images": len(names), "labelled_by": index.labelled_by}
+    return {"prototypes": len(index), "images": len(index.names), "labelled_by": index.labelled_by}
 
 
 SPML = Method(
