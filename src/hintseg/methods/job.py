@@ -27,9 +27,9 @@ class Job:
     method_settings: Settings
     description: ModelDescription
 
-    def share(self, steps: int | None) -> int:
-        """Steps of a lesser stage: as set, or two fifths of those of the run."""
-        return max(1, round(0.4 * self.settings.steps)) if steps is None else steps
+    def share(self, steps: int | None, part: float) -> int:
+        """Steps of a lesser stage: as set, or a part of those of the run."""
+        return max(1, round(part * self.settings.steps)) if steps is None else steps
 
     def segmenter(self) -> Segmenter:
         """A new network on the chosen backbone with its initial weights; parts frozen as set."""

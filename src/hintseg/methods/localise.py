@@ -48,6 +48,9 @@ from hintseg.structures import UNLABELLED, Batch, ClassSet, LabelMap, Sample, We
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 
 
+PART = 0.4  # of the steps of the run, where its own are not set
+
+
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
@@ -149,7 +152,7 @@ def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, An
         write_sheet(folder / "seeds.png", [_sheet_row(seeder, load(name)) for name in shown])
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {
-        "steps": job.share(settings.steps),
+        "steps": job.share(settings.steps, PART),
         "images": len(names),
         "seeded_pixels": round(float(share), 4),
     }
@@ -196,7 +199,7 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
     # between a tag that is not in its crop and a map that takes in the surroundings.
     load = partial(load_hinted, dataset, size=train.crop)
     view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter)
-    batches = Batches(job, names, load, steps=job.share(settings.steps), view=view)
+    batches = Batches(job, names, load, steps=job.share(settings.steps, PART), view=view)
     lr = settings.lr_factor * train.lr
     train_network(job, TagLearner(model), folder, batches, keep=keep, lr=lr)
     return model

@@ -35,7 +35,7 @@ _TRAIN: Mapping[str, Any] = {
     "checkpoint_every": 1000,
     "validate_every": 5000,
 }
-_CLASSIFY: Mapping[str, Any] = {"steps": 4000, "lr": 0.03, "frozen": True}
+_CLASSIFY: Mapping[str, Any] = {"steps": 4000, "lr": 0.03, "frozen": True, "scale": [0.5, 2.0]}
 _NONE: Mapping[str, float] = {
     "annotation": 0.0,
     "cooccurrence": 0.0,

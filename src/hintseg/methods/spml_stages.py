@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from hintseg.data.samples import Loader, load_hinted, load_masked, with_labels, with_regions
+from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
 from hintseg.files import read_json
 from hintseg.images import write_label_map
 from hintseg.losses.pixelwise import labelled_cross_entropy
 from hintseg.methods.job import Job, Method
+from hintseg.methods.localise import PART as LOCALISE_PART
 from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
 from hintseg.methods.sheets import evenly, label_row, write_sheet
@@ -38,19 +40,24 @@ from hintseg.structures import Batch
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
 RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
 SHEET_IMAGES = 8  # on a contact sheet
+CLASSIFY_PART = 0.2  # of the steps of the run
 
 
 def spml_stages(job: Job) -> tuple[Stage, ...]:
     """What this job needs of the stages, in order."""
     settings = spml_settings(job)
     stages = [Stage(EMBED, partial(_embed, job))]
-    if settings.labels == "hints" and job.share(settings.localise.steps) and _some_need_seeds(job):
+    if (
+        settings.labels == "hints"
+        and job.share(settings.localise.steps, LOCALISE_PART)
+        and _some_need_seeds(job)
+    ):
         stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise)))
     last, labels = EMBED, None
     for turn, by in enumerate(settings.relabel.rounds):
         relabel, classify = _numbered(RELABEL, turn), _numbered(CLASSIFY, turn)
         stages.append(Stage(relabel, partial(_relabel, job, last, labels, by)))
-        if job.share(settings.classify.steps):
+        if job.share(settings.classify.steps, CLASSIFY_PART):
             stages.append(Stage(classify, partial(_classify, job, last, relabel)))
             last = classify
         labels = relabel
@@ -241,7 +248,14 @@ def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, An
     """The classifier, or the whole network, on the pseudo labels."""
     settings = spml_settings(job).classify
     learner = PseudoLearner(_chosen(job, before), frozen=settings.frozen)
-    batches = Batches(job, _hinted(job), _labelled(job, relabel), steps=job.share(settings.steps))
+    train = job.settings
+    batches = Batches(
+        job,
+        _hinted(job),
+        _labelled(job, relabel),
+        steps=job.share(settings.steps, CLASSIFY_PART),
+        view=Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter),
+    )
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
 
 
