@@ -48,11 +48,9 @@ def main() -> None:
         sample = load_hinted(dataset, name, size=train.size)
         return replace(sample, regions=regions(sample.image, count=own.regions.count))
 
-    names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
     view = Augmentation(crop=train.crop, scale=train.scale, jitter=train.jitter)
-    batches = iterate(
-        Order(names, 1, seed=0), load, partial(augment, settings=view), start=0, stop=options.images
-    )
+    order, view = Order(dataset.hinted_names(), 1, seed=0), partial(augment, settings=view)
+    batches = iterate(order, load, view, start=0, stop=options.images)
     learner = RelationLearner(network(options.run, dataset.classes, train.dim), own)
     found = [segments_of(learner, batch) for batch in batches]
     print(json.dumps(summary(found, train, own), indent=1))

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from PIL import Image as PillowImage
 
 from hintseg.data.dataset import open_dataset
-from hintseg.data.samples import load_hinted
+from hintseg.data.samples import load_hinted, load_weak
 from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
 from hintseg.images import read_label_map
@@ -205,11 +205,21 @@ def test_what_is_missing_is_known_but_not_shown():
     assert not missing_classes(silent, GROUND).any()
 
 
+def needing(folder):
+    dataset = open_dataset(folder)
+    return images_needing_seeds(dataset, partial(load_weak, dataset, size=None))
+
+
+def localised(made, folder):
+    names = images_needing_seeds(made.dataset, made.weak)
+    return localise(made, QUICK, names, folder)
+
+
 def test_images_that_show_every_class_need_no_seeds(data_folder):
-    assert images_needing_seeds(open_dataset(data_folder), None) == ()
+    assert needing(data_folder) == ()
     change_hints(data_folder, "herd", tags_only)
     change_hints(data_folder, "hill", boxes_only)
-    assert images_needing_seeds(open_dataset(data_folder), None) == ("herd", "hill")
+    assert needing(data_folder) == ("herd", "hill")
 
 
 @pytest.mark.parametrize("background", [None, "grass"])
@@ -220,7 +230,7 @@ def test_from_hints_to_seeds(data_folder, tmp_path, background):
         with_background(data_folder, background)
     made = job(data_folder, tmp_path / "run")
     folder = made.run.stage_folder("localise")
-    record = localise(made, QUICK, folder)
+    record = localised(made, folder)
     assert record["images"] == 2
     assert 0 < record["seeded_pixels"] <= 1
     assert sorted(path.name for path in (folder / "seeds").iterdir()) == ["herd.png", "hill.png"]
@@ -242,7 +252,7 @@ def test_seeds_have_the_working_size(data_folder, tmp_path):
     change_hints(data_folder, "herd", tags_only)
     made = job(data_folder, tmp_path / "run", size=28)
     folder = made.run.stage_folder("localise")
-    localise(made, QUICK, folder)
+    localised(made, folder)
     found = read_label_map(folder / "seeds" / "herd.png", classes=3, undeclared=UNLABELLED)
     assert found.shape == (20, 28)
 
@@ -252,7 +262,7 @@ def test_the_same_seed_gives_the_same_seeds(data_folder, tmp_path):
     files = []
     for place in ("a", "b"):
         made = job(data_folder, tmp_path / place)
-        localise(made, QUICK, made.run.stage_folder("localise"))
+        localised(made, made.run.stage_folder("localise"))
         files.append(made.run.stage_folder("localise") / "seeds" / "herd.png")
     assert files[0].read_bytes() == files[1].read_bytes()
 
@@ -261,11 +271,11 @@ def test_after_an_interruption_the_trained_classifier_is_taken_up(data_folder, t
     change_hints(data_folder, "herd", tags_only)
     made = job(data_folder, tmp_path / "run")
     folder = made.run.stage_folder("localise")
-    localise(made, QUICK, folder)
+    localised(made, folder)
     file, steps = folder / "seeds" / "herd.png", len(made.run.read_log())
     before = file.read_bytes()
     file.unlink()
-    localise(made, QUICK, folder)
+    localised(made, folder)
     assert file.read_bytes() == before
     assert len(made.run.read_log()) == steps
 
@@ -273,7 +283,7 @@ def test_after_an_interruption_the_trained_classifier_is_taken_up(data_folder, t
 def test_nothing_to_seed_writes_nothing(data_folder, tmp_path):
     made = job(data_folder, tmp_path / "run")
     folder = made.run.stage_folder("localise")
-    assert localise(made, QUICK, folder)["images"] == 0
+    assert localised(made, folder)["images"] == 0
     assert not (folder / "seeds").exists()
 
 

@@ -207,11 +207,11 @@ def test_joining_one_part_changes_nothing():
     assert torch.equal(join([step]).image, step.image)
 
 
-def test_a_drawn_share_of_the_pixels_keeps_the_expectation(batch):
+def test_drawing_some_of_the_pixels_keeps_the_expectation(batch):
     segments, pixels, prototypes = batch
     relation = same_label(torch.arange(60) % 4 - 1, torch.arange(len(segments)) % 3, classes=3)
     words = (pixels, prototypes, segments.member, relation)
     whole = float(relation_loss(*words, concentration=6.0))
     torch.manual_seed(0)
-    drawn = [float(relation_loss(*words, concentration=6.0, share=0.4)) for _ in range(400)]
+    drawn = [float(relation_loss(*words, concentration=6.0, most=20)) for _ in range(400)]
     assert sum(drawn) / 400 == pytest.approx(whole, rel=0.05)

@@ -145,7 +145,7 @@ def test_the_weight_of_absent_classes_gives_a_term():
         ({"located": False}, "similarity"),
         ({"affinity": {"threshold": -1.0}}, "affinity"),
         ({"affinity": {"threshold": -1.0, "nearest": 3}}, "affinity"),
-        ({"share": 0.5}, "annotation"),
+        ({"pixels": 50}, "annotation"),
     ],
 )
 def test_a_setting_changes_the_loss_it_is_for(changes, name):
@@ -351,9 +351,9 @@ def test_a_preset_labels_by_the_route_of_the_paper(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_has_nothing_that_is_ours(name):
     own = make_config("spml", "data", preset=name).own
-    assert (own.absent, own.share) == (0.0, 1.0)
+    assert (own.absent, own.pixels) == (0.0, None)
     assert "absent" in PRESETS[name]["spml"]  # whatever the defaults become
-    assert "share" in PRESETS[name]["spml"]
+    assert "pixels" in PRESETS[name]["spml"]
     assert set(PRESETS[name]["spml"]["relations"]) == set(Weights.model_fields)
 
 

@@ -78,6 +78,10 @@ class Dataset:
         """Image stems of the train split, hinted or not; without splits, every image."""
         return self.names("train") if self.splits else tuple(self.images)
 
+    def hinted_names(self, split: str = "train") -> tuple[str, ...]:
+        """Image stems of a split that have a hint file; DataError as `names`."""
+        return tuple(name for name in self.names(split) if self.has_hints(name))
+
     def has_split(self, split: str) -> bool:
         """Whether the data set names this split."""
         return split in self.splits

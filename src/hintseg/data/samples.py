@@ -26,20 +26,32 @@ def load_hinted(
     scribble_width: float = SCRIBBLE_WIDTH,
 ) -> Sample:
     """An image with its hints as weak labels; the longer side brought to `size`."""
-    image, hints = dataset.image(name), dataset.hints(name)
-    height, width = image.shape[:2]
-    out = fit_size(height, width, size)
-    weak = rasterize(
-        hints,
+    weak = load_weak(
+        dataset, name, size=size, point_radius=point_radius, scribble_width=scribble_width
+    )
+    return Sample(name, resize_image(dataset.image(name), *weak.labels.shape), weak)
+
+
+def load_weak(
+    dataset: Dataset,
+    name: str,
+    *,
+    size: int | None,
+    point_radius: float = POINT_RADIUS,
+    scribble_width: float = SCRIBBLE_WIDTH,
+) -> WeakLabels:
+    """The hints of an image as weak labels at the working resolution; reads no photograph."""
+    height, width = dataset.size(name)
+    return rasterize(
+        dataset.hints(name),
         (height, width),
         dataset.classes,
-        out_size=out,
+        out_size=fit_size(height, width, size),
         point_radius=point_radius,
         scribble_width=scribble_width,
         tags_complete=dataset.tags_complete,
         boxes_complete=dataset.boxes_complete,
     )
-    return Sample(name, resize_image(image, *out), weak)
 
 
 def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hintseg.losses.contrastive import own_segment_loss, segment_contrastive_loss
-from hintseg.segments.gather import ranks, total
+from hintseg.segments.gather import divisor
 from hintseg.structures import Segments
 
 
@@ -117,22 +117,22 @@ def relation_loss(
     *,
     concentration: float,
     plain: bool = False,
-    share: float = 1.0,
+    most: int | None = None,
 ) -> Float[Tensor, ""]:
     """The contrastive loss of a relation, averaged over the pixels of all ranks that count.
 
-    Multiplied by the number of ranks, because data-parallel training averages gradients over them.
-    `plain`: only the own segment attracts. `share`: of the pixels that count, drawn at random for
-    speed; the loss and its gradient keep their expectation.
+    `plain`: only the own segment attracts. `most`: of the pixels that count, so many are drawn at
+    random, for speed; the loss and its gradient keep their expectation.
     """
     counted = relation.own_counted(own) if plain else relation.counted()
-    count = total(counted.sum()).clamp(min=1)
-    if share < 1:
-        chance = torch.rand(len(pixels), device=pixels.device)
-        drawn = (counted & (chance < share)).nonzero()[:, 0]
+    count = divisor(counted.sum())
+    if most is not None and int(counted.sum()) > most:
+        places = counted.nonzero()[:, 0]
+        drawn = places[torch.randperm(len(places), device=places.device)[:most]]
         pixels, own, relation = pixels[drawn], own[drawn], relation.of(drawn)
+        count = count * most / len(places)
     loss = _sum(pixels, prototypes, own, relation, concentration=concentration, plain=plain)
-    return loss * ranks() / (count * share)
+    return loss / count
 
 
 def image_similarity_loss(

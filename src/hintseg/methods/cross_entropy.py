@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import load_hinted, load_masked
+from hintseg.data.samples import Loader, load_masked, load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
 from hintseg.losses.pixelwise import labelled_cross_entropy
@@ -47,7 +47,7 @@ class CrossEntropy(Forgetful):
 
     def __init__(self, model: Segmenter) -> None:
         self.model = model
-        self.pretrained = model.embedder.backbone
+        self.pretrained: nn.Module = model.embedder.backbone
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy at full resolution."""
@@ -66,20 +66,12 @@ def partial_stages(job: Job) -> tuple[Stage, ...]:
 
 
 def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
-    settings, dataset = job.settings, job.dataset
+    dataset = job.dataset
+    load: Loader = job.hinted
     learner = CrossEntropy(job.segmenter())
+    names = dataset.train_names() if masks else dataset.hinted_names()
     if masks:
-        names = dataset.train_names()
-        load = partial(load_masked, dataset, size=settings.size)
-    else:
-        names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
-        load = partial(
-            load_hinted,
-            dataset,
-            size=settings.size,
-            point_radius=settings.point_radius,
-            scribble_width=settings.scribble_width,
-        )
+        load = partial(load_masked, dataset, size=job.settings.size)
     batches = Batches(job, names, load)
     return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
@@ -93,30 +85,28 @@ def check_masks(dataset: Dataset, _: Settings) -> None:
     if without:
         raise DataError(
             f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train "
-            "images "
-            "have none); method full needs them all, --method partial learns from hints"
+            "images have none); method full needs them all, --method partial learns from hints"
         )
 
 
 def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
     """Partial cross-entropy needs labelled pixels of two classes at least."""
-    names = [name for name in dataset.names("train") if dataset.has_hints(name)]
+    names = dataset.hinted_names()
     if not names:
         raise DataError(
             f"{dataset.hints_folder}: no hints for any train image; draw some (docs/data.md), "
-            "make some "
-            "with `hintseg simulate`, or use --method full where there are masks"
+            "make some with `hintseg simulate`, or use --method full where there are masks"
         )
     seen: set[int] = set()
     for name in names:
-        weak = load_hinted(dataset, name, size=None).weak
-        seen |= set(np.unique(weak.labels[weak.labels >= 0]).tolist())
+        labels = load_weak(dataset, name, size=None).labels
+        seen |= set(np.unique(labels[labels >= 0]).tolist())
         if len(seen) >= 2:
             return
     raise DataError(
         f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; method "
-        "partial "
-        "learns from points, scribbles, polygons and painted masks, not from tags or boxes alone"
+        "partial learns from points, scribbles, polygons and painted masks, not from tags or boxes "
+        "alone"
     )
 
 

@@ -8,12 +8,14 @@ import torch
 from lightning_fabric import Fabric
 
 from hintseg.data.dataset import Dataset
+from hintseg.data.samples import load_hinted, load_weak
 from hintseg.engine.run import Run
 from hintseg.engine.stages import Stage
 from hintseg.methods.settings import Settings, TrainSettings
 from hintseg.models.backbone import load_weights
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import ModelDescription, build_segmenter
+from hintseg.structures import Sample, WeakLabels
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,22 @@ class Job:
     def share(self, steps: int | None, part: float) -> int:
         """Steps of a lesser stage: as set, or a part of those of the run."""
         return max(1, round(part * self.settings.steps)) if steps is None else steps
+
+    def mine(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The part of the names that this rank does."""
+        return names[self.fabric.global_rank :: self.fabric.world_size]
+
+    def hinted(self, name: str) -> Sample:
+        """An image with its hints, as large as training sees it."""
+        return load_hinted(self.dataset, name, **self._drawing())
+
+    def weak(self, name: str) -> WeakLabels:
+        """What the hints of an image say, without the image."""
+        return load_weak(self.dataset, name, **self._drawing())
+
+    def _drawing(self) -> dict[str, Any]:
+        names = ("size", "point_radius", "scribble_width")
+        return {name: getattr(self.settings, name) for name in names}
 
     def segmenter(self) -> Segmenter:
         """A new network on the chosen backbone with its initial weights; parts frozen as set."""

@@ -6,6 +6,7 @@ thresholds, are the seeds (Ahn and Kwak 2018, arXiv:1803.10464; boxes as in Ke e
 arXiv:2105.00957). Maps are made for tags that a person gave, never for predicted ones.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,6 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader, load_hinted
 from hintseg.data.transforms import Augmentation
 from hintseg.files import replacing
-from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH
 from hintseg.images import overlay, read_label_map, write_label_map
 from hintseg.losses.image_level import tag_loss
 from hintseg.methods.job import Job
@@ -46,8 +46,6 @@ from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, Batch, ClassSet, LabelMap, Sample, WeakLabels
 
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
-
-
 PART = 0.4  # of the steps of the run, where its own are not set
 
 
@@ -104,32 +102,22 @@ def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " c
     return missing
 
 
-def images_needing_seeds(
-    dataset: Dataset,
-    size: int | None,
-    *,
-    point_radius: float = POINT_RADIUS,
-    scribble_width: float = SCRIBBLE_WIDTH,
-) -> tuple[str, ...]:
-    """Train images with a class that their hints name but do not show; reads every image once."""
-    load = partial(
-        load_hinted, dataset, size=size, point_radius=point_radius, scribble_width=scribble_width
-    )
-    names = [name for name in dataset.names("train") if dataset.has_hints(name)]
-    return tuple(name for name in names if missing_classes(load(name).weak, dataset.classes).any())
+def images_needing_seeds(dataset: Dataset, weak: Callable[[str], WeakLabels]) -> tuple[str, ...]:
+    """Train images with a class that their hints name but do not show."""
+    names = dataset.hinted_names()
+    return tuple(name for name in names if missing_classes(weak(name), dataset.classes).any())
 
 
-def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, Any]:
+def localise(
+    job: Job, settings: LocaliseSettings, names: tuple[str, ...], folder: Path
+) -> dict[str, Any]:
     """Train a classifier of tags and write what it has seen of the missing classes.
 
-    Writes `classifier.safetensors`, `seeds/NAME.png` at the working resolution for every image
-    that needs seeds, and `seeds.png`, a sheet for a person to look at. Returns the record of the
-    stage.
+    `names` are the images that need seeds. Writes `classifier.safetensors`, `seeds/NAME.png` at the
+    working resolution for each of them, and `seeds.png`, a sheet for a person to look at. Returns
+    the record of the stage.
     """
     dataset, train = job.dataset, job.settings
-    radius, width = train.point_radius, train.scribble_width
-    names = images_needing_seeds(dataset, train.size, point_radius=radius, scribble_width=width)
-    load = partial(load_hinted, dataset, size=train.size, point_radius=radius, scribble_width=width)
     model = _trained_classifier(job, settings, folder)
     seeder = Seeder(
         model,
@@ -139,17 +127,17 @@ def localise(job: Job, settings: LocaliseSettings, folder: Path) -> dict[str, An
         boxes_complete=dataset.boxes_complete,
         device=job.fabric.device,
     )
-    mine = names[job.fabric.global_rank :: job.fabric.world_size]
+    mine = job.mine(names)
     with progress("seeds", len(mine)) as advance:
         for name in mine:
-            seeds = seeder.seeds(load(name))
+            seeds = seeder.seeds(job.hinted(name))
             write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
             advance("")
     job.fabric.barrier()
     seeded = [read_label_map(_file(folder, n), classes=2**15, undeclared=-1) >= 0 for n in names]
     if job.fabric.is_global_zero and names:
         shown = evenly(names, SHEET_IMAGES)
-        write_sheet(folder / "seeds.png", [_sheet_row(seeder, load(name)) for name in shown])
+        write_sheet(folder / "seeds.png", [_sheet_row(seeder, job.hinted(name)) for name in shown])
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {
         "steps": job.share(settings.steps, PART),
@@ -194,12 +182,12 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
     if file.exists():  # an interruption came after the training
         model.load_state_dict(load_file(file))
         return model
-    names = tuple(name for name in dataset.names("train") if dataset.has_hints(name))
     # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
     # between a tag that is not in its crop and a map that takes in the surroundings.
     load = partial(load_hinted, dataset, size=train.crop)
     view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter)
-    batches = Batches(job, names, load, steps=job.share(settings.steps, PART), view=view)
+    names, steps = dataset.hinted_names(), job.share(settings.steps, PART)
+    batches = Batches(job, names, load, steps=steps, view=view)
     lr = settings.lr_factor * train.lr
     train_network(job, TagLearner(model), folder, batches, keep=keep, lr=lr)
     return model

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -30,7 +29,12 @@ from hintseg.resize import pool_labels
 from hintseg.segments.gather import gather_prototypes, gather_vectors
 from hintseg.segments.kmeans import with_location
 from hintseg.segments.memory import MemoryBank
-from hintseg.segments.prototypes import find_segments, mean_directions, propagate_labels
+from hintseg.segments.prototypes import (
+    find_segments,
+    mean_directions,
+    propagate_labels,
+    unit_cells,
+)
 from hintseg.structures import UNLABELLED, Batch, Prototypes, Segments
 
 
@@ -81,7 +85,7 @@ class RelationLearner:
             grid=self.settings.grid,
             iterations=self.settings.iterations,
         )
-        cells = F.normalize(embeddings.float(), dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+        cells = unit_cells(embeddings).flatten(0, 2)
         pixels = cells.index_select(0, segments.kept)
         located = with_location(pixels, location)
         vectors = mean_directions(pixels, segments.member, len(segments))
@@ -120,7 +124,7 @@ class RelationLearner:
                 relation,
                 concentration=concentration,
                 plain=self.settings.plain,
-                share=self.settings.share,
+                most=self.settings.pixels,
             )
 
         sharp, losses = self.settings.concentrations, {}

@@ -8,7 +8,7 @@ then, in the log and in the report.
 from collections.abc import Iterator
 
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import load_hinted
+from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.cross_entropy import check_masks
 from hintseg.methods.settings import Settings
@@ -63,7 +63,7 @@ def _check_settings(settings: SPMLSettings) -> None:
 
 
 def _check_hints(dataset: Dataset, settings: SPMLSettings) -> None:
-    hinted = [name for name in dataset.names("train") if dataset.has_hints(name)]
+    hinted = dataset.hinted_names()
     tagged = any(dataset.hints(name).tags for name in hinted)
     for term in () if tagged else _terms_of_hints(settings):
         raise DataError(
@@ -82,7 +82,7 @@ def _check_hints(dataset: Dataset, settings: SPMLSettings) -> None:
 
 
 def _labels_pixels(dataset: Dataset, name: str) -> bool:
-    return bool((load_hinted(dataset, name, size=None).weak.labels >= 0).any())
+    return bool((load_weak(dataset, name, size=None).labels >= 0).any())
 
 
 def _terms_of_labels(settings: SPMLSettings) -> Iterator[str]:

@@ -43,7 +43,7 @@ _NONE: Mapping[str, float] = {
     "affinity": 0.0,
 }
 # What is not of these papers stays off, whatever the defaults.
-_PLAIN: Mapping[str, Any] = {"absent": 0.0, "share": 1.0, "detach": True}
+_PLAIN: Mapping[str, Any] = {"absent": 0.0, "pixels": None, "detach": True}
 
 
 def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[str]) -> Preset:

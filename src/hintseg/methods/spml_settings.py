@@ -77,7 +77,7 @@ class SPMLSettings(Settings):
     grid: int = Field(6, ge=1, description="side of the k-means partition of a crop")
     iterations: int = Field(10, ge=0, description="of k-means")
     memory: int = Field(2, ge=0, description="past steps whose prototypes are kept")
-    share: float = Field(1.0, gt=0, le=1, description="of the pixels, drawn for each relation")
+    pixels: int | None = Field(4096, ge=1, description="most that a relation draws of a batch")
     plain: bool = Field(False, description="only the own segment attracts (SegSort's first form)")
     across: bool = Field(False, description="image similarity: all other segments repel")
     located: bool = Field(True, description="image similarity sees the place of a pixel too")

@@ -11,22 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hintseg.data.samples import Loader, load_hinted, load_masked, with_labels, with_regions
+from hintseg.data.samples import Loader, load_masked, with_labels, with_regions
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
 from hintseg.files import read_json
 from hintseg.images import write_label_map
-from hintseg.losses.pixelwise import labelled_cross_entropy
+from hintseg.methods.cross_entropy import CrossEntropy
 from hintseg.methods.job import Job, Method
 from hintseg.methods.localise import PART as LOCALISE_PART
 from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
-from hintseg.methods.network import Batches, Forgetful, train_segmenter
+from hintseg.methods.network import Batches, train_segmenter
 from hintseg.methods.sheets import evenly, label_row, write_sheet
 from hintseg.methods.spml import RelationLearner
 from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
-from hintseg.models.embedder import Segmenter, upsample
+from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model
 from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
 from hintseg.predict.pseudo import doubtless, pseudo_scores
@@ -50,9 +50,9 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
     if (
         settings.labels == "hints"
         and job.share(settings.localise.steps, LOCALISE_PART)
-        and _some_need_seeds(job)
+        and (unseen := images_needing_seeds(job.dataset, job.weak))
     ):
-        stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise)))
+        stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise, unseen)))
     last, labels = EMBED, None
     for turn, by in enumerate(settings.relabel.rounds):
         relabel, classify = _numbered(RELABEL, turn), _numbered(CLASSIFY, turn)
@@ -71,52 +71,31 @@ def spml_settings(job: Job) -> SPMLSettings:
     return job.method_settings
 
 
-class PseudoLearner(Forgetful):
+class PseudoLearner(CrossEntropy):
     """The classifier alone, or the whole network, on pseudo labels."""
 
     def __init__(self, model: Segmenter, *, frozen: bool) -> None:
-        self.model, self.frozen = model, frozen
-        self.pretrained = model.embedder
+        super().__init__(model)
+        self.pretrained, self.frozen = model.embedder, frozen
         if frozen:
             model.embedder.requires_grad_(False)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy at full resolution; a frozen embedder keeps its batch statistics."""
+        """As before; a frozen embedder keeps its batch statistics."""
         if self.frozen:
             self.model.embedder.eval()
-        logits = upsample(self.model(batch.images), *batch.labels.shape[-2:])
-        return {"cross_entropy": labelled_cross_entropy(logits, batch.labels)}
+        return super().losses(batch)
 
 
 def _numbered(stage: str, turn: int) -> str:
     return f"{stage}-{turn + 1}" if turn else stage
 
 
-def _some_need_seeds(job: Job) -> bool:
-    settings = job.settings
-    return bool(
-        images_needing_seeds(
-            job.dataset,
-            settings.size,
-            point_radius=settings.point_radius,
-            scribble_width=settings.scribble_width,
-        )
-    )
-
-
 def _loader(job: Job) -> Loader:
     """Samples with what is known of them: masks, or hints and the seeds made of them."""
-    settings, dataset = job.settings, job.dataset
     if spml_settings(job).labels == "masks":
-        return partial(load_masked, dataset, size=settings.size)
-    load = partial(
-        load_hinted,
-        dataset,
-        size=settings.size,
-        point_radius=settings.point_radius,
-        scribble_width=settings.scribble_width,
-    )
-    return with_seeds(load, job.run.stage_folder(LOCALISE))
+        return partial(load_masked, job.dataset, size=job.settings.size)
+    return with_seeds(job.hinted, job.run.stage_folder(LOCALISE))
 
 
 def _labelled(job: Job, relabel: str | None) -> Loader:
@@ -154,7 +133,7 @@ def _hinted(job: Job) -> tuple[str, ...]:
     """The train images of which something is known."""
     if spml_settings(job).labels == "masks":
         return _names(job)
-    return tuple(name for name in _names(job) if job.dataset.has_hints(name))
+    return job.dataset.hinted_names()
 
 
 def _names(job: Job) -> tuple[str, ...]:
@@ -190,7 +169,7 @@ def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
         )
     folder = job.run.stage_folder(REGIONS)
     make_regions(
-        names[job.fabric.global_rank :: job.fabric.world_size],
+        job.mine(names),
         dataset.image,
         folder,
         count=settings.count,
@@ -218,7 +197,7 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     index = None
     if by == "retrieval":
         index = _index(job, model, labels, masks=False)
-    mine = names[job.fabric.global_rank :: job.fabric.world_size]
+    mine = job.mine(names)
     shares = torch.zeros((), device=job.fabric.device)
     with progress(folder.name, len(mine)) as advance:
         for name in mine:

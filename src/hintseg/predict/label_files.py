@@ -27,7 +27,7 @@ def hinted_names(dataset: Dataset, split: str) -> tuple[str, ...]:
         DataError: No such split, or no image of it has hints.
     """
     names = dataset.names(split)
-    hinted = tuple(name for name in names if dataset.has_hints(name))
+    hinted = dataset.hinted_names(split)
     if not hinted:
         raise DataError(
             f"{dataset.hints_folder}: no hints for any of the {len(names)} images of split "

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from hintseg.predict.prototype_index import PrototypeIndex
 from hintseg.predict.tiles import tiled_scores
 from hintseg.predict.views import STRIDE
 from hintseg.resize import fit_size, pool_labels, resize_image, resize_labels, resize_regions_window
-from hintseg.segments.prototypes import find_segments, mean_directions
+from hintseg.segments.prototypes import find_segments, mean_directions, unit_cells
 from hintseg.structures import VOID, Image, LabelMap, Segments
 
 GRID = 12  # an image is cut from a partition of GRID x GRID
@@ -60,7 +59,7 @@ def segment_whole(
     segments, _ = find_segments(
         embeddings, every, every if regions is None else regions, grid=grid, iterations=iterations
     )
-    pixels = F.normalize(embeddings.float(), dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+    pixels = unit_cells(embeddings).flatten(0, 2)
     return segments, mean_directions(pixels, segments.member, len(segments))
 
 

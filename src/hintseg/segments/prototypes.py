@@ -30,7 +30,7 @@ def find_segments(
     """
     valid = labels != VOID
     location = locations(valid)
-    cells = F.normalize(embeddings.detach().float(), dim=1).permute(0, 2, 3, 1)
+    cells = unit_cells(embeddings.detach())
     part = spherical_kmeans(
         with_location(cells, location).flatten(1, 2),
         grid_partition(location, grid).flatten(1),
@@ -40,6 +40,13 @@ def find_segments(
     )
     segments = cut(part.view_as(labels), labels, regions)
     return segments, location.flatten(0, 2)[segments.kept]
+
+
+def unit_cells(
+    embeddings: Float[Tensor, "batch dim rows columns"],
+) -> Float[Tensor, "batch rows columns dim"]:
+    """Embeddings as directions, in float32: what segments and relations see."""
+    return F.normalize(embeddings.float(), dim=1).permute(0, 2, 3, 1)
 
 
 def cut(
