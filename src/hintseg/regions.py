@@ -14,7 +14,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 
 from hintseg.errors import ConfigError
-from hintseg.structures import Image
+from hintseg.structures import UNLABELLED, Image
 
 with warnings.catch_warnings():  # its docstrings hold backslashes that newer Pythons complain of
     warnings.simplefilter("ignore", SyntaxWarning)
@@ -109,6 +109,23 @@ def regions_from_edges(
             tree, altitudes, lambda tree, _: _smaller_part(tree, sizes) < least, rag, False
         )
     return numbered(_cut(tree, altitudes, count, threshold)[basin]).reshape(edges.shape)
+
+
+def spread_labels(
+    labels: Int[np.ndarray, "h w"], regions: Int[np.ndarray, "h w"]
+) -> Int[np.ndarray, "h w"]:
+    """Labels reach to the ends of their region, where a region has labels of one class only.
+
+    Nothing but UNLABELLED pixels change; a region with several classes, or none, stays as it is.
+    """
+    known = labels >= 0
+    count, region = int(regions.max(initial=-1)) + 1, regions[known]
+    lowest = np.full(count, np.iinfo(labels.dtype).max, labels.dtype)
+    highest = np.full(count, UNLABELLED, labels.dtype)
+    np.minimum.at(lowest, region, labels[known])
+    np.maximum.at(highest, region, labels[known])
+    only = np.where(lowest == highest, highest, UNLABELLED)
+    return np.where(labels == UNLABELLED, only[regions], labels).astype(labels.dtype)
 
 
 def numbered(labels: Int[np.ndarray, " pixels"]) -> Int32[np.ndarray, " pixels"]:

@@ -12,11 +12,12 @@ from torch import Tensor
 from hintseg.structures import UNLABELLED, VOID, Image, LabelMap
 
 
-def fit_size(height: int, width: int, longer_side: int | None) -> tuple[int, int]:
-    """Height and width with the longer side brought to `longer_side` (None: as it is)."""
-    if longer_side is None:
-        return height, width
-    factor = longer_side / max(height, width)
+def fit_size(
+    height: int, width: int, longer_side: int | None, *, zoom: float = 1.0
+) -> tuple[int, int]:
+    """Height and width with the longer side at `zoom` x `longer_side` (None: of what it is)."""
+    longest = max(height, width)
+    factor = zoom * (longest if longer_side is None else longer_side) / longest
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 

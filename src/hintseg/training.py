@@ -150,6 +150,7 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         width=settings.width,
         unit=config.method.unit,
         size=settings.size,
+        zoom=settings.zoom or sum(settings.scale) / 2,
     )
     job = Job(dataset, run, fabric, settings, config.own, description)
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was

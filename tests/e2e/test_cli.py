@@ -135,7 +135,7 @@ def run_with_prototypes(run_folder, data_folder):
     """A run that can retrieve."""
     dataset = open_dataset(data_folder)
     samples = ((n, dataset.image(n), dataset.truth(n), None) for n in dataset.names("train"))
-    index = build_prototypes(load(run_folder).model, samples, size=None, labelled_by="masks")
+    index = build_prototypes(load(run_folder).model, samples, labelled_by="masks")
     save_prototypes(run_folder, index)
     return run_folder
 

@@ -105,7 +105,7 @@ def test_by_retrieval_an_image_does_not_find_itself(segmenter, classes, dataset,
             (name, image, np.full(image.shape[:2], known[names[name]]), None)
             for name, image in images.items()
         )
-        index = build_prototypes(segmenter, samples, size=None, labelled_by="masks")
+        index = build_prototypes(segmenter, samples, labelled_by="masks")
         predictor = Predictor(segmenter, classes, prototypes=lambda: index)
         label_files(predictor, dataset, out / folder, by="retrieval", confidence=0.99)
         return labels_in(out / folder)

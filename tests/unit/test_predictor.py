@@ -181,6 +181,16 @@ def test_the_model_is_in_evaluation_mode_whatever_it_was_in(segmenter, classes):
     assert torch.equal(first.scores, Predictor(segmenter, classes).predict(image).scores)
 
 
+@pytest.mark.parametrize("size", [None, 40])
+def test_zoom_enlarges_what_the_model_sees_and_not_the_labels(segmenter, classes, size):
+    image = photograph(40, 56)
+    found = Predictor(segmenter, classes, size=size, zoom=1.5).predict(image)
+    longer = 60 if size else 84
+    same = Predictor(segmenter, classes, size=longer).predict(image)
+    assert found.labels.shape == (40, 56)
+    assert torch.equal(found.scores, same.scores)
+
+
 def test_a_model_on_disk_predicts_as_the_one_in_memory(segmenter, classes, tmp_path):
     save_model(tmp_path, segmenter, ModelDescription(classes.names, dim=8, width=16, size=48))
     loaded = load(str(tmp_path))

@@ -65,7 +65,7 @@ def train_samples(dataset):
 
 @pytest.fixture
 def known(segmenter, dataset):
-    return build_prototypes(segmenter, train_samples(dataset), size=None, grid=6)
+    return build_prototypes(segmenter, train_samples(dataset), grid=6)
 
 
 @pytest.fixture
@@ -238,14 +238,14 @@ def test_prototypes_know_class_image_and_place(known, dataset):
 def test_boxes_are_in_pixels_of_the_image_on_disk(segmenter, dataset):
     image = dataset.image("field")
     labels = resize_labels(dataset.truth("field"), 80, 112)
-    index = build_prototypes(segmenter, [("field", image, labels, None)], size=112, grid=6)
+    index = build_prototypes(segmenter, [("field", image, labels, None)], grid=6)
     assert index.box[:, 2].max() <= 56
     assert index.box[:, 2].max() > 50
     assert index.box[:, 3].max() == 40
 
 
 def test_every_scale_gives_prototypes(segmenter, dataset, known):
-    both = build_prototypes(segmenter, train_samples(dataset), size=None, scales=(1.0, 0.5), grid=6)
+    both = build_prototypes(segmenter, train_samples(dataset), scales=(1.0, 0.5), grid=6)
     assert len(known) < len(both) <= 2 * 4 * 36
     assert both.names == known.names
     assert both.box[:, 2].max() == known.box[:, 2].max()
@@ -257,7 +257,7 @@ def test_known_segments_end_where_given_regions_end(segmenter, dataset):
     regions[:, 24:] = 1  # a border of cells at both scales
     for scales in ((1.0,), (0.5, 2.0)):
         index = build_prototypes(
-            segmenter, [("field", image, truth, regions)], size=None, grid=2, scales=scales
+            segmenter, [("field", image, truth, regions)], grid=2, scales=scales
         )
         left, right = index.box[:, 0], index.box[:, 2]
         assert ((right <= 24) | (left >= 24)).all()
@@ -269,30 +269,24 @@ def test_what_has_no_label_gives_no_prototype(segmenter, dataset):
     image = dataset.image("field")
     for value in (VOID, UNLABELLED):
         labels = np.full(image.shape[:2], value, np.int16)
-        index = build_prototypes(segmenter, [("field", image, labels, None)], size=None)
+        index = build_prototypes(segmenter, [("field", image, labels, None)])
         assert (len(index), index.vectors.shape, index.names) == (0, (0, 8), ("field",))
-    assert len(build_prototypes(segmenter, [], size=None)) == 0
+    assert len(build_prototypes(segmenter, [])) == 0
 
 
 def test_the_mode_of_the_model_stays(segmenter, dataset):
     segmenter.train()
-    first = build_prototypes(segmenter, train_samples(dataset), size=None)
+    first = build_prototypes(segmenter, train_samples(dataset))
     assert segmenter.training
     segmenter.eval()
-    again = build_prototypes(segmenter, train_samples(dataset), size=None)
+    again = build_prototypes(segmenter, train_samples(dataset))
     assert not segmenter.training
     assert np.array_equal(first.vectors, again.vectors)
 
 
-def test_labels_of_another_size_are_an_error(segmenter, dataset):
-    image, truth = dataset.image("field"), dataset.truth("field")
-    with pytest.raises(ConfigError, match=r"labels of 'field': must be 20 x 28 .*got 40 x 56"):
-        build_prototypes(segmenter, [("field", image, truth, None)], size=28)
-
-
 def test_one_pixel_is_an_image(segmenter, classes):
     image, labels = np.full((1, 1, 3), 9, np.uint8), np.ones((1, 1), np.int16)
-    index = build_prototypes(segmenter, [("dot", image, labels, None)], size=None)
+    index = build_prototypes(segmenter, [("dot", image, labels, None)])
     assert (len(index), index.label.tolist(), index.box.tolist()) == (1, [1], [[0, 0, 1, 1]])
     prediction = Predictor(segmenter, classes, prototypes=lambda: index).predict(
         image, by="retrieval", scales=(0.5, 1.0), flip=True
@@ -329,7 +323,7 @@ def test_a_known_image_finds_itself_unless_it_is_excluded(segmenter, classes):
         (name, image, np.full((40, 56), label, np.int16), None)
         for label, (name, image) in enumerate(images.items())
     ]
-    index = build_prototypes(segmenter, samples, size=None, grid=3)
+    index = build_prototypes(segmenter, samples, grid=3)
     predictor = Predictor(segmenter, classes, prototypes=lambda: index)
     for label, (name, image) in enumerate(images.items()):
         excluded = predictor.predict(image, by="retrieval", exclude=name)

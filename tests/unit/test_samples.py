@@ -1,12 +1,21 @@
 """Images with what is known of them, and a memory that keeps to its budget."""
 
 import threading
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from hintseg.data.dataset import open_dataset
-from hintseg.data.samples import load_hinted, load_masked, remembered, with_labels, with_regions
+from hintseg.data.samples import (
+    load_hinted,
+    load_masked,
+    remembered,
+    with_labels,
+    with_regions,
+    with_spread_labels,
+)
 from hintseg.errors import DataError, RunError
 from hintseg.images import write_label_map
 from hintseg.resize import resize_labels
@@ -46,6 +55,34 @@ def test_image_and_labels_have_the_working_size(dataset, size, expected):
         assert sample.name == "field"
         assert sample.image.shape == (*expected, 3)
         assert sample.weak.labels.shape == expected
+
+
+def test_zoom_multiplies_the_working_size(dataset):
+    for load in (load_hinted, load_masked):
+        assert load(dataset, "field", size=28, zoom=1.5).weak.labels.shape == (30, 42)
+        assert load(dataset, "field", size=None, zoom=0.5).image.shape == (20, 28, 3)
+
+
+def test_pseudo_labels_of_any_size_are_brought_to_that_of_the_image(dataset, tmp_path):
+    labels = np.repeat(np.arange(3), 20)[None].repeat(42, 0)
+    write_label_map(tmp_path / "field.png", labels.astype(np.int16), classes=3)
+    load = with_labels(partial(load_hinted, dataset, size=None), tmp_path, classes=3)
+    expected = resize_labels(labels.astype(np.int16), 40, 56)
+    assert np.array_equal(load("field").weak.labels, expected)
+
+
+def test_spread_labels_fill_their_regions():
+    halves = np.repeat([[0] * 5 + [1] * 5], 10, axis=0).astype(np.int32)
+    labels = np.full((10, 10), UNLABELLED, np.int16)
+    labels[3, 3] = 2
+
+    def get(name):
+        sample = blank(name)
+        return replace(sample, weak=replace(sample.weak, labels=labels), regions=halves)
+
+    found = with_spread_labels(get)("field").weak.labels
+    assert (found[:, :5] == 2).all()
+    assert (found[:, 5:] == UNLABELLED).all()
 
 
 def test_hints_label_the_pixels_that_were_drawn_on(dataset):

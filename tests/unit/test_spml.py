@@ -145,7 +145,7 @@ def test_the_weight_of_absent_classes_gives_a_term():
         ({"located": False}, "similarity"),
         ({"affinity": {"threshold": -1.0}}, "affinity"),
         ({"affinity": {"threshold": -1.0, "nearest": 3}}, "affinity"),
-        ({"pixels": 50}, "annotation"),
+        ({"pixels": 5}, "annotation"),
     ],
 )
 def test_a_setting_changes_the_loss_it_is_for(changes, name):
@@ -463,7 +463,7 @@ def test_two_rounds_with_retrieval(data_folder, tmp_path, no_report):
 
 
 def hinted_labels(dataset, name):
-    return load_hinted(dataset, name, size=None).weak.labels
+    return load_hinted(dataset, name, size=None, zoom=1.4).weak.labels
 
 
 def test_images_without_hints_teach_only_the_embedding(data_folder, tmp_path, no_report):

@@ -11,6 +11,7 @@ from hintseg.data.dataset import Dataset
 from hintseg.errors import RunError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
 from hintseg.images import read_label_map
+from hintseg.regions import spread_labels
 from hintseg.resize import fit_size, resize_image, resize_labels, resize_regions_window
 from hintseg.structures import UNLABELLED, LabelMap, Sample, WeakLabels
 
@@ -22,12 +23,18 @@ def load_hinted(
     name: str,
     *,
     size: int | None,
+    zoom: float = 1.0,
     point_radius: float = POINT_RADIUS,
     scribble_width: float = SCRIBBLE_WIDTH,
 ) -> Sample:
-    """An image with its hints as weak labels; the longer side brought to `size`."""
+    """An image with its hints as weak labels; the longer side brought to `zoom` x `size`."""
     weak = load_weak(
-        dataset, name, size=size, point_radius=point_radius, scribble_width=scribble_width
+        dataset,
+        name,
+        size=size,
+        zoom=zoom,
+        point_radius=point_radius,
+        scribble_width=scribble_width,
     )
     return Sample(name, resize_image(dataset.image(name), *weak.labels.shape), weak)
 
@@ -37,6 +44,7 @@ def load_weak(
     name: str,
     *,
     size: int | None,
+    zoom: float = 1.0,
     point_radius: float = POINT_RADIUS,
     scribble_width: float = SCRIBBLE_WIDTH,
 ) -> WeakLabels:
@@ -46,7 +54,7 @@ def load_weak(
         dataset.hints(name),
         (height, width),
         dataset.classes,
-        out_size=fit_size(height, width, size),
+        out_size=fit_size(height, width, size, zoom=zoom),
         point_radius=point_radius,
         scribble_width=scribble_width,
         tags_complete=dataset.tags_complete,
@@ -54,11 +62,11 @@ def load_weak(
     )
 
 
-def load_masked(dataset: Dataset, name: str, *, size: int | None) -> Sample:
-    """An image with its dense mask as labels; the longer side brought to `size`."""
+def load_masked(dataset: Dataset, name: str, *, size: int | None, zoom: float = 1.0) -> Sample:
+    """An image with its dense mask as labels; the longer side brought to `zoom` x `size`."""
     image, truth = dataset.image(name), dataset.checked_truth(name)
     height, width = truth.shape
-    out = fit_size(height, width, size)
+    out = fit_size(height, width, size, zoom=zoom)
     labels = resize_labels(truth, *out)
     tags = np.zeros(len(dataset.classes), dtype=bool)
     tags[np.unique(truth[truth >= 0])] = True
@@ -78,6 +86,18 @@ def with_regions(load: Loader, regions: Callable[[str], LabelMap]) -> Loader:
     return get
 
 
+def with_spread_labels(load: Loader) -> Loader:
+    """The same samples, their labels spread over the regions in which they lie."""
+
+    def get(name: str) -> Sample:
+        sample = load(name)
+        assert sample.regions is not None
+        labels = spread_labels(sample.weak.labels, sample.regions)
+        return replace(sample, weak=replace(sample.weak, labels=labels))
+
+    return get
+
+
 def with_labels(load: Loader, folder: Path, *, classes: int) -> Loader:
     """The same samples with the pseudo labels of a folder for their own labels.
 
@@ -92,6 +112,7 @@ def with_labels(load: Loader, folder: Path, *, classes: int) -> Loader:
                 "with --resume to have them made again"
             )
         labels = read_label_map(path, classes=classes, undeclared=UNLABELLED)
+        labels = resize_labels(labels, *sample.weak.labels.shape)
         return replace(sample, weak=replace(sample.weak, labels=labels))
 
     return get

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import Loader, load_masked, load_weak
+from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
 from hintseg.losses.pixelwise import labelled_cross_entropy
@@ -36,6 +36,7 @@ DEEPLAB_V2 = {
         "bias_factor": 2.0,
         "weight_decay": 5e-4,
         "warmup": 0,
+        "zoom": 1.0,
         "jitter": 0.0,
         "freeze_norm": True,
     }
@@ -66,13 +67,9 @@ def partial_stages(job: Job) -> tuple[Stage, ...]:
 
 
 def _train(job: Job, folder: Path, *, masks: bool) -> dict[str, Any]:
-    dataset = job.dataset
-    load: Loader = job.hinted
-    learner = CrossEntropy(job.segmenter())
+    dataset, learner = job.dataset, CrossEntropy(job.segmenter())
     names = dataset.train_names() if masks else dataset.hinted_names()
-    if masks:
-        load = partial(load_masked, dataset, size=job.settings.size)
-    batches = Batches(job, names, load)
+    batches = Batches(job, names, job.masked if masks else job.hinted)
     return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
 

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import load_hinted, load_weak
+from hintseg.data.samples import load_hinted, load_masked, load_weak
 from hintseg.engine.run import Run
 from hintseg.engine.stages import Stage
 from hintseg.methods.settings import Settings, TrainSettings
@@ -33,13 +33,22 @@ class Job:
         """Steps of a lesser stage: as set, or a part of those of the run."""
         return max(1, round(part * self.settings.steps)) if steps is None else steps
 
+    @property
+    def zoom(self) -> float:
+        """Times the working size: at which the network predicts."""
+        return self.description.zoom
+
     def mine(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The part of the names that this rank does."""
         return names[self.fabric.global_rank :: self.fabric.world_size]
 
-    def hinted(self, name: str) -> Sample:
-        """An image with its hints, as large as training sees it."""
-        return load_hinted(self.dataset, name, **self._drawing())
+    def hinted(self, name: str, *, zoom: float = 1.0) -> Sample:
+        """An image with its hints at `zoom` times the working size."""
+        return load_hinted(self.dataset, name, zoom=zoom, **self._drawing())
+
+    def masked(self, name: str, *, zoom: float = 1.0) -> Sample:
+        """An image with its dense mask at `zoom` times the working size."""
+        return load_masked(self.dataset, name, size=self.settings.size, zoom=zoom)
 
     def weak(self, name: str) -> WeakLabels:
         """What the hints of an image say, without the image."""

@@ -164,7 +164,11 @@ def _validation(job: Job, model: nn.Module) -> Validate | None:
 
     def validate() -> dict[str, float]:
         predictor = Predictor(
-            model, job.dataset.classes, size=job.settings.size, device=job.fabric.device
+            model,
+            job.dataset.classes,
+            size=job.settings.size,
+            zoom=job.zoom,
+            device=job.fabric.device,
         )
         pairs = predicted_pairs(predictor, job.dataset, names)
         metrics = evaluate(pairs, len(job.dataset.classes)).metrics

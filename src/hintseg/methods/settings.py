@@ -43,6 +43,9 @@ class TrainSettings(Settings):
     freeze: int = Field(0, ge=0, description="first stages of the backbone that stay as they are")
     freeze_norm: bool = Field(True, description="keep the backbone's batch statistics")
     scale: tuple[float, float] = Field((0.8, 2.0), description="range of random size factors")
+    zoom: float | None = Field(
+        None, gt=0, description="of prediction, times size; null: mean of the size factors"
+    )
     jitter: Share = Field(0.3, description="relative range of brightness, contrast, saturation")
     point_radius: float = Field(0.012, gt=0, lt=1, description="of a point, in longer sides")
     scribble_width: float = Field(0.006, gt=0, lt=1, description="of a stroke, in longer sides")

@@ -31,6 +31,7 @@ _TRAIN: Mapping[str, Any] = {
     "freeze": 2,
     "freeze_norm": True,
     "scale": [0.5, 1.5],
+    "zoom": 1.0,
     "jitter": 0.0,
     "checkpoint_every": 1000,
     "validate_every": 5000,
@@ -43,7 +44,12 @@ _NONE: Mapping[str, float] = {
     "affinity": 0.0,
 }
 # What is not of these papers stays off, whatever the defaults.
-_PLAIN: Mapping[str, Any] = {"absent": 0.0, "pixels": None, "detach": True}
+_PLAIN: Mapping[str, Any] = {
+    "absent": 0.0,
+    "pixels": None,
+    "detach": True,
+    "spread": False,
+}
 
 
 def _voc(weight: float, cooccurrence: float, concentration: float, rounds: list[str]) -> Preset:

@@ -57,7 +57,7 @@ class ClassifySettings(Settings):
 
     steps: int | None = Field(None, ge=0, description="0: no such stage; null: 0.2 of the run")
     lr: float = Field(1e-3, gt=0)
-    scale: tuple[float, float] = Field((0.9, 1.1), description="as train.scale, near prediction's")
+    scale: tuple[float, float] = Field((0.9, 1.1), description="size factors, times train.zoom")
     frozen: bool = Field(True, description="the embedding stays as it is")
 
 
@@ -74,6 +74,7 @@ class SPMLSettings(Settings):
     labels: Literal["hints", "masks"] = Field("hints", description="what it learns from")
     relations: Weights = Weights()
     concentrations: Concentrations = Concentrations()
+    spread: bool = Field(True, description="hints label the regions in which they lie")
     grid: int = Field(6, ge=1, description="side of the k-means partition of a crop")
     iterations: int = Field(10, ge=0, description="of k-means")
     memory: int = Field(2, ge=0, description="past steps whose prototypes are kept")
@@ -82,7 +83,7 @@ class SPMLSettings(Settings):
     across: bool = Field(False, description="image similarity: all other segments repel")
     located: bool = Field(True, description="image similarity sees the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
-    absent: float = Field(1.0, ge=0, description="of what tags say of unlabelled pixels")
+    absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
     detach: bool = Field(False, description="the joint classifier does not change the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()

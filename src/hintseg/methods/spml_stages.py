@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hintseg.data.samples import Loader, load_masked, with_labels, with_regions
+from hintseg.data.samples import Loader, with_labels, with_regions, with_spread_labels
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
 from hintseg.files import read_json
@@ -91,16 +91,16 @@ def _numbered(stage: str, turn: int) -> str:
     return f"{stage}-{turn + 1}" if turn else stage
 
 
-def _loader(job: Job) -> Loader:
+def _loader(job: Job, *, zoom: float = 1.0) -> Loader:
     """Samples with what is known of them: masks, or hints and the seeds made of them."""
     if spml_settings(job).labels == "masks":
-        return partial(load_masked, job.dataset, size=job.settings.size)
-    return with_seeds(job.hinted, job.run.stage_folder(LOCALISE))
+        return partial(job.masked, zoom=zoom)
+    return with_seeds(partial(job.hinted, zoom=zoom), job.run.stage_folder(LOCALISE))
 
 
-def _labelled(job: Job, relabel: str | None) -> Loader:
+def _labelled(job: Job, relabel: str | None, *, zoom: float = 1.0) -> Loader:
     """Samples with the pseudo labels of a stage; None: with what the hints label."""
-    load = _loader(job)
+    load = _loader(job, zoom=zoom)
     if relabel is None:
         return load
     folder = job.run.stage_folder(relabel) / "labels"
@@ -115,14 +115,13 @@ def _index(job: Job, model: Segmenter, labels: str | None, *, masks: bool) -> Pr
     settings = spml_settings(job)
     if masks:
         names = tuple(name for name in _names(job) if job.dataset.has_mask(name))
-        load: Loader = partial(load_masked, job.dataset, size=job.settings.size)
+        load: Loader = partial(job.masked, zoom=job.zoom)
     else:
-        names, load = _hinted(job), _labelled(job, labels)
+        names, load = _hinted(job), _labelled(job, labels, zoom=job.zoom)
     samples = (load(name) for name in names)
     return build_prototypes(
         model,
         ((s.name, job.dataset.image(s.name), s.weak.labels, None) for s in samples),
-        size=job.settings.size,
         grid=settings.retrieval.grid,
         iterations=settings.iterations,
         labelled_by="masks" if masks else settings.labels if labels is None else "pseudo labels",
@@ -143,8 +142,10 @@ def _names(job: Job) -> tuple[str, ...]:
 
 def _embed(job: Job, folder: Path) -> dict[str, Any]:
     settings, load, names = spml_settings(job), _loader(job), _names(job)
-    if settings.relations.similarity:
+    if settings.relations.similarity or settings.spread:
         load = _with_regions(job, load, names)
+    if settings.spread:
+        load = with_spread_labels(load)
     learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
     judge = settings.classifier > 0  # an untrained classifier says nothing of the embedding
     record = train_segmenter(job, learner, folder, Batches(job, names, load), judge=judge)
@@ -191,7 +192,7 @@ def _chosen(job: Job, stage: str) -> Segmenter:
 
 def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -> dict[str, Any]:
     """Pseudo labels of all images with hints, by the model of the stage before."""
-    settings, load = spml_settings(job).relabel, _loader(job)
+    settings, load = spml_settings(job).relabel, _loader(job, zoom=job.zoom)
     names = _hinted(job)
     model = _chosen(job, before)
     index = None
@@ -227,13 +228,13 @@ def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, An
     """The classifier, or the whole network, on the pseudo labels."""
     settings = spml_settings(job).classify
     learner = PseudoLearner(_chosen(job, before), frozen=settings.frozen)
-    train = job.settings
+    train, (low, high) = job.settings, (job.zoom * factor for factor in settings.scale)
     batches = Batches(
         job,
         _hinted(job),
         _labelled(job, relabel),
         steps=job.share(settings.steps, CLASSIFY_PART),
-        view=Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter),
+        view=Augmentation(crop=train.crop, scale=(low, high), jitter=train.jitter),
     )
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
 

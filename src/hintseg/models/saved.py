@@ -30,6 +30,7 @@ class ModelDescription:
     width: int = 128
     unit: bool = False  # the classifier sees directions only
     size: int | None = None  # longer side of the images at which it was trained
+    zoom: float = 1.0  # times that: at which it predicts
 
     def class_set(self) -> ClassSet:
         """The classes it tells apart."""

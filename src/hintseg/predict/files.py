@@ -197,7 +197,7 @@ def claim(out: Path, record: dict, *, file: str = RECORD, of: str = "model") -> 
 
 def digest_of(predictor: Predictor, by: str) -> str:
     """Hash of all of a model that decides its predictions."""
-    digest = hashlib.sha256(str(predictor.size).encode())
+    digest = hashlib.sha256(f"{predictor.size} {predictor.zoom}".encode())
     for tensor in predictor.model.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     if by == "retrieval":

@@ -14,7 +14,6 @@ from hintseg.predict.predictor import Predictor
 from hintseg.predict.pseudo import pseudo_scores
 from hintseg.predict.tiles import label_at_resolution
 from hintseg.progress import progress
-from hintseg.resize import fit_size
 from hintseg.structures import UNLABELLED, Image, LabelMap
 
 RECORD = "label.json"
@@ -114,8 +113,8 @@ def _labelled(
     )
     whole = load(size=None)
     height, width = whole.weak.labels.shape
-    fitted = fit_size(height, width, predictor.size)
-    sample = whole if fitted == (height, width) else load(size=predictor.size)
+    fitted = predictor.fit(height, width)
+    sample = whole if fitted == (height, width) else load(size=predictor.size, zoom=predictor.zoom)
     index = predictor.prototypes if by == "retrieval" else None
     scores = pseudo_scores(predictor.model, sample, index=index).cpu()
     labels = label_at_resolution(scores, height, width, covered=fitted, confidence=confidence)

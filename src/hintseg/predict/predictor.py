@@ -29,6 +29,7 @@ class Predictor:
         model: Gives logits at stride 4 for raw colours.
         classes: What the logits stand for.
         size: The longer side of every image is brought to this before all else; None: as it is.
+        zoom: Times that size, the mean of the random sizes at which the model has seen images.
         device: Where the model runs.
         prototypes: Gives the known segments; asked when something is first retrieved.
     """
@@ -39,10 +40,12 @@ class Predictor:
         classes: ClassSet,
         *,
         size: int | None = None,
+        zoom: float = 1.0,
         device: torch.device | str = "cpu",
         prototypes: Callable[[], PrototypeIndex] | None = None,
     ) -> None:
-        self.classes, self.size, self.device = classes, size, torch.device(device)
+        self.classes, self.device = classes, torch.device(device)
+        self.size, self.zoom = size, zoom
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self._find_prototypes = prototypes
 
@@ -76,7 +79,7 @@ class Predictor:
         pixels = read_image(Path(image)) if isinstance(image, str | Path) else _checked(image)
         views = make_views(scales, flip=flip)
         height, width = pixels.shape[:2]
-        fitted = fit_size(height, width, self.size)
+        fitted = self.fit(height, width)
         scores = tiled_scores(
             lambda part: score(self._on_device(part), views),
             resize_image(pixels, *fitted),
@@ -84,6 +87,10 @@ class Predictor:
         )
         labels = label_at_resolution(scores, height, width, covered=fitted)
         return Prediction(labels=labels, scores=scores, classes=self.classes.names)
+
+    def fit(self, height: int, width: int) -> tuple[int, int]:
+        """The size at which the model sees an image."""
+        return fit_size(height, width, self.size, zoom=self.zoom)
 
     def check(self, by: str) -> None:
         """Refuse a way to label that this model does not offer; errors as in `predict`."""
@@ -131,6 +138,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Predictor:
         model,
         description.class_set(),
         size=description.size,
+        zoom=description.zoom,
         device=device,
         prototypes=partial(read_prototypes, Path(run)),
     )

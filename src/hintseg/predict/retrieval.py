@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hintseg.errors import ConfigError
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.predict.prototype_index import PrototypeIndex
 from hintseg.predict.tiles import tiled_scores
 from hintseg.predict.views import STRIDE
-from hintseg.resize import fit_size, pool_labels, resize_image, resize_labels, resize_regions_window
+from hintseg.resize import pool_labels, resize_image, resize_labels, resize_regions_window
 from hintseg.segments.prototypes import find_segments, mean_directions, unit_cells
 from hintseg.structures import VOID, Image, LabelMap, Segments
 
@@ -104,7 +103,6 @@ def build_prototypes(
     model: Segmenter,
     samples: Iterable[Labelled],
     *,
-    size: int | None,
     scales: Sequence[float] = (1.0,),
     grid: int = GRID,
     iterations: int = ITERATIONS,
@@ -117,16 +115,12 @@ def build_prototypes(
 
     Args:
         model: In any mode; it predicts in evaluation mode.
-        samples: Name; image as it is on disk or already at `size`; labels (class, UNLABELLED or
-            VOID) at the working resolution; regions at that resolution, to cut along, or None.
-        size: Length to which the longer side of every image is brought; None: as it is.
+        samples: Name; image of any size; labels (class, UNLABELLED or VOID) of the size at which
+            the model shall see it; regions of that size, to cut along, or None.
         scales: Every image is seen at these factors of its working size; each gives prototypes.
         grid: Segments start from grid x grid cells.
         iterations: Of k-means.
         labelled_by: What the labels are: "hints", "pseudo labels" or "masks".
-
-    Raises:
-        ConfigError: Labels are not as large as their image at the working resolution.
     """
     names: list[str] = []
     rows: list[tuple[np.ndarray, ...]] = []
@@ -134,7 +128,7 @@ def build_prototypes(
     model.eval()
     try:
         for name, image, labels, regions in samples:
-            pixels = _at_working_size(name, image, labels, size)
+            pixels = resize_image(image, labels.shape[0], labels.shape[1])
             for scale in scales:
                 view = _view(pixels, labels, regions, scale)
                 vectors, label, box = _known_segments(model, *view, grid, iterations)
@@ -177,16 +171,6 @@ def cell_boxes(member: Int[np.ndarray, "rows columns"], count: int) -> Int[np.nd
 def _no_segments() -> tuple[np.ndarray, ...]:
     """Labels, images and boxes of none, so that an empty memory has its shapes."""
     return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 4), np.int32)
-
-
-def _at_working_size(name: str, image: Image, labels: LabelMap, size: int | None) -> Image:
-    wanted = fit_size(image.shape[0], image.shape[1], size)
-    if labels.shape != wanted:
-        raise ConfigError(
-            f"labels of {name!r}: must be {wanted[0]} x {wanted[1]} (rows x columns) as the image "
-            f"at size {size}, got {labels.shape[0]} x {labels.shape[1]}"
-        )
-    return resize_image(image, *wanted)
 
 
 def _view(

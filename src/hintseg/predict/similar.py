@@ -14,7 +14,7 @@ from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval import GRID, ITERATIONS, embed, segment_labels, segment_whole
 from hintseg.predict.views import STRIDE
 from hintseg.progress import progress
-from hintseg.resize import fit_size, pool_labels, resize_image, resize_labels
+from hintseg.resize import pool_labels, resize_image, resize_labels
 from hintseg.structures import Image, Segments
 
 
@@ -131,7 +131,7 @@ def _check_inside(image: Image, name: str, at: tuple[float, float]) -> None:
 
 
 def _cut(predictor: Predictor, image: Image) -> _CutImage:
-    covered = fit_size(image.shape[0], image.shape[1], predictor.size)
+    covered = predictor.fit(image.shape[0], image.shape[1])
     embeddings = embed(predictor.model, resize_image(image, *covered))
     segments, vectors = segment_whole(embeddings, grid=GRID, iterations=ITERATIONS)
     return _CutImage(predictor.model, embeddings, segments, vectors, covered)
