@@ -7,8 +7,8 @@ every stroke), mix (each image one of the four kinds at random). METHOD: full, p
 seeded (cross-entropy on the hints and on the seeds that SPML would take from activation maps: SPML
 without any relation). Simulates hints, trains and evaluates by the command line, one run after the
 other, skips what is done already, and writes RUNS/table.md: mean and spread (half the range) of
-the mIoU on the test split. Of spml three models are evaluated: the joint classifier of the embed
-stage, the run's classifier, and retrieval. DATA are folders with masks and splits train, val, test.
+the mIoU on the test split. Of spml the joint classifier of the embed stage is evaluated, retrieval,
+and the classifier of the classify stage where --set spml.classify.steps gives it steps. DATA are folders with masks and splits train, val, test.
 """
 
 import argparse
@@ -64,9 +64,10 @@ def measure(data: Path, job: str, seed: int, out: Path, extra: list[str]) -> dic
         chosen = json.loads((folder / "embed" / "manifest.json").read_text())["model"]
         views = {
             "spml, joint classifier": (folder / "embed" / chosen, "classifier"),
-            "spml, after classify": (folder, "classifier"),
             "spml, retrieval": (folder, "retrieval"),
         }
+        if (folder / "classify").exists():
+            views["spml, after classify"] = (folder, "classifier")
     records = {name: evaluated(data, *view, folder) for name, view in views.items()}
     return {name: {**r, "seconds": json.loads(seconds.read_text())} for name, r in records.items()}
 

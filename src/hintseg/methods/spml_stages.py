@@ -40,7 +40,6 @@ from hintseg.structures import Batch
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
 RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
 SHEET_IMAGES = 8  # on a contact sheet
-CLASSIFY_PART = 0.2  # of the steps of the run
 
 
 def spml_stages(job: Job) -> tuple[Stage, ...]:
@@ -57,7 +56,7 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
     for turn, by in enumerate(settings.relabel.rounds):
         relabel, classify = _numbered(RELABEL, turn), _numbered(CLASSIFY, turn)
         stages.append(Stage(relabel, partial(_relabel, job, last, labels, by)))
-        if job.share(settings.classify.steps, CLASSIFY_PART):
+        if settings.classify.steps:
             stages.append(Stage(classify, partial(_classify, job, last, relabel)))
             last = classify
         labels = relabel
@@ -233,7 +232,7 @@ def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, An
         job,
         _hinted(job),
         _labelled(job, relabel),
-        steps=job.share(settings.steps, CLASSIFY_PART),
+        steps=settings.steps,
         view=Augmentation(crop=train.crop, scale=(low, high), jitter=train.jitter),
     )
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
