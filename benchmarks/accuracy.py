@@ -8,7 +8,8 @@ seeded (cross-entropy on the hints and on the seeds that SPML would take from ac
 without any relation). Simulates hints, trains and evaluates by the command line, one run after the
 other, skips what is done already, and writes RUNS/table.md: mean and spread (half the range) of
 the mIoU on the test split. Of spml the joint classifier of the embed stage is evaluated, retrieval,
-and the classifier of the classify stage where --set spml.classify.steps gives it steps. DATA are folders with masks and splits train, val, test.
+and the classifier of the classify stage where --set spml.classify.steps gives it steps. DATA are
+folders with masks and splits train, val, test.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 BUDGET = ["--steps", "500", "--size", "192", "--crop", "160", "--batch", "8", "--device", "cpu"]
 NO_RELATIONS = ["annotation", "cooccurrence", "similarity", "affinity"]
 SEEDED = [f"spml.relations.{name}=0" for name in NO_RELATIONS]
-SEEDED += ["spml.detach=false", "spml.relabel.rounds=[]"]
+SEEDED += ["spml.absent=0", "spml.spread=false", "spml.relabel.rounds=[]"]
 JOBS = "full:full,points:partial,points:spml,scribbles:partial,scribbles:spml"
 
 
