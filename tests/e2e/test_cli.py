@@ -449,6 +449,7 @@ def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
     image = open_dataset(data_folder).image("pond")
     prediction = hintseg.load(run).predict(image, flip=True)
     assert prediction.labels.shape == image.shape[:2]
-    assert prediction.scores.sum(dim=0).numpy() == pytest.approx(np.ones((10, 14)), abs=1e-5)
+    total = prediction.scores.sum(dim=0).numpy()
+    assert total == pytest.approx(np.ones_like(total), abs=1e-5)
     figures = hintseg.evaluate_source(Path(run), hintseg.open_dataset(data_folder))
     assert 0 <= figures["miou"] <= 1

@@ -1,5 +1,6 @@
 """What every stage of a method has at hand, and what a method is to the rest of the program."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,7 @@ class Job:
 
     def share(self, steps: int | None, part: float) -> int:
         """Steps of a lesser stage: as set, or a part of those of the run."""
-        return max(1, round(part * self.settings.steps)) if steps is None else steps
+        return math.ceil(part * self.settings.steps) if steps is None else steps
 
     @property
     def zoom(self) -> float:

@@ -55,7 +55,9 @@ class RelabelSettings(Settings):
 class ClassifySettings(Settings):
     """The classifier trained on pseudo labels."""
 
-    steps: int = Field(0, ge=0, description="0: no such stage")
+    steps: int | None = Field(
+        None, ge=0, description="0: no such stage; null: 0.2 of the run after seeds, else none"
+    )
     lr: float = Field(1e-3, gt=0)
     scale: tuple[float, float] = Field((0.9, 1.1), description="size factors, times train.zoom")
     frozen: bool = Field(True, description="the embedding stays as it is")

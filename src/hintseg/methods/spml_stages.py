@@ -39,6 +39,7 @@ from hintseg.structures import Batch
 
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
 RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
+CLASSIFY_PART = 0.2  # of the steps of the run, where seeds are in doubt
 SHEET_IMAGES = 8  # on a contact sheet
 
 
@@ -46,22 +47,27 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
     """What this job needs of the stages, in order."""
     settings = spml_settings(job)
     stages = [Stage(EMBED, partial(_embed, job))]
-    if (
-        settings.labels == "hints"
-        and job.share(settings.localise.steps, LOCALISE_PART)
-        and (unseen := images_needing_seeds(job.dataset, job.weak))
-    ):
+    unseen = _unseen(job)
+    if unseen:
         stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise, unseen)))
+    steps = job.share(settings.classify.steps, CLASSIFY_PART if unseen else 0.0)
     last, labels = EMBED, None
     for turn, by in enumerate(settings.relabel.rounds):
         relabel, classify = _numbered(RELABEL, turn), _numbered(CLASSIFY, turn)
         stages.append(Stage(relabel, partial(_relabel, job, last, labels, by)))
-        if settings.classify.steps:
-            stages.append(Stage(classify, partial(_classify, job, last, relabel)))
+        if steps:
+            stages.append(Stage(classify, partial(_classify, job, last, relabel, steps)))
             last = classify
         labels = relabel
     stages.append(Stage(PROTOTYPES, partial(_prototypes, job, last, labels)))
     return tuple(stages)
+
+
+def _unseen(job: Job) -> tuple[str, ...]:
+    """The images that get seeds."""
+    settings = spml_settings(job)
+    wanted = settings.labels == "hints" and job.share(settings.localise.steps, LOCALISE_PART)
+    return images_needing_seeds(job.dataset, job.weak) if wanted else ()
 
 
 def spml_settings(job: Job) -> SPMLSettings:
@@ -223,7 +229,7 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
 
 
-def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, Any]:
+def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> dict[str, Any]:
     """The classifier, or the whole network, on the pseudo labels."""
     settings = spml_settings(job).classify
     learner = PseudoLearner(_chosen(job, before), frozen=settings.frozen)
@@ -232,7 +238,7 @@ def _classify(job: Job, before: str, relabel: str, folder: Path) -> dict[str, An
         job,
         _hinted(job),
         _labelled(job, relabel),
-        steps=settings.steps,
+        steps=steps,
         view=Augmentation(crop=train.crop, scale=(low, high), jitter=train.jitter),
     )
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
