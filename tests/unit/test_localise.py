@@ -222,6 +222,18 @@ def test_images_that_show_every_class_need_no_seeds(data_folder):
     assert needing(data_folder) == ("herd", "hill")
 
 
+def test_a_background_that_only_some_images_show_asks_for_no_seeds(data_folder):
+    def weak(name):
+        ground = [] if name == "herd" else [0]
+        return weak_labels([[1, *ground, UNLABELLED]], [False, True, False])
+
+    with_background(data_folder, open_dataset(data_folder).classes.names[0])
+    dataset = open_dataset(data_folder)
+    assert images_needing_seeds(dataset, weak) == ()
+    nowhere = weak_labels([[1, UNLABELLED]], [False, True, False])
+    assert images_needing_seeds(dataset, lambda name: nowhere) == dataset.hinted_names()
+
+
 @pytest.mark.parametrize("background", [None, "grass"])
 def test_from_hints_to_seeds(data_folder, tmp_path, background):
     change_hints(data_folder, "herd", tags_only)

@@ -27,6 +27,7 @@ from hintseg.activation import (
     box_normalised,
     certain_seeds,
     foreground_seeds,
+    in_front,
     sum_views,
 )
 from hintseg.data.dataset import Dataset
@@ -103,9 +104,18 @@ def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " c
 
 
 def images_needing_seeds(dataset: Dataset, weak: Callable[[str], WeakLabels]) -> tuple[str, ...]:
-    """Train images with a class that their hints name but do not show."""
-    names = dataset.hinted_names()
-    return tuple(name for name in names if missing_classes(weak(name), dataset.classes).any())
+    """Train images with a class that their hints name but do not show.
+
+    The background alone asks for no seeds, unless no image at all shows it: an object that fills
+    its image was drawn by somebody who saw no background.
+    """
+    missing, shows_background = {}, False
+    for name in dataset.hinted_names():
+        known = weak(name)
+        missing[name] = missing_classes(known, dataset.classes)
+        shows_background |= bool(np.any(known.labels == dataset.classes.background))
+    asking = list(dataset.classes.foreground) if shows_background else slice(None)
+    return tuple(name for name, classes in missing.items() if classes[asking].any())
 
 
 def localise(
@@ -262,7 +272,8 @@ class Seeder:
         if (certain >= 0).all():
             return certain.numpy()
         maps, labels = self.maps(sample)
-        maps = box_normalised(maps, labels, torch.from_numpy(weak.boxes).float())
+        boxes = torch.from_numpy(weak.boxes).float()
+        maps = in_front(box_normalised(maps, labels, boxes), labels, boxes)
         seeds = foreground_seeds(
             maps, labels, threshold=self._threshold(weak), margin=settings.margin
         )
