@@ -15,13 +15,12 @@ from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
 from hintseg.images import read_label_map
 from hintseg.methods.job import Job
-from hintseg.methods.localise import (
+from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
+from hintseg.methods.seeds import (
+    AgreementSettings,
     LocaliseSettings,
     Seeder,
-    images_needing_seeds,
-    localise,
     missing_classes,
-    with_seeds,
 )
 from hintseg.methods.settings import TrainSettings, validated
 from hintseg.models.saved import ModelDescription
@@ -29,7 +28,12 @@ from hintseg.models.tag_classifier import TagClassifier
 from hintseg.structures import UNLABELLED, ClassSet, Sample, WeakLabels
 
 QUICK = LocaliseSettings(
-    steps=3, scales=(1.0,), threshold=0.2, margin=0.05, background_threshold=0.5
+    steps=3,
+    scales=(1.0,),
+    threshold=0.2,
+    margin=0.05,
+    background_threshold=0.5,
+    agreement=AgreementSettings(rounds=0),
 )
 TRAIN = TrainSettings(weights="random", crop=32, batch=2, log_every=1, device="cpu")
 
