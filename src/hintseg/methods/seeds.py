@@ -254,15 +254,24 @@ class AgreedSeeder:
         """The probabilities of the known tags, and the class of each."""
         known = np.flatnonzero(sample.weak.tags)
         labels = torch.from_numpy(known[np.isin(known, self.alone.classes.foreground)])
-        return self._probabilities(sample)[labels], labels
+        return self._probabilities(sample)[0][labels], labels
 
     def seeds(self, sample: Sample) -> LabelMap:
         """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
-        best, label = self._probabilities(sample).max(dim=0)
-        found = label.where(best >= self.settings.sure, UNLABELLED).numpy()
-        return _missing_only(found, sample.weak, self.alone.classes)
+        chances, maps = self._probabilities(sample)
+        best, label = chances.max(dim=0)
+        sure = best >= self.settings.sure
+        weak, classes = sample.weak, self.alone.classes
+        if classes.background is None and not (weak.tags | weak.absent).all():
+            # something unnamed may be there, and has no map of its own to say so
+            sure &= maps.gather(0, label[None])[0] >= self.alone.settings.threshold
+        found = label.where(sure, UNLABELLED).numpy()
+        return _missing_only(found, weak, classes)
 
-    def _probabilities(self, sample: Sample) -> Float[Tensor, "classes height width"]:
+    def _probabilities(
+        self, sample: Sample
+    ) -> tuple[Float[Tensor, "classes height width"], Float[Tensor, "classes height width"]]:
+        """Of every class at each pixel; and the maps that they began with."""
         size = sample.weak.labels.shape
         maps, possible = self.alone.prior(sample)
         features = self.alone.features(sample).float()
@@ -271,7 +280,7 @@ class AgreedSeeder:
         scores = learnt + self.settings.trust * maps
         region = torch.from_numpy(regions(sample.image, count=self.settings.regions)).long()
         chances = posterior(_rows(scores), _rows(possible), region.flatten())
-        return chances.T.reshape(-1, *size)
+        return chances.T.reshape(-1, *size), maps
 
 
 def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most: int) -> Cells:
