@@ -40,12 +40,17 @@ SETTINGS = {
         "classify": {"steps": 4},
         "retrieval": {"grid": 3},
     },
+    "regularized": {"first": {"steps": 4}},
 }
-TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
+TRAININGS = {  # stages that train; of the others: train
+    "spml": ("embed", "classify"),
+    "regularized": ("partial", "train"),
+}
 STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "spml": [("embed", 1), ("embed", 3), ("embed", 6), ("relabel", 2), ("classify", 4)],
     "full": [("train", 1), ("train", 2), ("train", 5)],
     "partial": [("train", 3)],
+    "regularized": [("partial", 2), ("train", 1), ("train", 5)],
 }
 STOPS_WITH_TAGS = [("localise", 2), ("localise/seeds", 1), ("embed", 1)]
 

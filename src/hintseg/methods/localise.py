@@ -21,12 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hintseg.activation import (
+    Maps,
     activation_maps,
     background_seeds,
     box_cover,
     box_normalised,
     certain_seeds,
     foreground_seeds,
+    saliency_seeds,
     sum_views,
 )
 from hintseg.data.dataset import Dataset
@@ -73,6 +75,10 @@ class LocaliseSettings(Settings):
     exponent: float = Field(
         6.0, gt=0, description="of the background score (1 - best map)^exponent"
     )
+    background: Literal["score", "saliency"] = Field(
+        "score", description="seeds of it: where no map is high, or where the tags hardly depend"
+    )
+    saliency: Share = Field(0.1, description="least salient part of an image that is background")
     box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
 
 
@@ -225,13 +231,11 @@ class Seeder:
     ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
         """Activation maps of the known tags of an image, and the class of each."""
         size = sample.image.shape[:2]
-        foreground = np.array(self.model.foreground, dtype=np.int64)
-        rows = np.flatnonzero(sample.weak.tags[foreground])
-        labels = torch.from_numpy(foreground[rows])
+        rows = np.flatnonzero(self._known(sample))
+        labels = torch.tensor(self.model.foreground, dtype=torch.int64)[torch.from_numpy(rows)]
         if not len(rows):
             return torch.zeros(0, *size), labels
-        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
-        image = pixels.to(self.device, torch.float32)
+        image = self._pixels(sample)
         flips = (False, True) if self.settings.flip else (False,)
         views = [(scale, flip) for scale in self.settings.scales for flip in flips]
         raw = [self._look(image, *view)[rows] for view in views]
@@ -239,14 +243,17 @@ class Seeder:
         return activation_maps(summed, torch.ones(len(rows), dtype=torch.bool))[0], labels
 
     def _look(self, image: Tensor, scale: float, flip: bool) -> Tensor:
-        """Raw maps of one view, whose sides are multiples of the stride: cells cover it exactly."""
+        """Raw maps of one view."""
+        maps: Tensor = self.model(self._view(image, scale, flip))[0].float()
+        return maps
+
+    def _view(self, image: Tensor, scale: float, flip: bool) -> Tensor:
+        """A view whose sides are multiples of the stride: cells cover it exactly."""
         stride, (height, width) = self.model.stride, image.shape[-2:]
         factor = self.side * scale / max(height, width) / stride
         size = [max(1, round(side * factor)) * stride for side in (height, width)]
         view = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-        view = (view.flip(-1) if flip else view).contiguous(memory_format=torch.channels_last)
-        maps: Tensor = self.model(view)[0].float()
-        return maps
+        return (view.flip(-1) if flip else view).contiguous(memory_format=torch.channels_last)
 
     def seeds(self, sample: Sample) -> LabelMap:
         """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
@@ -267,11 +274,32 @@ class Seeder:
             maps, labels, threshold=self._threshold(weak), margin=settings.margin
         )
         if self.classes.background is not None:
-            empty = background_seeds(
-                maps, threshold=settings.background_threshold, exponent=settings.exponent
-            )
+            empty = self._background(sample, maps)
             seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
         return seeds.where(certain < 0, certain).numpy()
+
+    def _background(self, sample: Sample, maps: Maps) -> Bool[Tensor, "height width"]:
+        """Seeds of the background where no class is seen, by the maps or by saliency."""
+        settings, chosen = self.settings, self._known(sample)
+        if settings.background == "score" or not chosen.any():
+            return background_seeds(
+                maps, threshold=settings.background_threshold, exponent=settings.exponent
+            )
+        view = self._view(self._pixels(sample), settings.scales[0], False)
+        saliency = self.model.saliency(view, torch.from_numpy(chosen).to(self.device))[:, None]
+        size = sample.image.shape[:2]
+        full = F.interpolate(saliency.float(), size=size, mode="bilinear", align_corners=False)
+        return saliency_seeds(full[0, 0].cpu(), settings.saliency)
+
+    def _known(self, sample: Sample) -> Bool[np.ndarray, " maps"]:
+        """Which maps are of classes known to be in the image."""
+        foreground = np.array(self.model.foreground, dtype=np.int64)
+        known: Bool[np.ndarray, " maps"] = sample.weak.tags[foreground]
+        return known
+
+    def _pixels(self, sample: Sample) -> Tensor:
+        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
+        return pixels.to(self.device, torch.float32)
 
     def _threshold(self, weak: WeakLabels) -> float:
         """Where every class that can be there has a map, the lead decides alone."""
