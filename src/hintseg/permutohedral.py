@@ -1,0 +1,359 @@
+"""The permutohedral lattice as sparse matrices (Adams, Baek, Davis 2010).
+
+The lattice is (d + 1) A*_d: points of d + 1 coordinates that sum to zero, where a vertex has
+coordinates that are all equal modulo d + 1. That remainder k and d quotients, with the number of
+the image in front, are packed into one integer, the key of the vertex. The corners of a simplex
+have the remainders 0 to d.
+
+Shape shorthand: d features, n points, m vertices, d + 1 axes and corners.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import scipy.sparse
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hintseg.errors import ConfigError
+
+LARGEST_KEY = 2**62  # still an int64 with a step more
+DIRECT_KEYS = (
+    4  # times the keys there are: a table of all keys there could be; beyond, they are sorted
+)
+FAR = 2**12  # cells from the origin; beyond, float32 is too coarse for a place within a cell
+CHUNK = 2**16  # points whose own weights are found at a time
+ROUNDING = 32  # units of the last place: what subtraction may leave of zero
+
+Table = Float[Tensor, "_ channels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A sparse matrix, row after row."""
+
+    column: Int[Tensor, " entries"]
+    weight: Float[Tensor, " entries"]
+    start: Int[Tensor, " _"]  # of each row among the entries, and behind them their number
+
+    def times(self, table: Table) -> Table:
+        """Product with a dense table."""
+        # Sums over bags are faster than products with torch's sparse matrices, and keep their order
+        # on a GPU as well.
+        return F.embedding_bag(
+            self.column,
+            table.contiguous(),
+            self.start,
+            mode="sum",
+            per_sample_weights=self.weight.to(table.dtype),
+            include_last_offset=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """K = slice . blurs . splat, less what a pixel gives itself."""
+
+    splat: Matrix  # vertices x pixels
+    blurs: tuple[Matrix, ...]  # vertices x vertices, symmetric, in the order of application
+    slice: Matrix  # pixels x vertices: the transpose of `splat`
+    own: Float[Tensor, " pixels"] | None  # the diagonal, to be left out; None: it stays
+
+    def times(self, rows: Table) -> Table:
+        """K times a table with a row for each pixel."""
+        table = self.splat.times(rows)
+        for blur in self.blurs:
+            table = blur.times(table)
+        taken = self.slice.times(table)
+        return taken if self.own is None else taken - self.own.to(rows.dtype)[:, None] * rows
+
+    def transposed(self) -> "Lattice":
+        """K^T: the same but for the order of the axes."""
+        return replace(self, blurs=self.blurs[::-1])
+
+    def scaled(self, left: Float[Tensor, " pixels"], right: Float[Tensor, " pixels"]) -> "Lattice":
+        """K with rows times `left` and columns times `right`."""
+        corners = self.slice.start.diff()
+        splat = self.splat.weight * right[self.splat.column]
+        sliced = self.slice.weight * left.repeat_interleave(corners)
+        return Lattice(
+            replace(self.splat, weight=splat),
+            self.blurs,
+            replace(self.slice, weight=sliced),
+            None if self.own is None else self.own * left * right,
+        )
+
+    def row_sums(self, count: int) -> Float[Tensor, " pixels"]:
+        """K 1; an exact 0 where only rounding is left of what others give."""
+        everything = replace(self, own=None).times(self.slice.weight.new_ones(count, 1))[:, 0]
+        if self.own is None:
+            return everything
+        others = everything - self.own
+        noise = ROUNDING * torch.finfo(others.dtype).eps * everything
+        return others.where(others > noise, 0)
+
+
+def build_lattice(
+    points: Float[Tensor, "dim points"],
+    pixels: Int[Tensor, " points"],
+    images: Int[Tensor, " points"],
+    count: int,
+    *,
+    without_own: bool,
+) -> Lattice:
+    """The lattice around some points, one or more.
+
+    Args:
+        points: Features in units of their sigmas.
+        pixels: Row of each point in the tables of values, ascending.
+        images: Number of its image: points of different images share no vertex.
+        count: Rows of the tables; those of no point get and give nothing.
+        without_own: Whether the diagonal of the kernel is left out.
+
+    Raises:
+        ConfigError: Points that are not finite, or too far apart for their keys.
+    """
+    quotients, rank, weights = _simplices(points)
+    keys, steps = _keys(quotients, rank, images)
+    corner, vertices = _numbered(keys, steps.bound)
+    plus, minus = _neighbours(vertices, steps)
+    alpha = 1 / (1 + 2.0 ** -len(points))
+    weights = weights.to(points.dtype)
+    own = None
+    if without_own:
+        own = weights.new_zeros(count)
+        own[pixels] = alpha * _own(corner, weights, rank, plus, minus)
+    blurs = [_blur(*sides, like=weights) for sides in zip(plus, minus, strict=True)]
+    blurs[0] = replace(blurs[0], weight=alpha * blurs[0].weight)
+    sliced = _slice(corner, weights, pixels, count)
+    return Lattice(_transposed(sliced, len(vertices)), tuple(blurs), sliced, own)
+
+
+def _simplices(
+    points: Float[Tensor, "dim points"],
+) -> tuple[Int[Tensor, "axes points"], Int[Tensor, "axes points"], Float[Tensor, "axes points"]]:
+    """The simplex around each point: its corner 0, the order of the axes, and the weights.
+
+    Returns:
+        Quotients of the corner with remainder 0; rank of each coordinate's distance to that corner,
+        0 the largest; barycentric weight of each corner (Adams et al., section 3.1).
+    """
+    elevated = _elevated(points)
+    axes = len(elevated)
+    nearest = (elevated / axes).round_()
+    total = nearest.sum(dim=0)
+    apart = elevated - nearest * axes
+    rank = torch.zeros_like(apart, dtype=torch.int8)
+    for axis in range(axes - 1):
+        later = apart[axis] < apart[axis + 1 :]
+        rank[axis] += later.sum(dim=0, dtype=torch.int8)
+        rank[axis + 1 :] += ~later
+    # The nearest remainder-0 points need not sum to zero: the outermost coordinates move by one.
+    rank += total.to(torch.int8)
+    moved = (rank < 0).to(torch.int8) - (rank > axes - 1).to(torch.int8)
+    rank += moved * axes
+    nearest += moved
+    order = rank.long()
+    inside = (elevated - nearest * axes) / axes
+    falling = torch.empty_like(inside).scatter_(0, axes - 1 - order, inside)
+    weights = falling.clone()
+    weights[1:] -= falling[:-1]
+    weights[0] += 1 - falling[-1]
+    return nearest.long(), order, weights
+
+
+def _elevated(points: Float[Tensor, "dim points"]) -> Float[Tensor, "axes points"]:
+    """The points in the hyperplane of the lattice, scaled so that the blur has unit variance."""
+    dim = len(points)
+    scale = [(dim + 1) * math.sqrt(2 / 3 / ((i + 1) * (i + 2))) for i in range(dim)]
+    scaled = points * points.new_tensor(scale)[:, None]
+    largest = float(scaled.abs().max())
+    if not math.isfinite(largest):
+        raise ConfigError("features: must be finite, got NaN or infinity")
+    if largest > FAR * (dim + 1):
+        scaled = scaled.double()
+    elevated = scaled.new_empty(dim + 1, points.shape[1])
+    behind = torch.zeros_like(scaled[0])
+    for axis in range(dim, 0, -1):
+        elevated[axis] = behind - axis * scaled[axis - 1]
+        behind = behind + scaled[axis - 1]
+    elevated[0] = behind
+    return elevated
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """How keys change from vertex to vertex."""
+
+    multipliers: tuple[int, ...]  # of the quotients of all axes; the last follows from the others
+    bound: int  # above all keys
+
+    def along(self, axis: int) -> tuple[int, int]:
+        """What a step along an axis (+1 for all coordinates, -d for this one) adds to a key.
+
+        For a remainder below d, and for d, after which comes 0.
+        """
+        axes, own = len(self.multipliers), self.multipliers[axis]
+        return 1 - axes * own, 1 - axes + axes * (sum(self.multipliers) - own)
+
+
+def _keys(
+    quotients: Int[Tensor, "axes points"], rank: Int[Tensor, "axes points"], images: Tensor
+) -> tuple[Int[Tensor, "axes points"], _Steps]:
+    """Key of each corner of the simplices; no two vertices nor their neighbours share one."""
+    axes = len(quotients)
+    first = quotients[:-1].amin(dim=1) - 2  # a corner may be one lower, and its neighbour two
+    spans = (quotients[:-1].amax(dim=1) + 2 - first).tolist()
+    whole = math.prod(spans)
+    multipliers = [math.prod(spans[axis + 1 :]) for axis in range(axes - 1)] + [0]
+    steps = _Steps(tuple(multipliers), axes * whole * (int(images.max()) + 1))
+    if steps.bound > LARGEST_KEY:
+        raise ConfigError(
+            "features: the pixels are too many sigmas apart for the lattice (places on it: "
+            f"{steps.bound:.1e}, at most {LARGEST_KEY:.1e}); take larger sigmas or fewer images"
+        )
+    base = images * whole
+    for axis in range(axes - 1):
+        base = base + (quotients[axis] - first[axis]) * multipliers[axis]
+    # Corner k is one quotient lower on the k axes of the highest rank.
+    multiplier = quotients.new_tensor(multipliers)[:, None].expand_as(rank)
+    lower = torch.empty_like(rank).scatter_(0, axes - 1 - rank, multiplier)
+    keys = torch.empty_like(rank)
+    for corner in range(axes):
+        keys[corner] = base * axes + corner
+        base = base - lower[corner]
+    return keys, steps
+
+
+def _numbered(
+    keys: Int[Tensor, "axes points"], bound: int
+) -> tuple[Int[Tensor, "axes points"], Int[Tensor, " vertices"]]:
+    """Number of the vertex of each key, and the keys in ascending order."""
+    if bound <= DIRECT_KEYS * keys.numel():
+        there = torch.zeros(bound, dtype=torch.bool, device=keys.device)
+        there[keys.flatten()] = True
+        number = there.cumsum(0).sub_(1)
+        return number[keys], there.nonzero()[:, 0]
+    # neighbours in a row mostly have the same corners: they need not be sorted one by one
+    short, place = torch.unique_consecutive(keys.flatten(), return_inverse=True)
+    vertices, number = torch.unique(short, return_inverse=True)
+    return number[place].view_as(keys), vertices
+
+
+def _neighbours(
+    vertices: Int[Tensor, " vertices"], steps: _Steps
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The vertices one step ahead and one back along each axis; how many there are for none."""
+    axes = len(steps.multipliers)
+    remainder = vertices % axes
+    plus, minus = [], []
+    for axis in range(axes):
+        within, wrapping = steps.along(axis)
+        ahead = vertices + torch.where(remainder < axes - 1, within, wrapping)
+        back = vertices - torch.where(remainder > 0, within, wrapping)
+        plus.append(_place(vertices, ahead))
+        minus.append(_place(vertices, back))
+    return plus, minus
+
+
+def _place(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, " keys"]) -> Int[Tensor, " keys"]:
+    """Number of the vertex that has each key; how many there are, where none has."""
+    place = torch.searchsorted(vertices, keys).clamp_(max=len(vertices) - 1)
+    return place.where(vertices[place] == keys, len(vertices))
+
+
+def _blur(plus: Tensor, minus: Tensor, *, like: Tensor) -> Matrix:
+    """(1/2, 1, 1/2) along one axis; a neighbour that is not there has nothing to give."""
+    own = torch.arange(len(plus), device=plus.device)
+    column = torch.stack([own, plus, minus], dim=1)
+    there = column < len(plus)
+    weight = like.new_tensor([1, 0.5, 0.5]).expand_as(column)
+    return Matrix(column[there], weight[there], F.pad(there.sum(dim=1).cumsum(0), (1, 0)))
+
+
+def _slice(
+    corner: Int[Tensor, "axes points"],
+    weights: Float[Tensor, "axes points"],
+    pixels: Int[Tensor, " points"],
+    count: int,
+) -> Matrix:
+    """Pixels x vertices; a pixel that is no point has an empty row."""
+    entries = corner.new_zeros(count + 1)
+    entries[pixels + 1] = len(corner)
+    return Matrix(corner.T.flatten(), weights.T.flatten(), entries.cumsum(0))
+
+
+def _transposed(matrix: Matrix, columns: int) -> Matrix:
+    if matrix.column.is_cuda:
+        return _transposed_by_sorting(matrix, columns)
+    rows = len(matrix.start) - 1
+    parts = (matrix.weight.numpy(), matrix.column.numpy(), matrix.start.numpy())
+    turned = scipy.sparse.csr_array(parts, shape=(rows, columns)).tocsc()  # counts, sorts nothing
+    column, start = (torch.from_numpy(part).long() for part in (turned.indices, turned.indptr))
+    return Matrix(column, torch.from_numpy(turned.data), start)
+
+
+def _transposed_by_sorting(matrix: Matrix, columns: int) -> Matrix:
+    order = matrix.column.argsort(stable=True)
+    rows = torch.arange(len(matrix.start) - 1, device=order.device)
+    row = rows.repeat_interleave(matrix.start.diff())[order]
+    start = F.pad(torch.bincount(matrix.column, minlength=columns).cumsum(0), (1, 0))
+    return Matrix(row, matrix.weight[order], start)
+
+
+def _own(
+    corner: Int[Tensor, "axes points"],
+    weights: Float[Tensor, "axes points"],
+    rank: Int[Tensor, "axes points"],
+    plus: list[Tensor],
+    minus: list[Tensor],
+) -> Float[Tensor, " points"]:
+    """Diagonal of slice . blurs . splat.
+
+    The blurs lead from corner k of a simplex to corner k + l by one step along each of l axes,
+    those of the ranks d - k, d - k - 1, ..., or by one step back along each of the others: all axes
+    together lead nowhere. Each step halves the weight, and each vertex on the way has to be there.
+    """
+    forth, back = _ways(plus), _ways(minus)
+    parts = []
+    for first in range(0, corner.shape[1], CHUNK):
+        some = slice(first, first + CHUNK)
+        parts.append(_own_part(corner[:, some], weights[:, some], rank[:, some], forth, back))
+    return torch.cat(parts)
+
+
+def _own_part(
+    corner: Int[Tensor, "axes points"],
+    weights: Float[Tensor, "axes points"],
+    rank: Int[Tensor, "axes points"],
+    forth: Bool[Tensor, "codes vertices"],
+    back: Bool[Tensor, "codes vertices"],
+) -> Float[Tensor, " points"]:
+    axes = len(corner)
+    bit = (2 ** torch.arange(axes, device=rank.device))[:, None].expand_as(rank)
+    of_rank = torch.empty_like(rank).scatter_(0, rank, bit)
+    total = weights.square().sum(dim=0)
+    for start in range(axes):
+        ahead, behind = torch.zeros_like(rank[0]), torch.zeros_like(rank[0])
+        for steps in range(1, axes + 1):
+            ahead = ahead + of_rank[(axes - start - steps) % axes]
+            behind = behind + of_rank[(axes - 1 - start + steps) % axes]
+            taken = weights[(start + steps) % axes] * forth[ahead, corner[start]]
+            taken += weights[(start - steps) % axes] * back[behind, corner[start]]
+            total += 0.5**steps * weights[start] * taken
+    return total
+
+
+def _ways(neighbours: list[Tensor]) -> Bool[Tensor, "codes vertices"]:
+    """Whether each vertex can take one step along each axis in a set, in their order.
+
+    Bit a of the code of a set stands for axis a.
+    """
+    count = len(neighbours[0])
+    ends = [torch.arange(count, device=neighbours[0].device)]
+    for neighbour in neighbours:  # sets with this axis as the last
+        step = F.pad(neighbour, (0, 1), value=count)
+        ends += [step[end] for end in ends]
+    return torch.stack(ends) < count
