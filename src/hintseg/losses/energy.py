@@ -27,7 +27,10 @@ Maps = Float[Tensor, "batch classes height width"]
 
 @runtime_checkable
 class Affinity(Protocol):
-    """W of every image: symmetric, not below zero, with nothing between images."""
+    """W of every image: symmetric, not below zero, with nothing between images.
+
+    The lattice is symmetric but for the order of its axes; the gradients here take it for so.
+    """
 
     @property
     def sums(self) -> Float[Tensor, "batch 1 height width"]:
@@ -196,7 +199,7 @@ class _Within(torch.autograd.Function):
         return (probabilities * filtered).flatten(2).sum(dim=2)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,), (filtered,) = gradients, ctx.saved_tensors  # type: ignore[attr-defined]
         return 2 * gradient[:, :, None, None] * filtered, None

@@ -64,7 +64,9 @@ def expand_loss(
     probabilities = floored(logits.float().softmax(dim=1))
     logs = rank_pooled(probabilities, kept, decays=decays).clamp(min=TINY).log()
     highest = probabilities.masked_fill(~kept[:, None], 0.0).flatten(2).amax(dim=2)
-    ground = torch.arange(logs.shape[1], device=logs.device) == background
+    ground = torch.zeros_like(present)
+    if background is not None:
+        ground[:, background] = True
     terms = _mean_over(-logs, present & ~ground) + _mean_over(-logs, present & ground)
     terms = terms + _mean_over(-(1 - highest).clamp(min=FLOOR).log(), absent)
     counted = (present | absent).any(dim=1) & kept.flatten(1).any(dim=1)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hintseg.bilateral import bilateral_features, exact_filter, permutohedral_filter
+from hintseg.bilateral import bilateral_features, permutohedral_filter
 from hintseg.losses.energy import (
     Affinity,
     association_loss,
@@ -25,9 +25,6 @@ from hintseg.resize import pool_images
 from hintseg.structures import VOID, Batch
 
 Kind = Literal["none", "crf", "quadratic", "potts", "ncut", "kernelcut", "association"]
-
-EXACT_CELLS = 2**12
-"""Cells of an image up to which all pairs are summed; beyond, the lattice is faster."""
 
 DENSE: Mapping[str, Callable[[Tensor, Affinity], Tensor]] = {
     "crf": crf_loss,
@@ -67,9 +64,8 @@ def energy_losses(
 ) -> dict[str, Tensor]:
     """The weighted terms of the settings, by name, on the cells of the logits.
 
-    The cells are those of the network, 4 x 4 pixels with the mean of their raw colours: there the
-    logits are before they are upsampled, and all pairs of them are affordable. Cells of padding
-    alone take no part.
+    The cells are those of the network, 4 x 4 pixels with the mean of their raw colours: nothing
+    finer is in the logits, which are upsampled from there. Cells of padding alone take no part.
     """
     if not settings.terms:
         return {}
@@ -96,9 +92,8 @@ def _energy(settings: EnergySettings, images: Tensor, kept: Tensor) -> Callable[
 
 
 def dense_affinity(images: Tensor, kept: Tensor, kernel: KernelSettings) -> Affinity:
-    """Affinity of all pairs of cells by place and colour."""
+    """Affinity of all pairs of cells by place and colour, on the lattice."""
     rows, columns = images.shape[-2:]
     sxy = kernel.sxy * max(rows, columns)
     features = bilateral_features(images, sxy=sxy, srgb=kernel.srgb)
-    make = exact_filter if rows * columns <= EXACT_CELLS else permutohedral_filter
-    return make(features, self_affinity=kernel.own, kept=kept)
+    return permutohedral_filter(features, self_affinity=kernel.own, kept=kept)
