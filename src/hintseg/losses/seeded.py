@@ -37,7 +37,7 @@ def seed_loss(logits: Logits, labels: Int[Tensor, "batch height width"]) -> Floa
     """
     seeded = labels >= 0
     chosen = labels.clamp(min=0)[:, None]
-    logs = floored(logits.float().softmax(dim=1)).log().gather(1, chosen)[:, 0]
+    logs = _chances(logits).log().gather(1, chosen)[:, 0]
     counts = seeded.flatten(1).sum(dim=1)
     sums = logs.where(seeded, 0.0).flatten(1).sum(dim=1)
     return -(sums / counts.clamp(min=1)).sum() / divisor((counts > 0).sum())
@@ -61,7 +61,7 @@ def expand_loss(
     where it is present. A class that is neither has no term, an image without any known class or
     kept cell has none and is not among the N. Published: q = 0.996, for the background 0.999.
     """
-    probabilities = floored(logits.float().softmax(dim=1))
+    probabilities = _chances(logits)
     logs = rank_pooled(probabilities, kept, decays=decays).clamp(min=TINY).log()
     highest = probabilities.masked_fill(~kept[:, None], 0.0).flatten(2).amax(dim=2)
     ground = torch.zeros_like(present)
@@ -101,12 +101,17 @@ def constrain_loss(logits: Logits, refined: Logits, kept: Kept) -> Float[Tensor,
 
     Q are the refined probabilities, floored; they are constant: no gradient passes through them.
     """
-    logs = floored(logits.float().softmax(dim=1)).log()
-    wanted = floored(refined.detach().float())
+    logs = _chances(logits).log()
+    wanted = floored(refined.detach().to(logs))
     divergence = (wanted * (wanted.log() - logs)).sum(dim=1).where(kept, 0.0)
     counts = kept.flatten(1).sum(dim=1)
     sums = divergence.flatten(1).sum(dim=1)
     return (sums / counts.clamp(min=1)).sum() / divisor((counts > 0).sum())
+
+
+def _chances(logits: Logits) -> Logits:
+    """Floored probabilities, in float32 or better."""
+    return floored(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1))
 
 
 def _mean_over(
