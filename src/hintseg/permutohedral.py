@@ -9,6 +9,7 @@ Shape shorthand: d features, n points, m vertices, d + 1 axes and corners.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import scipy.sparse
@@ -20,9 +21,7 @@ from torch import Tensor
 from hintseg.errors import ConfigError
 
 LARGEST_KEY = 2**62  # still an int64 with a step more
-DIRECT_KEYS = (
-    4  # times the keys there are: a table of all keys there could be; beyond, they are sorted
-)
+DIRECT_KEYS = 8  # places in a table for each key; where more would be needed, keys are sorted
 FAR = 2**12  # cells from the origin; beyond, float32 is too coarse for a place within a cell
 CHUNK = 2**16  # points whose own weights are found at a time
 ROUNDING = 32  # units of the last place: what subtraction may leave of zero
@@ -117,18 +116,17 @@ def build_lattice(
     """
     quotients, rank, weights = _simplices(points)
     keys, steps = _keys(quotients, rank, images)
-    corner, vertices = _numbered(keys, steps.bound)
-    plus, minus = _neighbours(vertices, steps)
+    corner, beside = _numbered(keys, steps)
     alpha = 1 / (1 + 2.0 ** -len(points))
     weights = weights.to(points.dtype)
     own = None
     if without_own:
         own = weights.new_zeros(count)
-        own[pixels] = alpha * _own(corner, weights, rank, plus, minus)
-    blurs = [_blur(*sides, like=weights) for sides in zip(plus, minus, strict=True)]
+        own[pixels] = alpha * _own(corner, weights, rank, beside)
+    blurs = [_blur(*sides, like=weights) for sides in beside]
     blurs[0] = replace(blurs[0], weight=alpha * blurs[0].weight)
     sliced = _slice(corner, weights, pixels, count)
-    return Lattice(_transposed(sliced, len(vertices)), tuple(blurs), sliced, own)
+    return Lattice(_transposed(sliced, len(beside[0][0])), tuple(blurs), sliced, own)
 
 
 def _simplices(
@@ -228,38 +226,38 @@ def _keys(
 
 
 def _numbered(
-    keys: Int[Tensor, "axes points"], bound: int
-) -> tuple[Int[Tensor, "axes points"], Int[Tensor, " vertices"]]:
-    """Number of the vertex of each key, and the keys in ascending order."""
-    if bound <= DIRECT_KEYS * keys.numel():
-        there = torch.zeros(bound, dtype=torch.bool, device=keys.device)
+    keys: Int[Tensor, "axes points"], steps: _Steps
+) -> tuple[Int[Tensor, "axes points"], list[tuple[Tensor, Tensor]]]:
+    """Numbers of the vertices with these keys; for each axis those of the next and the last one.
+
+    A neighbour that is not there has the number of vertices for its own.
+    """
+    if steps.bound <= DIRECT_KEYS * keys.numel():
+        there = torch.zeros(steps.bound, dtype=torch.bool, device=keys.device)
         there[keys.flatten()] = True
-        number = there.cumsum(0).sub_(1)
-        return number[keys], there.nonzero()[:, 0]
-    # neighbours in a row mostly have the same corners: they need not be sorted one by one
+        vertices = there.nonzero()[:, 0]
+        number = torch.full_like(there, len(vertices), dtype=torch.int32)
+        number[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=keys.device)
+        beside = [(number[a].long(), number[b].long()) for a, b in _next_to(vertices, steps)]
+        return number[keys].long(), beside
+    # pixels in a row mostly share their corners: so they need not be sorted one by one
     short, place = torch.unique_consecutive(keys.flatten(), return_inverse=True)
     vertices, number = torch.unique(short, return_inverse=True)
-    return number[place].view_as(keys), vertices
+    beside = [(_find(vertices, a), _find(vertices, b)) for a, b in _next_to(vertices, steps)]
+    return number[place].view_as(keys), beside
 
 
-def _neighbours(
-    vertices: Int[Tensor, " vertices"], steps: _Steps
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The vertices one step ahead and one back along each axis; how many there are for none."""
+def _next_to(vertices: Int[Tensor, " vertices"], steps: _Steps) -> Iterator[tuple[Tensor, Tensor]]:
+    """Keys one step on and one step back along each axis."""
     axes = len(steps.multipliers)
     remainder = vertices % axes
-    plus, minus = [], []
     for axis in range(axes):
         within, wrapping = steps.along(axis)
-        ahead = vertices + torch.where(remainder < axes - 1, within, wrapping)
-        back = vertices - torch.where(remainder > 0, within, wrapping)
-        plus.append(_place(vertices, ahead))
-        minus.append(_place(vertices, back))
-    return plus, minus
+        on = vertices + torch.where(remainder < axes - 1, within, wrapping)
+        yield on, vertices - torch.where(remainder > 0, within, wrapping)
 
 
-def _place(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, " keys"]) -> Int[Tensor, " keys"]:
-    """Number of the vertex that has each key; how many there are, where none has."""
+def _find(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, " keys"]) -> Int[Tensor, " keys"]:
     place = torch.searchsorted(vertices, keys).clamp_(max=len(vertices) - 1)
     return place.where(vertices[place] == keys, len(vertices))
 
@@ -307,8 +305,7 @@ def _own(
     corner: Int[Tensor, "axes points"],
     weights: Float[Tensor, "axes points"],
     rank: Int[Tensor, "axes points"],
-    plus: list[Tensor],
-    minus: list[Tensor],
+    beside: list[tuple[Tensor, Tensor]],
 ) -> Float[Tensor, " points"]:
     """Diagonal of slice . blurs . splat.
 
@@ -316,7 +313,7 @@ def _own(
     those of the ranks d - k, d - k - 1, ..., or by one step back along each of the others: all axes
     together lead nowhere. Each step halves the weight, and each vertex on the way has to be there.
     """
-    forth, back = _ways(plus), _ways(minus)
+    forth, back = (_ways(sides).to(weights) for sides in zip(*beside, strict=True))
     parts = []
     for first in range(0, corner.shape[1], CHUNK):
         some = slice(first, first + CHUNK)
@@ -328,25 +325,28 @@ def _own_part(
     corner: Int[Tensor, "axes points"],
     weights: Float[Tensor, "axes points"],
     rank: Int[Tensor, "axes points"],
-    forth: Bool[Tensor, "codes vertices"],
-    back: Bool[Tensor, "codes vertices"],
+    forth: Float[Tensor, "codes vertices"],
+    back: Float[Tensor, "codes vertices"],
 ) -> Float[Tensor, " points"]:
-    axes = len(corner)
+    axes, vertices = len(corner), forth.shape[1]
     bit = (2 ** torch.arange(axes, device=rank.device))[:, None].expand_as(rank)
-    of_rank = torch.empty_like(rank).scatter_(0, rank, bit)
+    of_rank = torch.empty_like(rank).scatter_(0, rank, bit * vertices)  # what it adds to a place
+    forth, back = forth.flatten(), back.flatten()
     total = weights.square().sum(dim=0)
     for start in range(axes):
-        ahead, behind = torch.zeros_like(rank[0]), torch.zeros_like(rank[0])
+        ahead, behind = corner[start], corner[start]
+        taken = torch.zeros_like(total)
         for steps in range(1, axes + 1):
             ahead = ahead + of_rank[(axes - start - steps) % axes]
             behind = behind + of_rank[(axes - 1 - start + steps) % axes]
-            taken = weights[(start + steps) % axes] * forth[ahead, corner[start]]
-            taken += weights[(start - steps) % axes] * back[behind, corner[start]]
-            total += 0.5**steps * weights[start] * taken
+            half = 0.5**steps
+            taken.addcmul_(weights[(start + steps) % axes], forth[ahead], value=half)
+            taken.addcmul_(weights[(start - steps) % axes], back[behind], value=half)
+        total.addcmul_(weights[start], taken)
     return total
 
 
-def _ways(neighbours: list[Tensor]) -> Bool[Tensor, "codes vertices"]:
+def _ways(neighbours: Sequence[Tensor]) -> Bool[Tensor, "codes vertices"]:
     """Whether each vertex can take one step along each axis in a set, in their order.
 
     Bit a of the code of a set stands for axis a.
