@@ -55,12 +55,12 @@ class FixedEmbedder(Embedder):
 
 
 def scene(side=48):
-    """Left dark, right light; a seed of each; class 2 is absent; the last rows are padding."""
+    """Left dark, right light; a stroke on each; class 2 is absent; the last rows are padding."""
     images = torch.full((2, 3, side, side), 40, dtype=torch.uint8)
     images[..., side // 2 :] = 200
     images[:, :, -8:] = 120
     labels = torch.full((2, side, side), UNLABELLED)
-    labels[:, 4:12, 4:12], labels[:, 4:12, -12:-4] = 0, 1
+    labels[:, 8:32, 4:8], labels[:, 8:32, -8:-4] = 0, 1
     labels[:, -8:] = VOID
     tags = torch.tensor([[True, True, False]] * 2)
     return Batch(("a", "b"), images, labels, tags, ~tags)

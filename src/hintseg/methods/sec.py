@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hintseg.bilateral import bilateral_features, permutohedral_filter, position_features
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
@@ -31,7 +30,7 @@ from hintseg.methods.network import Batches, Forgetful, train_segmenter
 from hintseg.methods.sec_settings import PRESETS, CRFSettings, SECSettings
 from hintseg.methods.settings import Settings
 from hintseg.models.embedder import Embedder, Segmenter
-from hintseg.refine.dense_crf import mean_field
+from hintseg.refine.dense_crf import CrfPreset, dense_crf_logits
 from hintseg.refine.random_walk import embedding_walk
 from hintseg.resize import pool_images, pool_labels
 from hintseg.structures import VOID, Batch
@@ -104,13 +103,16 @@ def refined_by_crf(
     del embeddings
     images, kept = pool_images(batch.images, batch.labels != VOID, Embedder.stride)
     side = max(images.shape[-2:])
-    place = position_features(images, sxy=settings.smooth * side)
-    both = bilateral_features(images, sxy=settings.sxy * side, srgb=settings.srgb)
-    pairwise = [
-        (settings.gaussian, permutohedral_filter(place, normalisation="symmetric", kept=kept)),
-        (settings.bilateral, permutohedral_filter(both, normalisation="symmetric", kept=kept)),
-    ]
-    return mean_field(logits.float(), pairwise, steps=settings.steps)
+    numbers = CrfPreset(
+        gaussian=settings.gaussian,
+        gaussian_sxy=settings.smooth * side,
+        bilateral=settings.bilateral,
+        bilateral_sxy=settings.sxy * side,
+        bilateral_srgb=settings.srgb,
+        iterations=settings.steps,
+    )
+    finite = logits.float().nan_to_num()  # the loss says so if they are not
+    return dense_crf_logits(images, finite, preset=numbers, kept=kept)
 
 
 def sec_stages(job: Job) -> tuple[Stage, ...]:

@@ -133,8 +133,19 @@ def dense_crf_logits(
     iterations: int | None = None,
     classes_present: Tensor | None = None,
     self_affinity: bool = True,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """As `dense_crf`, from logits: log s_p(c) is the logit, of any sign, without a least value.
+
+    Args:
+        image: As for `dense_crf`.
+        logits: In place of its scores.
+        preset: As for `dense_crf`.
+        iterations: As for `dense_crf`.
+        classes_present: As for `dense_crf`.
+        self_affinity: As for `dense_crf`.
+        kept: Bool per pixel, (batch, height, width): the others are padding, neither vote nor get
+            votes. None: all are kept.
 
     Raises:
         ConfigError: As `dense_crf`; logits that are not finite.
@@ -143,7 +154,7 @@ def dense_crf_logits(
     if not bool(logits.isfinite().all()):
         raise ConfigError("logits: must be finite, got NaN or infinity")
     full = _logits(images, logits, classes_present, lambda given: given)
-    refined = _refined(images, full, _chosen(preset, iterations), self_affinity)
+    refined = _refined(images, full, _chosen(preset, iterations), self_affinity, kept)
     return refined.reshape(logits.shape[:-2] + refined.shape[-2:]).to(logits.dtype)
 
 
@@ -192,13 +203,14 @@ def _refined(
     logits: Float[Tensor, "batch classes height width"],
     preset: CrfPreset,
     self_affinity: bool,
+    kept: Tensor | None = None,
 ) -> Float[Tensor, "batch classes height width"]:
     """Mean field over the classes that any of the images can have: where not all are -inf."""
     some = (logits > -inf).any(dim=0).flatten(1).any(dim=1).nonzero()[:, 0]
     batch, classes, height, width = logits.shape
     rows = logits[:, some].permute(0, 2, 3, 1).reshape(-1, len(some))
     idle = len(some) == 1 or not preset.iterations
-    kernels = [] if idle else _kernels(images, preset, self_affinity)
+    kernels = [] if idle else _kernels(images, preset, self_affinity, kept)
     shares = _mean_field(rows, kernels, preset.iterations)
     refined = shares.view(batch, height, width, len(some)).permute(0, 3, 1, 2)
     if len(some) == classes:
@@ -220,10 +232,15 @@ def _mean_field(
 
 
 def _kernels(
-    images: UInt8[Tensor, "batch 3 height width"], preset: CrfPreset, self_affinity: bool
+    images: UInt8[Tensor, "batch 3 height width"],
+    preset: CrfPreset,
+    self_affinity: bool,
+    kept: Tensor | None,
 ) -> list[tuple[float, GaussianFilter]]:
     """Weights and kernels, but for those without weight."""
-    build = partial(permutohedral_filter, normalisation="symmetric", self_affinity=self_affinity)
+    build = partial(
+        permutohedral_filter, normalisation="symmetric", self_affinity=self_affinity, kept=kept
+    )
     kernels = []
     if preset.gaussian:
         near = position_features(images, sxy=preset.gaussian_sxy)
