@@ -24,10 +24,15 @@ from hintseg.bilateral import (
     position_features,
 )
 from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.permutohedral import Lattice, joint_slice
 
 LEAST = 1e-5  # probability of a class that scores exclude: the image may overrule them
 
+TILE_VALUES = 2**16  # votes that a thread works on at once: 256 KB stay in the cache
+STEEP = 60.0  # exponent up to which powers are far from overflow in float32
+
 Rows = Float[Tensor, "pixels classes"]
+Kernels = Sequence[tuple[float, GaussianFilter]]  # and their weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +97,9 @@ def dense_crf(
         K_2 = exp(-|x_p - x_q|^2 / 2 sxy_2^2 - |I_p - I_q|^2 / 2 srgb^2)
 
     (Krahenbuhl and Koltun 2011, algorithm 1, with the symmetric normalisation that makes weights
-    independent of resolution; the kernels on the permutohedral lattice). Scores count in proportion:
-    a factor common to all classes of a pixel changes nothing, and a pixel with zeros alone knows
-    nothing. A class has at least 1e-5 of a pixel's scores.
+    independent of resolution; the kernels on the permutohedral lattice). Scores count in
+    proportion: a factor common to all classes of a pixel changes nothing, and a pixel with zeros
+    alone knows nothing. A class has at least 1e-5 of a pixel's scores.
 
     Args:
         image: (height, width, 3) uint8 array, RGB; or a batch of them, (batch, 3, height, width).
@@ -112,9 +117,9 @@ def dense_crf(
         to the scores.
 
     Raises:
-        ConfigError: An image that is not uint8 RGB (normalised colours have other distances), scores
-            that are negative, not finite or larger than the image, no class present, or numbers that
-            cannot work.
+        ConfigError: An image that is not uint8 RGB (normalised colours have other distances),
+            scores that are negative, not finite or larger than the image, no class present, or
+            numbers that cannot work.
         UnknownNameError: No such preset.
     """
     images = _images(image, scores)
@@ -206,10 +211,11 @@ def _refined(
     return torch.zeros_like(logits).index_copy(1, some, refined)
 
 
-def _mean_field(
-    logits: Rows, kernels: Sequence[tuple[float, GaussianFilter]], iterations: int
-) -> Rows:
+def _mean_field(logits: Rows, kernels: Kernels, iterations: int) -> Rows:
     """Q after so many updates of all pixels at once."""
+    lattices = [w * k.normalised for w, k in kernels if isinstance(k.normalised, Lattice)]
+    if 0 < len(lattices) == len(kernels) and not (torch.is_grad_enabled() and logits.requires_grad):
+        return _mean_field_in_tiles(logits, lattices, iterations)
     shares = logits.softmax(dim=1)
     for _ in range(iterations):
         votes = logits
@@ -219,10 +225,53 @@ def _mean_field(
     return shares
 
 
+@torch.no_grad()
+def _mean_field_in_tiles(logits: Rows, lattices: Sequence[Lattice], iterations: int) -> Rows:
+    """The same, tile by tile: what vertices give becomes shares while it is in the cache."""
+    logits = logits - logits.amax(dim=1, keepdim=True)
+    softmax = _plain_softmax if _steepness(lattices, logits) < STEEP else _safe_softmax
+    size = max(1, TILE_VALUES * torch.get_num_threads() // logits.shape[1])
+    size = size if logits.device.type == "cpu" else len(logits)
+    tiles = [slice(first, first + size) for first in range(0, len(logits), size)]
+    corners = joint_slice(lattices).tiles(size)
+    owns = [lattice.own for lattice in lattices if lattice.own is not None]
+    shares = torch.empty_like(logits)
+    for tile in tiles:
+        softmax(logits[tile].clone(), shares[tile])
+    for _ in range(iterations):
+        table = torch.cat([lattice.blurred(shares) for lattice in lattices])
+        for tile, corner in zip(tiles, corners, strict=True):
+            votes = corner.times(table).add_(logits[tile])
+            for own in owns:
+                votes.addcmul_(own[tile, None], shares[tile], value=-1)
+            softmax(votes, shares[tile])
+    return shares
+
+
+def _steepness(lattices: Sequence[Lattice], logits: Rows) -> float:
+    """The most that any pixel can get: its votes for all classes together."""
+    ones = logits.new_ones(len(logits), 1)
+    return sum(float(lattice.times(ones).max()) for lattice in lattices)
+
+
+def _safe_softmax(votes: Rows, out: Rows) -> None:
+    out.copy_(votes.softmax(dim=1))
+
+
+def _plain_softmax(votes: Rows, out: Rows) -> None:
+    """Softmax where powers cannot overflow nor all vanish, several times faster on short rows.
+
+    Overwrites the votes. Before them the highest logit of a pixel is 0, so its highest vote is
+    between 0 and the steepness.
+    """
+    powers = votes.exp_()
+    torch.div(powers, powers.sum(dim=1, keepdim=True), out=out)
+
+
 def _kernels(
     images: UInt8[Tensor, "batch 3 height width"], preset: CrfPreset, self_affinity: bool
-) -> list[tuple[float, GaussianFilter]]:
-    """Weights and kernels, but for those without weight."""
+) -> Kernels:
+    """Those that count, and their weights."""
     build = partial(permutohedral_filter, normalisation="symmetric", self_affinity=self_affinity)
     kernels = []
     if preset.gaussian:
