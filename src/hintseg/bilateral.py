@@ -35,7 +35,7 @@ def permutohedral_filter(
 
     Values are splat onto the corners of the simplex around each point, blurred by (1/2, 1, 1/2)
     along each of the d + 1 axes of the lattice and sliced out again, times 1 / (1 + 2^-d), with
-    which a point on a vertex gives itself 1 as it should. Time and memory grow with the pixels
+    which a point on a vertex among vertices gives itself 1. Time and memory grow with the pixels
     (doi:10.1111/j.1467-8659.2009.01645.x; scale and order of the axes as in the published
     implementations of the dense CRF, whose figures depend on them).
 
