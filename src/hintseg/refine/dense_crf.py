@@ -14,7 +14,7 @@ from math import inf
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from hintseg.bilateral import (
@@ -310,22 +310,32 @@ def _logits(
 ) -> Float[Tensor, "batch classes height width"]:
     """Of scores brought to the size of the images; -inf for classes that are not present."""
     given = scores if scores.ndim == 4 else scores[None]
-    (height, width), classes = images.shape[-2:], given.shape[1]
+    height, width = images.shape[-2:]
     if given.shape[2] > height or given.shape[3] > width or not given.numel():
         raise ConfigError(
             f"scores: {tuple(scores.shape)} are none or larger than the image, {height} x {width}; "
             "give an image of their size"
         )
-    possible = torch.ones(len(given), classes, dtype=torch.bool, device=given.device)
-    if present is not None:
-        possible &= present.to(given.device)
-    if not bool(possible.any(dim=1).all()):
-        raise ConfigError("classes_present: an image without any class; one or more must be")
+    possible = _possible(given, present)
     given = given.to(torch.promote_types(given.dtype, torch.float32))
     given = given.where(possible[:, :, None, None], 0)
     if given.shape[-2:] != (height, width):
         given = F.interpolate(given, size=(height, width), mode="bilinear", align_corners=False)
     return of(given).masked_fill(~possible[:, :, None, None], -inf)
+
+
+def _possible(scores: Tensor, present: Tensor | None) -> Bool[Tensor, "batch classes"]:
+    """Which classes each image of a batch can have."""
+    batch, classes = scores.shape[:2]
+    if present is None:
+        return torch.ones(batch, classes, dtype=torch.bool, device=scores.device)
+    possible = present.bool().to(scores.device)
+    if possible.shape not in ((classes,), (batch, classes)) or not bool(possible.any(-1).all()):
+        raise ConfigError(
+            f"classes_present: must say of {classes} classes whether an image can have them, and "
+            f"one or more must be; got {present.tolist()!r:.60}"
+        )
+    return possible.expand(batch, classes)
 
 
 def _log_shares(scores: Float[Tensor, "batch classes height width"]) -> Tensor:
