@@ -35,7 +35,7 @@ def permutohedral_filter(
 
     Values are splat onto the corners of the simplex around each point, blurred by (1/2, 1, 1/2)
     along each of the d + 1 axes of the lattice and sliced out again, times 1 / (1 + 2^-d), with
-    which a point on a vertex gives itself 1 as it should. Time and memory grow with the pixels
+    which a point on a vertex among vertices gives itself 1. Time and memory grow with the pixels
     (doi:10.1111/j.1467-8659.2009.01645.x; scale and order of the axes as in the published
     implementations of the dense CRF, whose figures depend on them).
 
@@ -146,7 +146,7 @@ class GaussianFilter:
     def on_rows(self, rows: Table) -> Table:
         """As a call, on a table with a row for each pixel of the batch: nothing is transposed."""
         work = rows.to(torch.promote_types(rows.dtype, torch.float32))
-        filtered: Tensor = _Linear.apply(work, self._forward, self._backward)
+        filtered: Tensor = _Linear.apply(work, self.normalised, self._backward)
         return filtered
 
     @cached_property
@@ -170,7 +170,8 @@ class GaussianFilter:
         return sums.reciprocal().where(sums > 0, 0), torch.ones_like(sums)
 
     @cached_property
-    def _forward(self) -> "Lattice | _Exact":
+    def normalised(self) -> "Lattice | _Exact":
+        """The kernel as it is applied."""
         return self.kernel if self._factors is None else self.kernel.scaled(*self._factors)
 
     @cached_property

@@ -11,6 +11,7 @@ Shape shorthand: d features, n points, m vertices, d + 1 axes and corners.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import scipy.sparse
 import torch
@@ -50,6 +51,16 @@ class Matrix:
             include_last_offset=True,
         )
 
+    def tiles(self, rows: int) -> list["Matrix"]:
+        """The same matrix in parts of so many rows."""
+        ends = [*self.start[:-1:rows].tolist(), len(self.column)]
+        return [
+            Matrix(
+                self.column[a:b], self.weight[a:b], self.start[i * rows : (i + 1) * rows + 1] - a
+            )
+            for i, (a, b) in enumerate(pairwise(ends))
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
@@ -58,15 +69,20 @@ class Lattice:
     splat: Matrix  # vertices x pixels
     blurs: tuple[Matrix, ...]  # vertices x vertices, symmetric, in the order of application
     slice: Matrix  # pixels x vertices: the transpose of `splat`
+    pixels: Int[Tensor, " points"]  # those that are points
     own: Float[Tensor, " pixels"] | None  # the diagonal, to be left out; None: it stays
 
     def times(self, rows: Table) -> Table:
         """K times a table with a row for each pixel."""
+        taken = self.slice.times(self.blurred(rows))
+        return taken if self.own is None else taken - self.own.to(rows.dtype)[:, None] * rows
+
+    def blurred(self, rows: Table) -> Table:
+        """What the vertices have to give: splat and blurs alone."""
         table = self.splat.times(rows)
         for blur in self.blurs:
             table = blur.times(table)
-        taken = self.slice.times(table)
-        return taken if self.own is None else taken - self.own.to(rows.dtype)[:, None] * rows
+        return table
 
     def transposed(self) -> "Lattice":
         """K^T: the same but for the order of the axes."""
@@ -74,15 +90,21 @@ class Lattice:
 
     def scaled(self, left: Float[Tensor, " pixels"], right: Float[Tensor, " pixels"]) -> "Lattice":
         """K with rows times `left` and columns times `right`."""
-        corners = self.slice.start.diff()
-        splat = self.splat.weight * right[self.splat.column]
-        sliced = self.slice.weight * left.repeat_interleave(corners)
+        splat = self.splat.weight * right.index_select(0, self.splat.column)
+        corners = self.slice.weight.view(len(self.pixels), -1)
+        sliced = (corners * left[self.pixels, None]).flatten()
         return Lattice(
             replace(self.splat, weight=splat),
             self.blurs,
             replace(self.slice, weight=sliced),
+            self.pixels,
             None if self.own is None else self.own * left * right,
         )
+
+    def __rmul__(self, factor: float) -> "Lattice":
+        """The kernel times a number."""
+        sliced = replace(self.slice, weight=factor * self.slice.weight)
+        return replace(self, slice=sliced, own=None if self.own is None else factor * self.own)
 
     def row_sums(self, count: int) -> Float[Tensor, " pixels"]:
         """K 1; an exact 0 where only rounding is left of what others give."""
@@ -92,6 +114,17 @@ class Lattice:
         others = everything - self.own
         noise = ROUNDING * torch.finfo(others.dtype).eps * everything
         return others.where(others > noise, 0)
+
+
+def joint_slice(lattices: Sequence[Lattice]) -> Matrix:
+    """The slices of lattices around all pixels, side by side: their columns are all vertices."""
+    columns, first = [], 0
+    for lattice in lattices:
+        columns.append(lattice.slice.column.view(len(lattice.pixels), -1) + first)
+        first += len(lattice.splat.start) - 1
+    weights = [lattice.slice.weight.view(len(lattice.pixels), -1) for lattice in lattices]
+    start = torch.stack([lattice.slice.start for lattice in lattices]).sum(0, dtype=torch.int32)
+    return Matrix(torch.cat(columns, dim=1).flatten(), torch.cat(weights, dim=1).flatten(), start)
 
 
 def build_lattice(
@@ -126,7 +159,7 @@ def build_lattice(
     blurs = [_blur(*sides, like=weights) for sides in beside]
     blurs[0] = replace(blurs[0], weight=alpha * blurs[0].weight)
     sliced = _slice(corner, weights, pixels, count)
-    return Lattice(_transposed(sliced, len(beside[0][0])), tuple(blurs), sliced, own)
+    return Lattice(_transposed(sliced, len(beside[0][0])), tuple(blurs), sliced, pixels, own)
 
 
 def _simplices(
@@ -238,13 +271,12 @@ def _numbered(
         vertices = there.nonzero()[:, 0]
         number = torch.full_like(there, len(vertices), dtype=torch.int32)
         number[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=keys.device)
-        beside = [(number[a].long(), number[b].long()) for a, b in _next_to(vertices, steps)]
-        return number[keys].long(), beside
+        return number[keys], [(number[a], number[b]) for a, b in _next_to(vertices, steps)]
     # pixels in a row mostly share their corners: so they need not be sorted one by one
     short, place = torch.unique_consecutive(keys.flatten(), return_inverse=True)
     vertices, number = torch.unique(short, return_inverse=True)
     beside = [(_find(vertices, a), _find(vertices, b)) for a, b in _next_to(vertices, steps)]
-    return number[place].view_as(keys), beside
+    return number.int()[place].view_as(keys), beside
 
 
 def _next_to(vertices: Int[Tensor, " vertices"], steps: _Steps) -> Iterator[tuple[Tensor, Tensor]]:
@@ -259,16 +291,17 @@ def _next_to(vertices: Int[Tensor, " vertices"], steps: _Steps) -> Iterator[tupl
 
 def _find(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, " keys"]) -> Int[Tensor, " keys"]:
     place = torch.searchsorted(vertices, keys).clamp_(max=len(vertices) - 1)
-    return place.where(vertices[place] == keys, len(vertices))
+    return place.where(vertices[place] == keys, len(vertices)).int()
 
 
 def _blur(plus: Tensor, minus: Tensor, *, like: Tensor) -> Matrix:
     """(1/2, 1, 1/2) along one axis; a neighbour that is not there has nothing to give."""
-    own = torch.arange(len(plus), device=plus.device)
+    own = torch.arange(len(plus), dtype=plus.dtype, device=plus.device)
     column = torch.stack([own, plus, minus], dim=1)
     there = column < len(plus)
     weight = like.new_tensor([1, 0.5, 0.5]).expand_as(column)
-    return Matrix(column[there], weight[there], F.pad(there.sum(dim=1).cumsum(0), (1, 0)))
+    start = F.pad(there.sum(dim=1).cumsum(0, dtype=column.dtype), (1, 0))
+    return Matrix(column[there], weight[there], start)
 
 
 def _slice(
@@ -280,7 +313,8 @@ def _slice(
     """Pixels x vertices; a pixel that is no point has an empty row."""
     entries = corner.new_zeros(count + 1)
     entries[pixels + 1] = len(corner)
-    return Matrix(corner.T.flatten(), weights.T.flatten(), entries.cumsum(0))
+    start = entries.cumsum(0, dtype=corner.dtype)
+    return Matrix(corner.T.flatten(), weights.T.flatten(), start)
 
 
 def _transposed(matrix: Matrix, columns: int) -> Matrix:
@@ -289,15 +323,16 @@ def _transposed(matrix: Matrix, columns: int) -> Matrix:
     rows = len(matrix.start) - 1
     parts = (matrix.weight.numpy(), matrix.column.numpy(), matrix.start.numpy())
     turned = scipy.sparse.csr_array(parts, shape=(rows, columns)).tocsc()  # counts, sorts nothing
-    column, start = (torch.from_numpy(part).long() for part in (turned.indices, turned.indptr))
-    return Matrix(column, torch.from_numpy(turned.data), start)
+    column, weight, start = map(torch.from_numpy, (turned.indices, turned.data, turned.indptr))
+    return Matrix(column, weight, start)
 
 
 def _transposed_by_sorting(matrix: Matrix, columns: int) -> Matrix:
     order = matrix.column.argsort(stable=True)
-    rows = torch.arange(len(matrix.start) - 1, device=order.device)
+    rows = torch.arange(len(matrix.start) - 1, dtype=torch.int32, device=order.device)
     row = rows.repeat_interleave(matrix.start.diff())[order]
-    start = F.pad(torch.bincount(matrix.column, minlength=columns).cumsum(0), (1, 0))
+    entries = torch.bincount(matrix.column, minlength=columns)
+    start = F.pad(entries.cumsum(0, dtype=torch.int32), (1, 0))
     return Matrix(row, matrix.weight[order], start)
 
 
@@ -334,7 +369,7 @@ def _own_part(
     forth, back = forth.flatten(), back.flatten()
     total = weights.square().sum(dim=0)
     for start in range(axes):
-        ahead, behind = corner[start], corner[start]
+        ahead = behind = corner[start].long()
         taken = torch.zeros_like(total)
         for steps in range(1, axes + 1):
             ahead = ahead + of_rank[(axes - start - steps) % axes]
@@ -354,6 +389,6 @@ def _ways(neighbours: Sequence[Tensor]) -> Bool[Tensor, "codes vertices"]:
     count = len(neighbours[0])
     ends = [torch.arange(count, device=neighbours[0].device)]
     for neighbour in neighbours:  # sets with this axis as the last
-        step = F.pad(neighbour, (0, 1), value=count)
+        step = F.pad(neighbour.long(), (0, 1), value=count)
         ends += [step[end] for end in ends]
     return torch.stack(ends) < count

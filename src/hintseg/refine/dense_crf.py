@@ -14,7 +14,7 @@ from math import inf
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from hintseg.bilateral import (
@@ -24,10 +24,15 @@ from hintseg.bilateral import (
     position_features,
 )
 from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.permutohedral import Lattice, joint_slice
 
 LEAST = 1e-5  # probability of a class that scores exclude: the image may overrule them
 
+TILE_VALUES = 2**16  # votes that a thread works on at once: 256 KB stay in the cache
+STEEP = 60.0  # exponent up to which powers are far from overflow in float32
+
 Rows = Float[Tensor, "pixels classes"]
+Kernels = Sequence[tuple[float, GaussianFilter]]  # and their weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +97,9 @@ def dense_crf(
         K_2 = exp(-|x_p - x_q|^2 / 2 sxy_2^2 - |I_p - I_q|^2 / 2 srgb^2)
 
     (Krahenbuhl and Koltun 2011, algorithm 1, with the symmetric normalisation that makes weights
-    independent of resolution; the kernels on the permutohedral lattice). Scores count in proportion:
-    a factor common to all classes of a pixel changes nothing, and a pixel with zeros alone knows
-    nothing. A class has at least 1e-5 of a pixel's scores.
+    independent of resolution; the kernels on the permutohedral lattice). Scores count in
+    proportion: a factor common to all classes of a pixel changes nothing, and a pixel with zeros
+    alone knows nothing. A class has at least 1e-5 of a pixel's scores.
 
     Args:
         image: (height, width, 3) uint8 array, RGB; or a batch of them, (batch, 3, height, width).
@@ -112,9 +117,9 @@ def dense_crf(
         to the scores.
 
     Raises:
-        ConfigError: An image that is not uint8 RGB (normalised colours have other distances), scores
-            that are negative, not finite or larger than the image, no class present, or numbers that
-            cannot work.
+        ConfigError: An image that is not uint8 RGB (normalised colours have other distances),
+            scores that are negative, not finite or larger than the image, no class present, or
+            numbers that cannot work.
         UnknownNameError: No such preset.
     """
     images = _images(image, scores)
@@ -218,10 +223,11 @@ def _refined(
     return torch.zeros_like(logits).index_copy(1, some, refined)
 
 
-def _mean_field(
-    logits: Rows, kernels: Sequence[tuple[float, GaussianFilter]], iterations: int
-) -> Rows:
+def _mean_field(logits: Rows, kernels: Kernels, iterations: int) -> Rows:
     """Q after so many updates of all pixels at once."""
+    lattices = [w * k.normalised for w, k in kernels if isinstance(k.normalised, Lattice)]
+    if 0 < len(lattices) == len(kernels) and not (torch.is_grad_enabled() and logits.requires_grad):
+        return _mean_field_in_tiles(logits, lattices, iterations)
     shares = logits.softmax(dim=1)
     for _ in range(iterations):
         votes = logits
@@ -231,13 +237,56 @@ def _mean_field(
     return shares
 
 
+@torch.no_grad()
+def _mean_field_in_tiles(logits: Rows, lattices: Sequence[Lattice], iterations: int) -> Rows:
+    """The same, tile by tile: what vertices give becomes shares while it is in the cache."""
+    logits = logits - logits.amax(dim=1, keepdim=True)
+    softmax = _plain_softmax if _steepness(lattices, logits) < STEEP else _safe_softmax
+    size = max(1, TILE_VALUES * torch.get_num_threads() // logits.shape[1])
+    size = size if logits.device.type == "cpu" else len(logits)
+    tiles = [slice(first, first + size) for first in range(0, len(logits), size)]
+    corners = joint_slice(lattices).tiles(size)
+    owns = [lattice.own for lattice in lattices if lattice.own is not None]
+    shares = torch.empty_like(logits)
+    for tile in tiles:
+        softmax(logits[tile].clone(), shares[tile])
+    for _ in range(iterations):
+        table = torch.cat([lattice.blurred(shares) for lattice in lattices])
+        for tile, corner in zip(tiles, corners, strict=True):
+            votes = corner.times(table).add_(logits[tile])
+            for own in owns:
+                votes.addcmul_(own[tile, None], shares[tile], value=-1)
+            softmax(votes, shares[tile])
+    return shares
+
+
+def _steepness(lattices: Sequence[Lattice], logits: Rows) -> float:
+    """The most that any pixel can get: its votes for all classes together."""
+    ones = logits.new_ones(len(logits), 1)
+    return sum(float(lattice.times(ones).max()) for lattice in lattices)
+
+
+def _safe_softmax(votes: Rows, out: Rows) -> None:
+    out.copy_(votes.softmax(dim=1))
+
+
+def _plain_softmax(votes: Rows, out: Rows) -> None:
+    """Softmax where powers cannot overflow nor all vanish, several times faster on short rows.
+
+    Overwrites the votes. Before them the highest logit of a pixel is 0, so its highest vote is
+    between 0 and the steepness.
+    """
+    powers = votes.exp_()
+    torch.div(powers, powers.sum(dim=1, keepdim=True), out=out)
+
+
 def _kernels(
     images: UInt8[Tensor, "batch 3 height width"],
     preset: CrfPreset,
     self_affinity: bool,
     kept: Tensor | None,
-) -> list[tuple[float, GaussianFilter]]:
-    """Weights and kernels, but for those without weight."""
+) -> Kernels:
+    """Those that count, and their weights."""
     build = partial(
         permutohedral_filter, normalisation="symmetric", self_affinity=self_affinity, kept=kept
     )
@@ -278,22 +327,32 @@ def _logits(
 ) -> Float[Tensor, "batch classes height width"]:
     """Of scores brought to the size of the images; -inf for classes that are not present."""
     given = scores if scores.ndim == 4 else scores[None]
-    (height, width), classes = images.shape[-2:], given.shape[1]
+    height, width = images.shape[-2:]
     if given.shape[2] > height or given.shape[3] > width or not given.numel():
         raise ConfigError(
             f"scores: {tuple(scores.shape)} are none or larger than the image, {height} x {width}; "
             "give an image of their size"
         )
-    possible = torch.ones(len(given), classes, dtype=torch.bool, device=given.device)
-    if present is not None:
-        possible &= present.to(given.device)
-    if not bool(possible.any(dim=1).all()):
-        raise ConfigError("classes_present: an image without any class; one or more must be")
+    possible = _possible(given, present)
     given = given.to(torch.promote_types(given.dtype, torch.float32))
     given = given.where(possible[:, :, None, None], 0)
     if given.shape[-2:] != (height, width):
         given = F.interpolate(given, size=(height, width), mode="bilinear", align_corners=False)
     return of(given).masked_fill(~possible[:, :, None, None], -inf)
+
+
+def _possible(scores: Tensor, present: Tensor | None) -> Bool[Tensor, "batch classes"]:
+    """Which classes each image of a batch can have."""
+    batch, classes = scores.shape[:2]
+    if present is None:
+        return torch.ones(batch, classes, dtype=torch.bool, device=scores.device)
+    possible = present.bool().to(scores.device)
+    if possible.shape not in ((classes,), (batch, classes)) or not bool(possible.any(-1).all()):
+        raise ConfigError(
+            f"classes_present: must say of {classes} classes whether an image can have them, and "
+            f"one or more must be; got {present.tolist()!r:.60}"
+        )
+    return possible.expand(batch, classes)
 
 
 def _log_shares(scores: Float[Tensor, "batch classes height width"]) -> Tensor:
