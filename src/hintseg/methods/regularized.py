@@ -127,7 +127,7 @@ def _train(job: Job, folder: Path) -> dict[str, Any]:
 
 REGULARIZED = Method(
     name="regularized",
-    summary="cross-entropy on labelled pixels and an energy of all: edges of the image decide",
+    summary="cross-entropy on labelled pixels, and an energy of all",
     takes="points, scribbles, polygons, partial masks; boxes as background outside them",
     paper="Tang et al. 2018 (arXiv:1804.01346, arXiv:1803.09569)",
     stages=regularized_stages,

@@ -170,7 +170,7 @@ def check_seeds(dataset: Dataset, settings: Settings) -> None:
 
 SEC = Method(
     name="sec",
-    summary="seed, expand, constrain: from tags, by seeds, sizes of classes and boundaries",
+    summary="seed, expand, constrain: from tags, by seeds and boundaries",
     takes="tags; boxes, points, scribbles, polygons, partial masks as seeds, in any mix",
     paper="Kolesnikov, Lampert 2016 (arXiv:1603.06098)",
     stages=sec_stages,
