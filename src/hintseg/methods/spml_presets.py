@@ -49,6 +49,7 @@ _PLAIN: Mapping[str, Any] = {
     "pixels": None,
     "detach": True,
     "spread": False,
+    "localise": {"agreement": {"rounds": 0}},
 }
 
 

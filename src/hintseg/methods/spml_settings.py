@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hintseg.methods.localise import LocaliseSettings
+from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import PAD_TO
 from hintseg.structures import ClassSet
+
+CELL = 8  # pixels of a side of the cells that seeds agree on
+FINEST = 4  # stride of the finest stage that is of use for them
 
 
 class TagClassifier(nn.Module):
@@ -42,11 +46,33 @@ class TagClassifier(nn.Module):
         multiple of 32, and the maps cut back to ceil(side / stride): no cell is padding alone.
         """
         height, width = images.shape[-2:]
+        maps: Tensor = self.classify(self.dropout(self._features(images)[-1]))
+        return maps[..., : math.ceil(height / self.stride), : math.ceil(width / self.stride)]
+
+    def cells(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch dim rows columns"]:
+        """What the backbone sees, at CELL pixels a cell: stages of stride 4 and more, joined.
+
+        Each stage has unit length at each of its places, then is brought to the common grid.
+        """
+        height, width = images.shape[-2:]
+        whole = [(side + -side % PAD_TO) // CELL for side in (height, width)]
+        stages = [
+            F.interpolate(F.normalize(feature, dim=1), size=whole, mode="bilinear")
+            for feature, stride in zip(self._features(images), self.backbone.strides, strict=True)
+            if stride >= FINEST
+        ]
+        return torch.cat(stages, dim=1)[..., : math.ceil(height / CELL), : math.ceil(width / CELL)]
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """Of the backbone, images padded at the bottom and right with its neutral colour."""
+        height, width = images.shape[-2:]
         fill = self.backbone.mean
         padding = (0, -width % PAD_TO, 0, -height % PAD_TO)
         padded = F.pad(images.to(fill.dtype) - fill, padding) + fill
-        maps: Tensor = self.classify(self.dropout(self.backbone(padded)[-1]))
-        return maps[..., : math.ceil(height / self.stride), : math.ceil(width / self.stride)]
+        features: list[Tensor] = self.backbone(padded)
+        return features
 
 
 def tag_scores(
