@@ -320,6 +320,22 @@ def test_from_hints_to_seeds(data_folder, tmp_path, background, rounds):
             assert np.array_equal(after.labels, before.labels)
 
 
+def test_seeds_that_the_image_contradicts_are_left_out(data_folder, tmp_path):
+    for name in ("field", "herd", "hill", "meadow"):
+        change_hints(data_folder, name, tags_only)
+    kept = []
+    for preset in (None, "psa"):
+        made = job(data_folder, tmp_path / str(preset))
+        folder = made.run.stage_folder("localise")
+        names = images_needing_seeds(made.dataset, made.weak)
+        settings = QUICK.model_copy(update={"crf": preset, "threshold": 0.0, "margin": 0.0})
+        localise(made, settings, names, folder)
+        read = partial(read_label_map, classes=3, undeclared=UNLABELLED)
+        kept.append(np.stack([read(folder / "seeds" / f"{name}.png") for name in names]))
+    assert ((kept[1] == kept[0]) | (kept[1] == UNLABELLED)).all()
+    assert 0 < (kept[1] >= 0).sum() < (kept[0] >= 0).sum()
+
+
 def test_seeds_have_the_working_size(data_folder, tmp_path):
     change_hints(data_folder, "herd", tags_only)
     made = job(data_folder, tmp_path / "run", size=28)

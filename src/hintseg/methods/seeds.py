@@ -24,6 +24,7 @@ from hintseg.activation import (
 from hintseg.methods.settings import Settings, Share
 from hintseg.models.tag_classifier import TagClassifier
 from hintseg.refine.agreement import CellClassifier, Cells, learn_agreement, posterior
+from hintseg.refine.dense_crf import PresetName
 from hintseg.regions import regions
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, WeakLabels
 
@@ -66,6 +67,9 @@ class LocaliseSettings(Settings):
     )
     box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
     agreement: AgreementSettings = AgreementSettings()
+    crf: PresetName | None = Field(
+        None, description="preset of a dense CRF; seeds that it contradicts are dropped"
+    )
 
 
 def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
