@@ -271,6 +271,7 @@ def content(path):
 @contextmanager
 def interrupted_at(stage, number):
     """A real SIGINT while a step of a stage is done, or a file of it written."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
     with pytest.MonkeyPatch.context() as patch:
         at_step(stage, number, patch, lambda: signal.raise_signal(signal.SIGINT))
         at_file(stage, number, patch, lambda: signal.raise_signal(signal.SIGINT))

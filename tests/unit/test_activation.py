@@ -11,6 +11,7 @@ from hintseg.activation import (
     box_normalised,
     certain_seeds,
     foreground_seeds,
+    in_front,
     saliency_seeds,
     sum_views,
 )
@@ -175,6 +176,24 @@ def test_the_cover_of_boxes_is_where_their_maps_may_be():
     filled = box_normalised(torch.ones(3, 4, 5), labels, drawn) > 0.9
     assert torch.equal(cover[:2], filled[:2])
     assert not cover[2].any()
+
+
+def test_a_small_box_stands_in_front_of_a_large_one():
+    labels, drawn = torch.tensor([3, 5, 9]), boxes((0, 0, 4, 4, 3), (1, 1, 2, 2, 5))
+    maps = in_front(torch.ones(3, 4, 4), labels, drawn)
+    assert maps[:, 1, 1].tolist() == pytest.approx([1 / 4, 1, 1 / 4])  # the third: anywhere
+    assert maps[[0, 2], 0, 0].tolist() == [1, 1]
+    assert maps[1, 0, 0] == 0
+    none = torch.rand(2, 3, 3)
+    assert torch.equal(in_front(none, labels[:2], boxes()), none)
+    assert in_front(none[:0], labels[:0], boxes()).shape == (0, 3, 3)
+
+
+def test_of_two_boxes_of_a_class_the_smaller_counts_where_both_are():
+    labels, drawn = torch.tensor([3, 5]), boxes((0, 0, 4, 4, 3), (0, 0, 2, 2, 3), (0, 0, 2, 2, 5))
+    maps = in_front(torch.ones(2, 4, 4), labels, drawn)
+    assert maps[:, 0, 0].tolist() == [1, 1]
+    assert maps[:, 3, 3].tolist() == [1, 0]
 
 
 def test_where_one_class_is_possible_it_is_certain():

@@ -15,13 +15,13 @@ from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
 from hintseg.images import read_label_map
 from hintseg.methods.job import Job
-from hintseg.methods.localise import (
+from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
+from hintseg.methods.seeds import (
+    AgreedSeeder,
+    AgreementSettings,
     LocaliseSettings,
     Seeder,
-    images_needing_seeds,
-    localise,
     missing_classes,
-    with_seeds,
 )
 from hintseg.methods.settings import TrainSettings, validated
 from hintseg.models.saved import ModelDescription
@@ -29,7 +29,12 @@ from hintseg.models.tag_classifier import TagClassifier
 from hintseg.structures import UNLABELLED, ClassSet, Sample, WeakLabels
 
 QUICK = LocaliseSettings(
-    steps=3, scales=(1.0,), threshold=0.2, margin=0.05, background_threshold=0.5
+    steps=3,
+    scales=(1.0,),
+    threshold=0.2,
+    margin=0.05,
+    background_threshold=0.5,
+    agreement=AgreementSettings(rounds=0),
 )
 TRAIN = TrainSettings(weights="random", crop=32, batch=2, log_every=1, device="cpu")
 
@@ -205,14 +210,68 @@ def test_what_is_missing_is_known_but_not_shown():
     assert not missing_classes(silent, GROUND).any()
 
 
+class Seeing(Drawn):
+    """A classifier that sees the colours themselves."""
+
+    backbone = torch.nn.Module()
+
+    def cells(self, images):
+        return images / 255
+
+
+def agreed(classes, samples, **settings):
+    """Settings under which a map is worth little and colours decide."""
+    alone = seeder(classes)
+    chosen = AgreementSettings(**{"trust": 0.5, "regions": 4, "rounds": 4, "sure": 0.6, **settings})
+    alone.settings = alone.settings.model_copy(update={"agreement": chosen})
+    alone.model = Seeing(classes.foreground)
+    return AgreedSeeder.learn(alone, samples, count=len(samples), seed=0)
+
+
+def test_seeds_of_all_images_tell_the_stripes_apart(stripes):
+    green = np.zeros_like(stripes)
+    green[..., 1] = 255
+    both = Sample("x", stripes[:, :4], weak_labels(NONE[:, :4], [True, True, False]))
+    one = Sample("y", green, weak_labels(NONE, [False, True, False]))
+    made = agreed(THREE, [both, one])
+    assert made.seeds(both).tolist() == [[0, 0, 1, 1]] * 6
+    assert (made.seeds(one) == 1).all()
+    maps, labels = made.maps(both)
+    assert labels.tolist() == [0, 1]
+    assert torch.allclose(maps.sum(dim=0), torch.ones(6, 4))
+
+
+def test_agreed_seeds_keep_to_boxes_labels_and_missing_classes(stripes):
+    labels = NONE.copy()
+    labels[0, 0] = 2
+    weak = weak_labels(labels, [True, True, True], None, [(0, 0, 3, 6, 0), (2, 0, 6, 5, 1)])
+    found = agreed(THREE, [Sample("x", stripes, weak)], sure=0.0).seeds(Sample("x", stripes, weak))
+    assert found[0, 0] == UNLABELLED  # a person said so already
+    assert not (found == 2).any()  # class 2 is shown
+    assert not (found[:, 3:] == 0).any()
+    assert not (found[5] == 1).any()
+
+
+def test_agreed_seeds_of_tags_that_are_not_complete_need_their_maps(stripes):
+    sample = Sample("x", stripes, weak_labels(NONE, [True, False, False], [False] * 3))
+    assert agreed(THREE, [sample]).seeds(sample).tolist() == [[0, 0, -1, -1, -1, -1]] * 6
+
+
+def test_where_only_one_class_can_be_agreed_seeds_are_certain(stripes):
+    weak = weak_labels(NONE, [True, True, False], None, [(0, 0, 3, 6, 0), (3, 0, 6, 6, 1)])
+    found = agreed(THREE, [Sample("x", stripes, weak)], sure=1.0).seeds(Sample("x", stripes, weak))
+    assert found.tolist() == [[0, 0, 0, 1, 1, 1]] * 6
+
+
 def needing(folder):
     dataset = open_dataset(folder)
     return images_needing_seeds(dataset, partial(load_weak, dataset, size=None))
 
 
-def localised(made, folder):
+def localised(made, folder, *, rounds=0):
     names = images_needing_seeds(made.dataset, made.weak)
-    return localise(made, QUICK, names, folder)
+    agreement = AgreementSettings(rounds=rounds, steps=3, sure=0.3)
+    return localise(made, QUICK.model_copy(update={"agreement": agreement}), names, folder)
 
 
 def test_images_that_show_every_class_need_no_seeds(data_folder):
@@ -222,15 +281,28 @@ def test_images_that_show_every_class_need_no_seeds(data_folder):
     assert needing(data_folder) == ("herd", "hill")
 
 
+def test_a_background_that_only_some_images_show_asks_for_no_seeds(data_folder):
+    def weak(name):
+        ground = [] if name == "herd" else [0]
+        return weak_labels([[1, *ground, UNLABELLED]], [False, True, False])
+
+    with_background(data_folder, open_dataset(data_folder).classes.names[0])
+    dataset = open_dataset(data_folder)
+    assert images_needing_seeds(dataset, weak) == ()
+    nowhere = weak_labels([[1, UNLABELLED]], [False, True, False])
+    assert images_needing_seeds(dataset, lambda name: nowhere) == dataset.hinted_names()
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
 @pytest.mark.parametrize("background", [None, "grass"])
-def test_from_hints_to_seeds(data_folder, tmp_path, background):
+def test_from_hints_to_seeds(data_folder, tmp_path, background, rounds):
     change_hints(data_folder, "herd", tags_only)
     change_hints(data_folder, "hill", boxes_only)
     if background:
         with_background(data_folder, background)
     made = job(data_folder, tmp_path / "run")
     folder = made.run.stage_folder("localise")
-    record = localised(made, folder)
+    record = localised(made, folder, rounds=rounds)
     assert record["images"] == 2
     assert 0 < record["seeded_pixels"] <= 1
     assert sorted(path.name for path in (folder / "seeds").iterdir()) == ["herd.png", "hill.png"]
@@ -246,6 +318,22 @@ def test_from_hints_to_seeds(data_folder, tmp_path, background):
         assert after.labels.dtype == before.labels.dtype
         if name in ("field", "meadow"):
             assert np.array_equal(after.labels, before.labels)
+
+
+def test_seeds_that_the_image_contradicts_are_left_out(data_folder, tmp_path):
+    for name in ("field", "herd", "hill", "meadow"):
+        change_hints(data_folder, name, tags_only)
+    kept = []
+    for preset in (None, "psa"):
+        made = job(data_folder, tmp_path / str(preset))
+        folder = made.run.stage_folder("localise")
+        names = images_needing_seeds(made.dataset, made.weak)
+        settings = QUICK.model_copy(update={"crf": preset, "threshold": 0.0, "margin": 0.0})
+        localise(made, settings, names, folder)
+        read = partial(read_label_map, classes=3, undeclared=UNLABELLED)
+        kept.append(np.stack([read(folder / "seeds" / f"{name}.png") for name in names]))
+    assert ((kept[1] == kept[0]) | (kept[1] == UNLABELLED)).all()
+    assert 0 < (kept[1] >= 0).sum() < (kept[0] >= 0).sum()
 
 
 def test_seeds_have_the_working_size(data_folder, tmp_path):
@@ -321,3 +409,8 @@ def test_seeds_by_saliency_of_a_trained_classifier(data_folder, tmp_path):
     localise(made, settings, ("herd",), folder)
     found = read_label_map(folder / "seeds" / "herd.png", classes=3, undeclared=UNLABELLED)
     assert 0 < (found == 0).mean() <= 0.2
+
+
+def test_saliency_is_refused_where_nothing_would_use_it():
+    with pytest.raises(ConfigError, match=r"background=saliency needs agreement\.rounds=0"):
+        validated(LocaliseSettings, "localise", {"background": "saliency"})

@@ -202,7 +202,7 @@ def test_from_tags_to_a_model(data_folder, tmp_path, background):
     if background:
         file = data_folder / "dataset.yaml"
         file.write_text(file.read_text() + f"background: {background}\n")
-    saliency = {"localise": {"background": "saliency"}}
+    saliency = {"localise": {"background": "saliency", "agreement": {"rounds": 0}}}
     folder = train(data_folder, tmp_path / "run", saliency)
     lines = [line for line in Run(folder).read_log() if line["stage"] == "train"]
     assert set(lines[-1]["losses"]) == {"seed", "expand", "constrain"}

@@ -6,31 +6,17 @@ thresholds, are the seeds (Ahn and Kwak 2018, arXiv:1803.10464; boxes as in Ke e
 arXiv:2105.00957). Maps are made for tags that a person gave, never for predicted ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hintseg.activation import (
-    Maps,
-    activation_maps,
-    background_seeds,
-    box_cover,
-    box_normalised,
-    certain_seeds,
-    foreground_seeds,
-    saliency_seeds,
-    sum_views,
-)
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader, load_hinted
 from hintseg.data.transforms import Augmentation
@@ -39,47 +25,17 @@ from hintseg.images import overlay, read_label_map, write_label_map
 from hintseg.losses.image_level import tag_loss
 from hintseg.methods.job import Job
 from hintseg.methods.network import Batches, Forgetful, train_network
-from hintseg.methods.settings import Settings, Share
+from hintseg.methods.seeds import AgreedSeeder, LocaliseSettings, Seeder, missing_classes
 from hintseg.methods.sheets import Row, drawn_hints, evenly, sheet_row, write_sheet
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.tag_classifier import TagClassifier, tag_scores
+from hintseg.predict.crf import supported_labels
 from hintseg.progress import progress
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, Batch, ClassSet, LabelMap, Sample, WeakLabels
 
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 PART = 0.4  # of the steps of the run, where its own are not set
-
-
-class LocaliseSettings(Settings):
-    """How the classifier is trained and how its maps become seeds."""
-
-    steps: int | None = Field(
-        None, ge=0, description="of the classifier of tags; 0: no such seeds; null: 0.4 of the run"
-    )
-    lr_factor: float = Field(2.0, gt=0, description="times train.lr, for the classifier")
-    scale: tuple[float, float] = Field(
-        (1.2, 2.4), description="longer side of an image in its training, in crops"
-    )
-    dropout: float = Field(0.5, ge=0, lt=1, description="of the features that it reads")
-    output_stride: Literal[8, 16, 32] = Field(16, description="pixels per cell of its maps")
-    scales: tuple[float, ...] = Field(
-        (1.5, 2.5), min_length=1, description="longer side of the views of the maps, in crops"
-    )
-    flip: bool = Field(True, description="maps of the mirror images too")
-    threshold: Share = Field(
-        0.7, description="least map of a seed where what has no map may be: background, unknown"
-    )
-    margin: Share = Field(0.15, description="by which the map of a seed leads the next")
-    background_threshold: Share = Field(0.2, description="least background score of a seed")
-    exponent: float = Field(
-        6.0, gt=0, description="of the background score (1 - best map)^exponent"
-    )
-    background: Literal["score", "saliency"] = Field(
-        "score", description="seeds of it: where no map is high, or where the tags hardly depend"
-    )
-    saliency: Share = Field(0.1, description="least salient part of an image that is background")
-    box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
 
 
 class TagLearner(Forgetful):
@@ -96,22 +52,19 @@ class TagLearner(Forgetful):
         return {"tags": tag_loss(scores, batch.tags[:, rows], batch.absent[:, rows])}
 
 
-def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
-    """Classes that are in an image but on none of its labelled pixels.
-
-    The background, where there is one, counts as present in every image that has any tag.
-    """
-    missing = weak.tags.copy()
-    if classes.background is not None and missing.any():
-        missing[classes.background] = True
-    missing[np.unique(weak.labels[weak.labels >= 0])] = False
-    return missing
-
-
 def images_needing_seeds(dataset: Dataset, weak: Callable[[str], WeakLabels]) -> tuple[str, ...]:
-    """Train images with a class that their hints name but do not show."""
-    names = dataset.hinted_names()
-    return tuple(name for name in names if missing_classes(weak(name), dataset.classes).any())
+    """Train images with a class that their hints name but do not show.
+
+    The background alone asks for no seeds, unless no image at all shows it: an object that fills
+    its image was drawn by somebody who saw no background.
+    """
+    missing, shows_background = {}, False
+    for name in dataset.hinted_names():
+        known = weak(name)
+        missing[name] = missing_classes(known, dataset.classes)
+        shows_background |= bool(np.any(known.labels == dataset.classes.background))
+    asking = list(dataset.classes.foreground) if shows_background else slice(None)
+    return tuple(name for name, classes in missing.items() if classes[asking].any())
 
 
 def localise(
@@ -123,33 +76,52 @@ def localise(
     working resolution for each of them, and `seeds.png`, a sheet for a person to look at. Returns
     the record of the stage.
     """
-    dataset, train = job.dataset, job.settings
-    model = _trained_classifier(job, settings, folder)
-    seeder = Seeder(
-        model,
-        settings,
-        dataset.classes,
-        side=train.crop,
-        boxes_complete=dataset.boxes_complete,
-        device=job.fabric.device,
-    )
+    dataset = job.dataset
+    seeder = _seeder(job, settings, _trained_classifier(job, settings, folder))
     mine = job.mine(names)
     with progress("seeds", len(mine)) as advance:
         for name in mine:
-            seeds = seeder.seeds(job.hinted(name))
+            seeds = _seeds(seeder, settings, job.hinted(name))
             write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
             advance("")
     job.fabric.barrier()
     seeded = [read_label_map(_file(folder, n), classes=2**15, undeclared=-1) >= 0 for n in names]
     if job.fabric.is_global_zero and names:
         shown = evenly(names, SHEET_IMAGES)
-        write_sheet(folder / "seeds.png", [_sheet_row(seeder, job.hinted(name)) for name in shown])
+        write_sheet(
+            folder / "seeds.png",
+            [_sheet_row(seeder, settings, dataset.classes, job.hinted(name)) for name in shown],
+        )
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {
         "steps": job.share(settings.steps, PART),
         "images": len(names),
         "seeded_pixels": round(float(share), 4),
     }
+
+
+def _seeder(job: Job, settings: LocaliseSettings, model: TagClassifier) -> Seeder | AgreedSeeder:
+    """Who makes the seeds; every rank looks at all images, and so all agree."""
+    dataset = job.dataset
+    alone = Seeder(
+        model,
+        settings,
+        dataset.classes,
+        side=job.settings.crop,
+        boxes_complete=dataset.boxes_complete,
+        device=job.fabric.device,
+    )
+    if not settings.agreement.rounds:
+        return alone
+    names = dataset.hinted_names()
+    with progress("agreement", len(names)) as advance:
+
+        def look() -> Iterator[Sample]:
+            for name in names:
+                yield job.hinted(name)
+                advance("")
+
+        return AgreedSeeder.learn(alone, look(), count=len(names), seed=job.settings.seed)
 
 
 def with_seeds(load: Loader, folder: Path) -> Loader:
@@ -199,137 +171,24 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
     return model
 
 
-class Seeder:
-    """A trained classifier that looks at images with hints.
-
-    Args:
-        model: The classifier.
-        settings: Views and thresholds.
-        classes: Of the data set.
-        side: Pixels of the longer side of an image at scale 1.
-        boxes_complete: A class that has boxes is nowhere else in the image.
-        device: Where the model runs.
-    """
-
-    def __init__(
-        self,
-        model: TagClassifier,
-        settings: LocaliseSettings,
-        classes: ClassSet,
-        *,
-        side: int,
-        boxes_complete: bool,
-        device: torch.device,
-    ) -> None:
-        self.model = model.to(device).to(memory_format=torch.channels_last).eval()
-        self.settings, self.classes, self.side, self.device = settings, classes, side, device
-        self.boxes_complete = boxes_complete
-
-    @torch.inference_mode()
-    def maps(
-        self, sample: Sample
-    ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
-        """Activation maps of the known tags of an image, and the class of each."""
-        size = sample.image.shape[:2]
-        rows = np.flatnonzero(self._known(sample))
-        labels = torch.tensor(self.model.foreground, dtype=torch.int64)[torch.from_numpy(rows)]
-        if not len(rows):
-            return torch.zeros(0, *size), labels
-        image = self._pixels(sample)
-        flips = (False, True) if self.settings.flip else (False,)
-        views = [(scale, flip) for scale in self.settings.scales for flip in flips]
-        raw = [self._look(image, *view)[rows] for view in views]
-        summed = sum_views(raw, [flip for _, flip in views], size).cpu()
-        return activation_maps(summed, torch.ones(len(rows), dtype=torch.bool))[0], labels
-
-    def _look(self, image: Tensor, scale: float, flip: bool) -> Tensor:
-        """Raw maps of one view."""
-        maps: Tensor = self.model(self._view(image, scale, flip))[0].float()
-        return maps
-
-    def _view(self, image: Tensor, scale: float, flip: bool) -> Tensor:
-        """A view whose sides are multiples of the stride: cells cover it exactly."""
-        stride, (height, width) = self.model.stride, image.shape[-2:]
-        factor = self.side * scale / max(height, width) / stride
-        size = [max(1, round(side * factor)) * stride for side in (height, width)]
-        view = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-        return (view.flip(-1) if flip else view).contiguous(memory_format=torch.channels_last)
-
-    def seeds(self, sample: Sample) -> LabelMap:
-        """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
-        found = self._all_seeds(sample)
-        weak = sample.weak
-        wanted = (found >= 0) & missing_classes(weak, self.classes)[np.maximum(found, 0)]
-        wanted &= weak.labels == UNLABELLED
-        return np.where(wanted, found, UNLABELLED).astype(np.int16)
-
-    def _all_seeds(self, sample: Sample) -> LabelMap:
-        weak, settings = sample.weak, self.settings
-        certain = self._certain(weak)
-        if (certain >= 0).all():
-            return certain.numpy()
-        maps, labels = self.maps(sample)
-        maps = box_normalised(maps, labels, torch.from_numpy(weak.boxes).float())
-        seeds = foreground_seeds(
-            maps, labels, threshold=self._threshold(weak), margin=settings.margin
-        )
-        if self.classes.background is not None:
-            empty = self._background(sample, maps)
-            seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
-        return seeds.where(certain < 0, certain).numpy()
-
-    def _background(self, sample: Sample, maps: Maps) -> Bool[Tensor, "height width"]:
-        """Seeds of the background where no class is seen, by the maps or by saliency."""
-        settings, chosen = self.settings, self._known(sample)
-        if settings.background == "score" or not chosen.any():
-            return background_seeds(
-                maps, threshold=settings.background_threshold, exponent=settings.exponent
-            )
-        view = self._view(self._pixels(sample), settings.scales[0], False)
-        saliency = self.model.saliency(view, torch.from_numpy(chosen).to(self.device))[:, None]
-        size = sample.image.shape[:2]
-        full = F.interpolate(saliency.float(), size=size, mode="bilinear", align_corners=False)
-        return saliency_seeds(full[0, 0].cpu(), settings.saliency)
-
-    def _known(self, sample: Sample) -> Bool[np.ndarray, " maps"]:
-        """Which maps are of classes known to be in the image."""
-        foreground = np.array(self.model.foreground, dtype=np.int64)
-        known: Bool[np.ndarray, " maps"] = sample.weak.tags[foreground]
-        return known
-
-    def _pixels(self, sample: Sample) -> Tensor:
-        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
-        return pixels.to(self.device, torch.float32)
-
-    def _threshold(self, weak: WeakLabels) -> float:
-        """Where every class that can be there has a map, the lead decides alone."""
-        if self.classes.background is None and (weak.tags | weak.absent).all():
-            return 0.0
-        return self.settings.box_threshold if len(weak.boxes) else self.settings.threshold
-
-    def _certain(self, weak: WeakLabels) -> Int[Tensor, "height width"]:
-        """Pixels at which, by the hints alone, only one class can be."""
-        candidates = np.flatnonzero(~weak.absent)
-        boxed = np.intersect1d(candidates, weak.boxes[:, 4].astype(np.int64))
-        boxed = boxed if self.boxes_complete else boxed[:0]
-        free = np.setdiff1d(candidates, boxed)  # may be anywhere
-        size = weak.labels.shape
-        if len(free) > 1:
-            return torch.full(size, UNLABELLED)
-        inside, boxes = torch.from_numpy(boxed), torch.from_numpy(weak.boxes).float()
-        anywhere = torch.ones(len(free), *size, dtype=torch.bool)
-        possible = torch.cat([box_cover(inside, boxes, size), anywhere])
-        return certain_seeds(possible, torch.cat([inside, torch.from_numpy(free)]))
+def _seeds(seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, sample: Sample) -> LabelMap:
+    """Seeds of the missing classes, less those that the image contradicts."""
+    seeds = seeder.seeds(sample)
+    if settings.crf is None:
+        return seeds
+    return supported_labels(sample.image, seeds, settings.crf, possible=~sample.weak.absent)
 
 
-def _sheet_row(seeder: Seeder, sample: Sample) -> Row:
+def _sheet_row(
+    seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, classes: ClassSet, sample: Sample
+) -> Row:
     """Image, hints, the first maps (light where the map is high) and seeds."""
     maps, labels = seeder.maps(sample)
     image = sample.image
-    titles = [seeder.classes.names[label] for label in labels.tolist()]
+    titles = [classes.names[label] for label in labels.tolist()]
     lit = [(image * (0.15 + 0.85 * m[..., None])).astype(np.uint8) for m in maps.numpy()]
     shown = [*zip(titles, lit, strict=True), *[("", np.zeros_like(image))] * SHEET_MAPS]
-    hints, seeds = drawn_hints(sample), overlay(image, seeder.seeds(sample))
+    hints, seeds = drawn_hints(sample), overlay(image, _seeds(seeder, settings, sample))
     return sheet_row(
         [(sample.name, image), ("hints", hints), *shown[:SHEET_MAPS], ("seeds", seeds)]
     )

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hintseg.methods.localise import LocaliseSettings
+from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
 
 GRID = 41  # cells a side in the paper: what it says of its CRF in cells, in parts of a crop
@@ -77,6 +77,7 @@ _VOC_TAG: Mapping[str, Any] = {
             "margin": 0.0,
             "background": "saliency",
             "saliency": 0.1,
+            "agreement": {"rounds": 0},
         },
     },
 }

@@ -50,6 +50,7 @@ _PLAIN: Mapping[str, Any] = {
     "energy": {"kind": "none", "entropy": 0.0},
     "detach": True,
     "spread": False,
+    "localise": {"agreement": {"rounds": 0}},
 }
 
 

@@ -5,8 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from hintseg.methods.energies import EnergySettings
-from hintseg.methods.localise import LocaliseSettings
+from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
+from hintseg.refine.dense_crf import PresetName
 
 
 class Weights(Settings):
@@ -51,6 +52,7 @@ class RelabelSettings(Settings):
     steps: int = Field(64, ge=0, description="of the random walk")
     sharpness: float = Field(100.0, ge=0, description="of its transitions")
     confidence: Share = Field(0.7, description="least probability; below: unlabelled")
+    crf: PresetName | None = Field(None, description="preset of a dense CRF after the walk")
 
 
 class ClassifySettings(Settings):

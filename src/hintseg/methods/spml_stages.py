@@ -26,6 +26,7 @@ from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter
+from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
 from hintseg.predict.pseudo import doubtless, pseudo_scores
 from hintseg.predict.retrieval import build_prototypes
@@ -33,7 +34,7 @@ from hintseg.progress import progress
 from hintseg.region_files import load_regions, make_regions, read_edges, read_regions
 from hintseg.regions import regions_from_edges
 from hintseg.segments.gather import total
-from hintseg.structures import Batch
+from hintseg.structures import Batch, Sample
 
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
 RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
@@ -204,6 +205,8 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
                 sharpness=settings.sharpness,
                 index=index,
             )
+            if settings.crf is not None:
+                scores = _refined(scores, sample, settings.crf)
             sure = doubtless(scores, sample.weak, confidence=settings.confidence)
             file = folder / "labels" / f"{name}.png"
             write_label_map(file, sure, classes=len(job.dataset.classes))
@@ -216,6 +219,15 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
         write_sheet(folder / "labels.png", [label_row(s, labelled(s.name)) for s in shown])
     share = float(total(shares)) / len(names)
     return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
+
+
+def _refined(scores: Tensor, sample: Sample, crf: str) -> Tensor:
+    """The scores of all pixels after a dense CRF over the classes that can be in the image."""
+    size, possible = sample.image.shape[:2], ~sample.weak.absent
+    if not possible.any():
+        return scores
+    device = scores.device
+    return crf_scores(sample.image, scores, crf, covered=size, possible=possible, device=device)
 
 
 def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import PAD_TO
 from hintseg.structures import ClassSet
 
-SALIENT_STRIDE = 8  # pixels a cell of the features whose gradient tells how salient a place is
+CELL = 8  # pixels of a side of the cells that seeds agree on
+SALIENT_STRIDE = 8  # of the features whose gradient tells how salient a place is
+FINEST = 4  # stride of the finest stage that is of use for them
 
 
 class TagClassifier(nn.Module):
@@ -44,7 +46,7 @@ class TagClassifier(nn.Module):
         The image is padded at the bottom and right with the backbone's neutral colour to a
         multiple of 32, and the maps cut back to ceil(side / stride): no cell is padding alone.
         """
-        return self._maps(self._features(images), images)
+        return self._maps(self._features(images)[-1], images)
 
     def saliency(
         self,
@@ -60,23 +62,42 @@ class TagClassifier(nn.Module):
         fine = max(i for i, s in enumerate(self.backbone.strides) if s <= SALIENT_STRIDE)
         with torch.enable_grad():  # through the image: the first stages may be frozen
             features = self._features(images.detach().clone().requires_grad_())
-            scores = tag_scores(self._maps(features, images))[:, chosen].sum()
+            scores = tag_scores(self._maps(features[-1], images))[:, chosen].sum()
             (gradient,) = torch.autograd.grad(scores, features[fine])
         stride = self.backbone.strides[fine]
         rows, columns = (math.ceil(side / stride) for side in images.shape[-2:])
         return _median(gradient.abs().amax(dim=1)[:, :rows, :columns])
 
+    def cells(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch dim rows columns"]:
+        """What the backbone sees, at CELL pixels a cell: stages of stride 4 and more, joined.
+
+        Each stage has unit length at each of its places, then is brought to the common grid.
+        """
+        height, width = images.shape[-2:]
+        whole = [(side + -side % PAD_TO) // CELL for side in (height, width)]
+        stages = [
+            F.interpolate(F.normalize(feature, dim=1), size=whole, mode="bilinear")
+            for feature, stride in zip(self._features(images), self.backbone.strides, strict=True)
+            if stride >= FINEST
+        ]
+        return torch.cat(stages, dim=1)[..., : math.ceil(height / CELL), : math.ceil(width / CELL)]
+
+    def _maps(self, coarsest: Tensor, images: Tensor) -> Tensor:
+        """Of the coarsest features, without those of padding alone."""
+        maps: Tensor = self.classify(self.dropout(coarsest))
+        rows, columns = (math.ceil(side / self.stride) for side in images.shape[-2:])
+        return maps[..., :rows, :columns]
+
     def _features(self, images: Tensor) -> list[Tensor]:
+        """Of the backbone, images padded at the bottom and right with its neutral colour."""
         height, width = images.shape[-2:]
         fill = self.backbone.mean
         padding = (0, -width % PAD_TO, 0, -height % PAD_TO)
-        features: list[Tensor] = self.backbone(F.pad(images.to(fill.dtype) - fill, padding) + fill)
+        padded = F.pad(images.to(fill.dtype) - fill, padding) + fill
+        features: list[Tensor] = self.backbone(padded)
         return features
-
-    def _maps(self, features: list[Tensor], images: Tensor) -> Tensor:
-        maps: Tensor = self.classify(self.dropout(features[-1]))
-        rows, columns = (math.ceil(side / self.stride) for side in images.shape[-2:])
-        return maps[..., :rows, :columns]
 
 
 def tag_scores(

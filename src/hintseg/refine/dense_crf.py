@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
+from typing import Literal
 
 import numpy as np
 import torch
@@ -61,6 +62,7 @@ class CrfPreset:
             raise ConfigError(f"crf: iterations must be 0 or more, got {self.iterations}")
 
 
+PresetName = Literal["psa", "sec_train", "irn", "deeplab", "seam_retrain"]
 PRESETS: Mapping[str, CrfPreset] = {
     "psa": CrfPreset(),  # AffinityNet, SEAM's maps, SC-CAM, RCA, SEC's test
     "sec_train": CrfPreset(gaussian_sxy=3 / 12, bilateral_sxy=80 / 12),  # on 41 x 41 cells
