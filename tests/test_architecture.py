@@ -18,6 +18,7 @@ LAYERS = [
     "regions",
     "region_files",
     "data",
+    "permutohedral",
     "bilateral",
     "models",
     "activation",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hintseg.errors import HintSegError
     from hintseg.evaluate import evaluate_source
     from hintseg.predict.predictor import Predictor, load
+    from hintseg.refine.dense_crf import dense_crf
     from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Prediction, Shape
     from hintseg.training import train
 
@@ -27,6 +28,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Shape",
+    "dense_crf",
     "evaluate_source",
     "load",
     "open_dataset",
@@ -44,6 +46,7 @@ _HOMES = {
     "Prediction": "structures",
     "Predictor": "predict.predictor",
     "Shape": "structures",
+    "dense_crf": "refine.dense_crf",
     "evaluate_source": "evaluate",
     "load": "predict.predictor",
     "open_dataset": "data.dataset",

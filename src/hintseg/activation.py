@@ -4,6 +4,7 @@ The order is fixed, since thresholds depend on it: the raw maps of all views are
 and summed, then cut at zero and divided by their maximum, once.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -158,6 +159,21 @@ def background_seeds(
     both would either leave no pixel out or hardly let one in.
     """
     return background_score(maps, exponent) >= threshold
+
+
+def saliency_seeds(
+    saliency: Float[Tensor, "height width"], share: float
+) -> Bool[Tensor, "height width"]:
+    """The least salient `share` of the pixels (Kolesnikov and Lampert 2016: a tenth is background).
+
+    Pixels as salient as the first one beyond the share are left out: an image that is equally
+    salient everywhere has no such seeds.
+    """
+    values = saliency.flatten().sort().values
+    beyond = math.floor(share * len(values))
+    if beyond >= len(values):
+        return torch.ones_like(saliency, dtype=torch.bool)
+    return saliency < values[beyond]
 
 
 def _extents(boxes: Float[Tensor, "boxes 5"]) -> list[tuple[int, slice, slice]]:

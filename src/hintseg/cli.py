@@ -22,10 +22,18 @@ app = typer.Typer(
     help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles.",
 )
 
+DEFAULT_CRF = "psa"
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
 Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
 Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
 By = Annotated[str, typer.Option(help="classifier; or retrieval, where the run has prototypes")]
+Crf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[PRESET]",
+        help="refine by a dense CRF; psa, deeplab, irn, seam_retrain or sec_train",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
@@ -184,6 +192,7 @@ def predict(
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
     tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
     by: By = "classifier",
+    crf: Crf = None,
     device: Device = "auto",
 ) -> None:
     """Label every pixel of images; writes NAME.png with class indices and palette."""
@@ -200,6 +209,7 @@ def predict(
             flip=flip,
             tile=tile,
             by=by,
+            crf=crf,
             overlays=overlays,
         )
     _report(outcome, out)
@@ -215,6 +225,7 @@ def evaluate(
     scales: Scales = "1",
     flip: Flip = False,
     by: By = "classifier",
+    crf: Crf = None,
     device: Device = "auto",
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
@@ -230,6 +241,7 @@ def evaluate(
         scales=_numbers(scales, "--scales"),
         flip=flip,
         by=by,
+        crf=crf,
         trimaps=[int(width) for width in _numbers(trimap, "--trimap")],
         device=_device(device),
     )
@@ -320,10 +332,19 @@ def _device(name: str) -> str:
     return "cuda" if there and name != "cpu" else "cpu"
 
 
+def _with_preset(words: list[str]) -> list[str]:
+    """`--crf` may stand alone: it takes the next word only if that looks like a preset."""
+    given = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        is_preset = following.isidentifier() and not Path(following).exists()
+        given.append(f"--crf={DEFAULT_CRF}" if word == "--crf" and not is_preset else word)
+    return given
+
+
 def main() -> None:
     """Entry point: a user's mistake is one or two lines and exit code 1, never a traceback."""
     try:
-        app()
+        app(_with_preset(sys.argv[1:]))
     except HintSegError as error:
         sys.exit(f"hintseg: {error}")
     except BrokenPipeError:

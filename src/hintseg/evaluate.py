@@ -16,6 +16,7 @@ from hintseg.errors import ConfigError, DataError
 from hintseg.images import read_label_map
 from hintseg.models.saved import DESCRIPTION
 from hintseg.predict.predictor import Predictor, load
+from hintseg.refine.dense_crf import find_preset
 from hintseg.structures import VOID, ClassSet, LabelMap
 
 Confusion = Int[np.ndarray, "classes classes+1"]  # rows: truth; columns: prediction, none
@@ -145,6 +146,7 @@ def predicted_pairs(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     by: str = "classifier",
+    crf: str | None = None,
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """(name, prediction, truth) of images with masks, predicted one by one.
 
@@ -158,7 +160,9 @@ def predicted_pairs(
         )
     for name in names:
         image = dataset.image(name)
-        prediction = predictor.predict(image, scales=scales, flip=flip, by=by, exclude=name)
+        prediction = predictor.predict(
+            image, scales=scales, flip=flip, by=by, exclude=name, crf=crf
+        )
         yield name, prediction.labels, dataset.checked_truth(name)
 
 
@@ -232,6 +236,7 @@ def evaluate_source(  # noqa: PLR0913 - the options of the command
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     by: str = "classifier",
+    crf: str | None = None,
     trimaps: Sequence[int] = (),
     device: str = "cpu",
 ) -> dict[str, Any]:
@@ -240,13 +245,16 @@ def evaluate_source(  # noqa: PLR0913 - the options of the command
     Raises:
         HintSegError: The source is neither, the split has no masks, or the classes disagree.
     """
+    if crf is not None:
+        find_preset(crf)
     names = names_with_masks(dataset, split)
     is_run = (source / DESCRIPTION).exists() or (source / "config.yaml").exists()
     if is_run:
         predictor = load(source, device=device)
-        pairs = predicted_pairs(predictor, dataset, names, scales=scales, flip=flip, by=by)
-    elif by != "classifier":
-        raise ConfigError(f"--by {by}: {source} is no run folder; masks are evaluated as they are")
+        pairs = predicted_pairs(predictor, dataset, names, scales=scales, flip=flip, by=by, crf=crf)
+    elif by != "classifier" or crf is not None:
+        option = f"--by {by}" if by != "classifier" else f"--crf {crf}"
+        raise ConfigError(f"{option}: {source} is no run folder; masks are evaluated as they are")
     elif source.is_dir():
         pairs = read_pairs(source, dataset, names)
     else:
@@ -263,5 +271,5 @@ def evaluate_source(  # noqa: PLR0913 - the options of the command
         "by": by if is_run else "masks",
         **memory,
         **views,
-        "crf": False,
+        "crf": crf or False,
     }

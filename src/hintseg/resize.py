@@ -4,8 +4,9 @@ Output cell i of n covers the input interval [i, i + 1] * m / n and is centred i
 """
 
 import numpy as np
+import torch
 import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Bool, Int, UInt8
 from PIL import Image as PillowImage
 from torch import Tensor
 
@@ -65,6 +66,25 @@ def pool_labels(
     best = rank.where(cells >= 0, -1).argmax(dim=-1, keepdim=True)
     known = cells.gather(-1, best).squeeze(-1)
     return known.where(known >= 0, cells.amax(dim=-1))  # UNLABELLED is above VOID
+
+
+def pool_images(
+    images: UInt8[Tensor, "batch 3 height width"],
+    kept: Bool[Tensor, "batch height width"],
+    stride: int,
+) -> tuple[UInt8[Tensor, "batch 3 rows columns"], Bool[Tensor, "batch rows columns"]]:
+    """Raw colours of cells of stride x stride pixels, averaged over their kept pixels.
+
+    Also which cells have any; the colour of the others is black. The last cells may reach beyond
+    the image.
+    """
+    height, width = images.shape[-2:]
+    padding = (0, -width % stride, 0, -height % stride)
+    valid = F.pad(kept[:, None].float(), padding)
+    share = F.avg_pool2d(valid, stride)
+    colours = F.avg_pool2d(F.pad(images.float(), padding) * valid, stride)
+    mean = colours / share.where(share > 0, 1.0)
+    return mean.round().to(torch.uint8), share[:, 0] > 0
 
 
 def resize_labels_window(

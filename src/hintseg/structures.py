@@ -195,5 +195,5 @@ class Prediction:
     """A dense labelling of one image at its own resolution."""
 
     labels: LabelMap  # class index for every pixel
-    scores: Float[Tensor, "classes rows columns"]  # probabilities, on a coarser grid over the image
+    scores: Float[Tensor, "classes rows columns"]  # probabilities, on a grid over the image
     classes: Sequence[str]

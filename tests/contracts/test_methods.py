@@ -40,14 +40,25 @@ SETTINGS = {
         "classify": {"steps": 4},
         "retrieval": {"grid": 3},
     },
+    "regularized": {"first": {"steps": 4}},
+    "sec": {"localise": {"steps": 3, "scales": [1.0], "flip": False}},
 }
 TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
+LONG = {  # settings of a method for which each of these takes 40 steps
+    "spml": {"classify": {"steps": 40, "lr": 0.01}},
+    "regularized": {"first": {"steps": 0}},
+}
 STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "spml": [("embed", 1), ("embed", 3), ("embed", 6), ("relabel", 2), ("classify", 4)],
     "full": [("train", 1), ("train", 2), ("train", 5)],
     "partial": [("train", 3)],
+    "regularized": [("partial", 2), ("train", 1), ("train", 5)],
+    "sec": [("train", 3)],
 }
-STOPS_WITH_TAGS = [("localise", 2), ("localise/seeds", 1), ("embed", 1)]
+STOPS_WITH_TAGS = {
+    "spml": [("localise", 2), ("localise/seeds", 1), ("embed", 1)],
+    "sec": [("localise", 2), ("localise/seeds", 1), ("train", 2)],
+}
 
 
 def run(data, out, method, own=None, **changes):
@@ -93,7 +104,7 @@ def test_a_run_has_everything_that_predict_needs(drawn, finished, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method):
-    own = {"classify": {"steps": 40, "lr": 0.01}} if method == "spml" else {}
+    own = LONG.get(method, {})
     changes = {"steps": 40, "lr": 0.01, "validate_images": 0, "checkpoint_every": 100}
     folder = run(drawn, tmp_path / "run", method, own, **changes)
     for stage in TRAININGS.get(method, ("train",)):
@@ -128,14 +139,15 @@ def test_an_interrupted_run_continues_bit_for_bit(
     compare(finished(method), hintseg.train(drawn, tmp_path / "run", resume=True))
 
 
-def test_tags_alone_can_be_interrupted_as_well(data_folder, tmp_path, no_report):
+@pytest.mark.parametrize("method", STOPS_WITH_TAGS)
+def test_tags_alone_can_be_interrupted_as_well(data_folder, tmp_path, no_report, method):
     for name in ("herd", "hill"):
         tags_only(data_folder / "hints" / f"{name}.json")
-    whole = run(data_folder, tmp_path / "whole", "spml")
+    whole = run(data_folder, tmp_path / "whole", method)
     assert (whole / "localise" / "manifest.json").is_file()
-    for turn, stop in enumerate(STOPS_WITH_TAGS):
+    for turn, stop in enumerate(STOPS_WITH_TAGS[method]):
         with interrupted_at(*stop):
-            run(data_folder, tmp_path / str(turn), "spml")
+            run(data_folder, tmp_path / str(turn), method)
         compare(whole, hintseg.train(data_folder, tmp_path / str(turn), resume=True))
 
 

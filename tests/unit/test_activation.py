@@ -12,6 +12,7 @@ from hintseg.activation import (
     certain_seeds,
     foreground_seeds,
     in_front,
+    saliency_seeds,
     sum_views,
 )
 from hintseg.structures import UNLABELLED
@@ -201,3 +202,14 @@ def test_where_one_class_is_possible_it_is_certain():
     assert found.tolist() == [[UNLABELLED, 4, 7, UNLABELLED]]
     none = certain_seeds(torch.zeros(0, 1, 2, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
     assert none.tolist() == [[UNLABELLED, UNLABELLED]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_the_least_salient_share_is_background(share):
+    saliency = torch.randperm(100, generator=torch.Generator().manual_seed(0)).view(10, 10).float()
+    found = saliency_seeds(saliency, share)
+    assert torch.equal(found, saliency < 100 * share)
+
+
+def test_what_is_equally_salient_everywhere_has_no_background():
+    assert not saliency_seeds(torch.ones(6, 6), 0.1).any()

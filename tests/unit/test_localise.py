@@ -320,6 +320,22 @@ def test_from_hints_to_seeds(data_folder, tmp_path, background, rounds):
             assert np.array_equal(after.labels, before.labels)
 
 
+def test_seeds_that_the_image_contradicts_are_left_out(data_folder, tmp_path):
+    for name in ("field", "herd", "hill", "meadow"):
+        change_hints(data_folder, name, tags_only)
+    kept = []
+    for preset in (None, "psa"):
+        made = job(data_folder, tmp_path / str(preset))
+        folder = made.run.stage_folder("localise")
+        names = images_needing_seeds(made.dataset, made.weak)
+        settings = QUICK.model_copy(update={"crf": preset, "threshold": 0.0, "margin": 0.0})
+        localise(made, settings, names, folder)
+        read = partial(read_label_map, classes=3, undeclared=UNLABELLED)
+        kept.append(np.stack([read(folder / "seeds" / f"{name}.png") for name in names]))
+    assert ((kept[1] == kept[0]) | (kept[1] == UNLABELLED)).all()
+    assert 0 < (kept[1] >= 0).sum() < (kept[0] >= 0).sum()
+
+
 def test_seeds_have_the_working_size(data_folder, tmp_path):
     change_hints(data_folder, "herd", tags_only)
     made = job(data_folder, tmp_path / "run", size=28)
@@ -362,3 +378,39 @@ def test_nothing_to_seed_writes_nothing(data_folder, tmp_path):
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ConfigError, match=r"localise.threshold"):
         validated(LocaliseSettings, "localise", {"threshold": 1.5})
+
+
+class Salient(Drawn):
+    """As Drawn; what is salient is channel 2 of the image."""
+
+    def saliency(self, images, chosen):
+        assert chosen.any()
+        return images[:, 2]
+
+
+def test_the_background_can_be_where_the_tags_hardly_depend(stripes):
+    stripes[..., 2] = 100
+    stripes[:2, 4:, 2] = 0  # four of 36 pixels
+    made = seeder(GROUND)
+    made.model = Salient(GROUND.foreground)
+    made.settings = made.settings.model_copy(update={"background": "saliency", "saliency": 0.12})
+    sample = Sample("x", stripes, weak_labels(NONE, [False, True, True], [False] * 3))
+    found = made.seeds(sample)
+    assert found[:2].tolist() == [[1, 1, 2, 2, 0, 0]] * 2
+    assert found[2:].tolist() == [[1, 1, 2, 2, -1, -1]] * 4
+
+
+def test_seeds_by_saliency_of_a_trained_classifier(data_folder, tmp_path):
+    change_hints(data_folder, "herd", tags_only)
+    with_background(data_folder, "grass")
+    made = job(data_folder, tmp_path / "run")
+    settings = QUICK.model_copy(update={"background": "saliency", "saliency": 0.2})
+    folder = made.run.stage_folder("localise")
+    localise(made, settings, ("herd",), folder)
+    found = read_label_map(folder / "seeds" / "herd.png", classes=3, undeclared=UNLABELLED)
+    assert 0 < (found == 0).mean() <= 0.2
+
+
+def test_saliency_is_refused_where_nothing_would_use_it():
+    with pytest.raises(ConfigError, match=r"background=saliency needs agreement\.rounds=0"):
+        validated(LocaliseSettings, "localise", {"background": "saliency"})

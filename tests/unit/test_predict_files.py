@@ -46,6 +46,23 @@ def names(paths):
     return [path.name for path in paths]
 
 
+# Refinement
+
+
+def test_predictions_with_and_without_crf_are_not_mixed(predictor, photos, out):
+    predict_files(predictor, images(photos), out, crf="psa")
+    for other in ({}, {"crf": "deeplab"}):
+        with pytest.raises(ConfigError, match="or other options"):
+            predict_files(predictor, images(photos), out, **other)
+    assert len(predict_files(predictor, images(photos), out, crf="psa").skipped) == 3
+
+
+def test_an_unknown_preset_is_refused_before_anything_is_written(predictor, photos, out):
+    with pytest.raises(ConfigError, match="did you mean 'psa'"):
+        predict_files(predictor, images(photos), out, crf="pas")
+    assert not out.exists()
+
+
 # Inputs
 
 

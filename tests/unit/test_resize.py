@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from hintseg.resize import (
     fit_size,
+    pool_images,
     pool_labels,
     resize_image,
     resize_labels,
@@ -230,3 +231,18 @@ def test_a_pixel_of_a_resized_region_map_is_the_nearest_one(labels, height, widt
 def centre_of(cell, size, out):
     """The pixel of n in which the centre of a cell of the result lies."""
     return (2 * cell + 1) * size // (2 * out)
+
+
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_cells_have_the_mean_colour_of_their_kept_pixels(seed, stride):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (2, 3, 7, 9), generator=generator, dtype=torch.uint8)
+    kept = torch.rand(2, 7, 9, generator=generator) < 0.4
+    colours, any_kept = pool_images(images, kept, stride)
+    assert colours.shape[-2:] == any_kept.shape[-2:] == (-(-7 // stride), -(-9 // stride))
+    for n, row, column in np.ndindex(*any_kept.shape):
+        cell = tuple(slice(i * stride, (i + 1) * stride) for i in (row, column))
+        seen = images[n][:, *cell][:, kept[n][cell]].double()
+        assert bool(any_kept[n, row, column]) == (seen.shape[1] > 0)
+        expected = seen.mean(dim=1) if seen.shape[1] else torch.zeros(3).double()
+        assert (colours[n, :, row, column] - expected).abs().max() <= 0.5 + 1e-4

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hintseg.models.backbone import Backbone
-from hintseg.models.tag_classifier import TagClassifier, tag_scores
+from hintseg.models.tag_classifier import TagClassifier, _median, tag_scores
 from hintseg.structures import ClassSet
 
 
@@ -67,3 +67,39 @@ def test_every_weight_learns(classifier, images):
     gradients = [p.grad for p in classifier.parameters() if p.requires_grad]
     classifier.zero_grad(set_to_none=True)
     assert all(g is not None and g.isfinite().all() for g in gradients)
+
+
+def test_saliency_is_the_gradient_of_the_scores_at_the_fine_features(classifier, images):
+    """A small step along the features at stride 8 changes the score as the gradient says."""
+    chosen = torch.tensor([True, False])
+    found = classifier.saliency(images, chosen)
+    assert found.shape == (2, 8, 12)
+    assert (found >= 0).all()
+    assert found.std() > 0
+    both = classifier.saliency(images, torch.tensor([True, True]))
+    assert not torch.allclose(found, both)
+    assert (classifier.saliency(images, torch.tensor([False, False])) == 0).all()
+
+
+def test_saliency_has_a_cell_for_every_8_pixels_of_an_image_of_any_size(classifier):
+    odd = torch.rand(1, 3, 33, 50) * 255
+    assert classifier.saliency(odd, torch.tensor([True, True])).shape == (1, 5, 7)
+
+
+def test_saliency_leaves_no_gradient_behind_and_works_with_frozen_stages(images):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = TagClassifier(Backbone(), ClassSet(("cow", "sky"))).eval()
+    free = model.saliency(images, torch.tensor([True, True]))
+    model.requires_grad_(False)
+    assert torch.allclose(model.saliency(images, torch.tensor([True, True])), free)
+    assert all(p.grad is None for p in model.parameters())
+    assert not images.requires_grad
+
+
+def test_a_single_peak_of_saliency_is_not_seen():
+    maps = torch.zeros(1, 5, 5)
+    maps[0, 2, 2] = 9.0
+    assert (_median(maps) == 0).all()
+    maps[0, :3] = 4.0
+    assert (_median(maps)[0, :2] == 4).all()

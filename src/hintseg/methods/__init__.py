@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from hintseg.errors import UnknownNameError
 from hintseg.methods.cross_entropy import FULL, PARTIAL
 from hintseg.methods.job import Method
+from hintseg.methods.regularized import REGULARIZED
+from hintseg.methods.sec import SEC
 from hintseg.methods.spml_stages import SPML
 
-METHODS: Mapping[str, Method] = {method.name: method for method in (SPML, FULL, PARTIAL)}
+METHODS: Mapping[str, Method] = {
+    method.name: method for method in (SPML, FULL, PARTIAL, REGULARIZED, SEC)
+}
 
 
 def find_method(name: str) -> Method:

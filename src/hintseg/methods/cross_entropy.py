@@ -87,7 +87,7 @@ def check_masks(dataset: Dataset, _: Settings) -> None:
 
 
 def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
-    """Partial cross-entropy needs labelled pixels of two classes at least."""
+    """Cross-entropy on hints needs labelled pixels of two classes at least."""
     names = dataset.hinted_names()
     if not names:
         raise DataError(
@@ -101,9 +101,9 @@ def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
         if len(seen) >= 2:
             return
     raise DataError(
-        f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; method "
-        "partial learns from points, scribbles, polygons and painted masks, not from tags or boxes "
-        "alone"
+        f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; "
+        "cross-entropy learns from points, scribbles, polygons and painted masks, "
+        "not from tags or boxes alone"
     )
 
 

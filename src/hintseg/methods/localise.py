@@ -29,9 +29,10 @@ from hintseg.methods.seeds import AgreedSeeder, LocaliseSettings, Seeder, missin
 from hintseg.methods.sheets import Row, drawn_hints, evenly, sheet_row, write_sheet
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.tag_classifier import TagClassifier, tag_scores
+from hintseg.predict.crf import supported_labels
 from hintseg.progress import progress
 from hintseg.resize import resize_labels
-from hintseg.structures import UNLABELLED, Batch, ClassSet, Sample, WeakLabels
+from hintseg.structures import UNLABELLED, Batch, ClassSet, LabelMap, Sample, WeakLabels
 
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 PART = 0.4  # of the steps of the run, where its own are not set
@@ -80,7 +81,7 @@ def localise(
     mine = job.mine(names)
     with progress("seeds", len(mine)) as advance:
         for name in mine:
-            seeds = seeder.seeds(job.hinted(name))
+            seeds = _seeds(seeder, settings, job.hinted(name))
             write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
             advance("")
     job.fabric.barrier()
@@ -89,7 +90,7 @@ def localise(
         shown = evenly(names, SHEET_IMAGES)
         write_sheet(
             folder / "seeds.png",
-            [_sheet_row(seeder, dataset.classes, job.hinted(name)) for name in shown],
+            [_sheet_row(seeder, settings, dataset.classes, job.hinted(name)) for name in shown],
         )
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {
@@ -170,14 +171,24 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
     return model
 
 
-def _sheet_row(seeder: Seeder | AgreedSeeder, classes: ClassSet, sample: Sample) -> Row:
+def _seeds(seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, sample: Sample) -> LabelMap:
+    """Seeds of the missing classes, less those that the image contradicts."""
+    seeds = seeder.seeds(sample)
+    if settings.crf is None:
+        return seeds
+    return supported_labels(sample.image, seeds, settings.crf, possible=~sample.weak.absent)
+
+
+def _sheet_row(
+    seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, classes: ClassSet, sample: Sample
+) -> Row:
     """Image, hints, the first maps (light where the map is high) and seeds."""
     maps, labels = seeder.maps(sample)
     image = sample.image
     titles = [classes.names[label] for label in labels.tolist()]
     lit = [(image * (0.15 + 0.85 * m[..., None])).astype(np.uint8) for m in maps.numpy()]
     shown = [*zip(titles, lit, strict=True), *[("", np.zeros_like(image))] * SHEET_MAPS]
-    hints, seeds = drawn_hints(sample), overlay(image, seeder.seeds(sample))
+    hints, seeds = drawn_hints(sample), overlay(image, _seeds(seeder, settings, sample))
     return sheet_row(
         [(sample.name, image), ("hints", hints), *shown[:SHEET_MAPS], ("seeds", seeds)]
     )

@@ -17,6 +17,7 @@ from hintseg.engine.fit import Learner, LossModule, fit
 from hintseg.engine.optimizer import Rates, make_optimizer, poly
 from hintseg.engine.watch import Rhythm, Validate, Watch, interruption
 from hintseg.evaluate import evaluate, predicted_pairs
+from hintseg.files import read_json
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.models.embedder import Segmenter
@@ -65,6 +66,15 @@ def train_segmenter(
         save_model(job.run.root, chosen, description)
     job.fabric.barrier()
     return {"steps": batches.steps, "model": "best" if best > 0 else "last", "best_step": best}
+
+
+def chosen_model(job: Job, stage: str) -> Segmenter:
+    """The model that a finished stage chose."""
+    folder = job.run.stage_folder(stage)
+    which = read_json(folder / "manifest.json")["model"]
+    model = load_model(folder / which)[0].to(job.fabric.device)
+    model.embedder.backbone.freeze(job.settings.freeze, norm=job.settings.freeze_norm)
+    return model
 
 
 def train_network(

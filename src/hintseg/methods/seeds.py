@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from hintseg.activation import (
@@ -19,11 +19,13 @@ from hintseg.activation import (
     certain_seeds,
     foreground_seeds,
     in_front,
+    saliency_seeds,
     sum_views,
 )
 from hintseg.methods.settings import Settings, Share
 from hintseg.models.tag_classifier import TagClassifier
 from hintseg.refine.agreement import CellClassifier, Cells, learn_agreement, posterior
+from hintseg.refine.dense_crf import PresetName
 from hintseg.regions import regions
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, WeakLabels
 
@@ -64,8 +66,22 @@ class LocaliseSettings(Settings):
     exponent: float = Field(
         6.0, gt=0, description="of the background score (1 - best map)^exponent"
     )
+    background: Literal["score", "saliency"] = Field(
+        "score", description="seeds of it: where no map is high, or where the tags hardly depend"
+    )
+    saliency: Share = Field(0.1, description="least salient part of an image that is background")
     box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
     agreement: AgreementSettings = AgreementSettings()
+    crf: PresetName | None = Field(
+        None, description="preset of a dense CRF; seeds that it contradicts are dropped"
+    )
+
+    @model_validator(mode="after")
+    def _saliency_is_used(self) -> "LocaliseSettings":
+        """What agrees across images has probabilities of the background, and no use for it."""
+        if self.background == "saliency" and self.agreement.rounds:
+            raise ValueError("background=saliency needs agreement.rounds=0")
+        return self
 
 
 def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
@@ -112,13 +128,11 @@ class Seeder:
     ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
         """Activation maps of the known tags of an image, and the class of each."""
         size = sample.image.shape[:2]
-        foreground = np.array(self.model.foreground, dtype=np.int64)
-        rows = np.flatnonzero(sample.weak.tags[foreground])
-        labels = torch.from_numpy(foreground[rows])
+        rows = np.flatnonzero(self._known(sample))
+        labels = torch.tensor(self.model.foreground, dtype=torch.int64)[torch.from_numpy(rows)]
         if not len(rows):
             return torch.zeros(0, *size), labels
-        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
-        image = pixels.to(self.device, torch.float32)
+        image = self._pixels(sample)
         flips = (False, True) if self.settings.flip else (False,)
         views = [(scale, flip) for scale in self.settings.scales for flip in flips]
         raw = [self._look(image, *view)[rows] for view in views]
@@ -128,9 +142,8 @@ class Seeder:
     @torch.inference_mode()
     def features(self, sample: Sample) -> Float[Tensor, "dim rows columns"]:
         """What the classifier sees in the first view, cell by cell, in half precision."""
-        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
-        image = pixels.to(self.device, torch.float32)
-        return self.model.cells(self._view(image, self.settings.scales[0]))[0].half().cpu()
+        view = self._view(self._pixels(sample), self.settings.scales[0])
+        return self.model.cells(view)[0].half().cpu()
 
     def prior(
         self, sample: Sample
@@ -185,11 +198,34 @@ class Seeder:
             maps, labels, threshold=self._threshold(weak), margin=settings.margin
         )
         if self.classes.background is not None:
-            empty = background_seeds(
-                maps, threshold=settings.background_threshold, exponent=settings.exponent
-            )
+            empty = self._background(sample, maps)
             seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
         return seeds.where(certain < 0, certain).numpy()
+
+    def _background(
+        self, sample: Sample, maps: Float[Tensor, "maps height width"]
+    ) -> Bool[Tensor, "height width"]:
+        """Seeds of the background where no class is seen, by the maps or by saliency."""
+        settings, chosen = self.settings, self._known(sample)
+        if settings.background == "score" or not chosen.any():
+            return background_seeds(
+                maps, threshold=settings.background_threshold, exponent=settings.exponent
+            )
+        view = self._view(self._pixels(sample), settings.scales[0])
+        saliency = self.model.saliency(view, torch.from_numpy(chosen).to(self.device))[:, None]
+        size = sample.image.shape[:2]
+        full = F.interpolate(saliency.float(), size=size, mode="bilinear", align_corners=False)
+        return saliency_seeds(full[0, 0].cpu(), settings.saliency)
+
+    def _known(self, sample: Sample) -> Bool[np.ndarray, " maps"]:
+        """Which maps are of classes known to be in the image."""
+        foreground = np.array(self.model.foreground, dtype=np.int64)
+        known: Bool[np.ndarray, " maps"] = sample.weak.tags[foreground]
+        return known
+
+    def _pixels(self, sample: Sample) -> Tensor:
+        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
+        return pixels.to(self.device, torch.float32)
 
     def _threshold(self, weak: WeakLabels) -> float:
         """Where every class that can be there has a map, the lead decides alone."""

@@ -23,6 +23,7 @@ from hintseg.losses.relations import (
     shared_set,
     shared_tag,
 )
+from hintseg.methods.energies import energy_losses
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
@@ -50,7 +51,7 @@ class RelationLearner:
         self.bank = MemoryBank(settings.memory)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted relations and the cross-entropy of the joint classifier."""
+        """The weighted relations, and the cross-entropy and energy of the joint classifier."""
         embeddings = self.model.embedder(batch.images)
         view = self._view(embeddings, batch)
         seen = embeddings.detach() if self.settings.detach else embeddings
@@ -63,7 +64,7 @@ class RelationLearner:
             cells = pool_labels(batch.labels, self.model.embedder.stride)
             loss = absent_class_loss(logits, cells, batch.absent)
             losses["absent"] = self.settings.absent * loss
-        return losses
+        return {**losses, **energy_losses(self.settings.energy, logits, batch)}
 
     def memory(self) -> dict[str, Tensor]:
         """The remembered prototypes."""

@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from hintseg.methods.energies import EnergySettings
 from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
+from hintseg.refine.dense_crf import PresetName
 
 
 class Weights(Settings):
@@ -50,6 +52,7 @@ class RelabelSettings(Settings):
     steps: int = Field(64, ge=0, description="of the random walk")
     sharpness: float = Field(100.0, ge=0, description="of its transitions")
     confidence: Share = Field(0.7, description="least probability; below: unlabelled")
+    crf: PresetName | None = Field(None, description="preset of a dense CRF after the walk")
 
 
 class ClassifySettings(Settings):
@@ -86,6 +89,7 @@ class SPMLSettings(Settings):
     located: bool = Field(True, description="image similarity sees the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
     absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
+    energy: EnergySettings = EnergySettings()
     detach: bool = Field(False, description="the joint classifier does not change the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()

@@ -14,20 +14,19 @@ from torch import Tensor
 from hintseg.data.samples import Loader, with_labels, with_regions, with_spread_labels
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
-from hintseg.files import read_json
 from hintseg.images import write_label_map
 from hintseg.methods.cross_entropy import CrossEntropy
 from hintseg.methods.job import Job, Method
 from hintseg.methods.localise import PART as LOCALISE_PART
 from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
-from hintseg.methods.network import Batches, train_segmenter
+from hintseg.methods.network import Batches, chosen_model, train_segmenter
 from hintseg.methods.sheets import evenly, label_row, write_sheet
 from hintseg.methods.spml import RelationLearner
 from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter
-from hintseg.models.saved import load_model
+from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
 from hintseg.predict.pseudo import doubtless, pseudo_scores
 from hintseg.predict.retrieval import build_prototypes
@@ -35,7 +34,7 @@ from hintseg.progress import progress
 from hintseg.region_files import load_regions, make_regions, read_edges, read_regions
 from hintseg.regions import regions_from_edges
 from hintseg.segments.gather import total
-from hintseg.structures import Batch
+from hintseg.structures import Batch, Sample
 
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
 RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
@@ -186,20 +185,11 @@ def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
     return with_regions(load, partial(load_regions, folder))
 
 
-def _chosen(job: Job, stage: str) -> Segmenter:
-    """The model that a finished stage chose."""
-    folder = job.run.stage_folder(stage)
-    which = read_json(folder / "manifest.json")["model"]
-    model = load_model(folder / which)[0].to(job.fabric.device)
-    model.embedder.backbone.freeze(job.settings.freeze, norm=job.settings.freeze_norm)
-    return model
-
-
 def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -> dict[str, Any]:
     """Pseudo labels of all images with hints, by the model of the stage before."""
     settings, load = spml_settings(job).relabel, _loader(job, zoom=job.zoom)
     names = _hinted(job)
-    model = _chosen(job, before)
+    model = chosen_model(job, before)
     index = None
     if by == "retrieval":
         index = _index(job, model, labels, masks=False)
@@ -215,6 +205,8 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
                 sharpness=settings.sharpness,
                 index=index,
             )
+            if settings.crf is not None:
+                scores = _refined(scores, sample, settings.crf)
             sure = doubtless(scores, sample.weak, confidence=settings.confidence)
             file = folder / "labels" / f"{name}.png"
             write_label_map(file, sure, classes=len(job.dataset.classes))
@@ -229,10 +221,19 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
 
 
+def _refined(scores: Tensor, sample: Sample, crf: str) -> Tensor:
+    """The scores of all pixels after a dense CRF over the classes that can be in the image."""
+    size, possible = sample.image.shape[:2], ~sample.weak.absent
+    if not possible.any():
+        return scores
+    device = scores.device
+    return crf_scores(sample.image, scores, crf, covered=size, possible=possible, device=device)
+
+
 def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> dict[str, Any]:
     """The classifier, or the whole network, on the pseudo labels."""
     settings = spml_settings(job).classify
-    learner = PseudoLearner(_chosen(job, before), frozen=settings.frozen)
+    learner = PseudoLearner(chosen_model(job, before), frozen=settings.frozen)
     train, (low, high) = job.settings, (job.zoom * factor for factor in settings.scale)
     batches = Batches(
         job,
@@ -249,7 +250,7 @@ def _prototypes(job: Job, last: str, relabel: str | None, folder: Path) -> dict[
     if not job.fabric.is_global_zero:
         return {}
     masks = spml_settings(job).retrieval.masks
-    index = _index(job, _chosen(job, last), relabel, masks=masks)
+    index = _index(job, chosen_model(job, last), relabel, masks=masks)
     save_prototypes(job.run.root, index)
     return {"prototypes": len(index), "images": len(index.names), "labelled_by": index.labelled_by}
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from hintseg.models.backbone import Backbone
@@ -12,6 +12,7 @@ from hintseg.models.embedder import PAD_TO
 from hintseg.structures import ClassSet
 
 CELL = 8  # pixels of a side of the cells that seeds agree on
+SALIENT_STRIDE = 8  # of the features whose gradient tells how salient a place is
 FINEST = 4  # stride of the finest stage that is of use for them
 
 
@@ -45,9 +46,27 @@ class TagClassifier(nn.Module):
         The image is padded at the bottom and right with the backbone's neutral colour to a
         multiple of 32, and the maps cut back to ceil(side / stride): no cell is padding alone.
         """
-        height, width = images.shape[-2:]
-        maps: Tensor = self.classify(self.dropout(self._features(images)[-1]))
-        return maps[..., : math.ceil(height / self.stride), : math.ceil(width / self.stride)]
+        return self._maps(self._features(images)[-1], images)
+
+    def saliency(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        chosen: Bool[Tensor, " maps"],
+    ) -> Float[Tensor, "batch rows columns"]:
+        """How much the scores of the chosen maps depend on each place: max_k |d S / d f_k(x)|.
+
+        S is the sum of their scores, f the last features at stride 8 or finer; a 3 x 3 median takes
+        single peaks away (Simonyan et al. 2014, arXiv:1312.6034; as the background cue of
+        Kolesnikov and Lampert 2016, arXiv:1603.06098). No saliency of another source is used.
+        """
+        fine = max(i for i, s in enumerate(self.backbone.strides) if s <= SALIENT_STRIDE)
+        with torch.enable_grad():  # through the image: the first stages may be frozen
+            features = self._features(images.detach().clone().requires_grad_())
+            scores = tag_scores(self._maps(features[-1], images))[:, chosen].sum()
+            (gradient,) = torch.autograd.grad(scores, features[fine])
+        stride = self.backbone.strides[fine]
+        rows, columns = (math.ceil(side / stride) for side in images.shape[-2:])
+        return _median(gradient.abs().amax(dim=1)[:, :rows, :columns])
 
     def cells(
         self, images: Float[Tensor, "batch 3 height width"]
@@ -65,6 +84,12 @@ class TagClassifier(nn.Module):
         ]
         return torch.cat(stages, dim=1)[..., : math.ceil(height / CELL), : math.ceil(width / CELL)]
 
+    def _maps(self, coarsest: Tensor, images: Tensor) -> Tensor:
+        """Of the coarsest features, without those of padding alone."""
+        maps: Tensor = self.classify(self.dropout(coarsest))
+        rows, columns = (math.ceil(side / self.stride) for side in images.shape[-2:])
+        return maps[..., :rows, :columns]
+
     def _features(self, images: Tensor) -> list[Tensor]:
         """Of the backbone, images padded at the bottom and right with its neutral colour."""
         height, width = images.shape[-2:]
@@ -80,3 +105,10 @@ def tag_scores(
 ) -> Float[Tensor, "batch maps"]:
     """Global average pooling: log-odds of every tag."""
     return maps.mean(dim=(2, 3))
+
+
+def _median(maps: Float[Tensor, "batch rows columns"]) -> Float[Tensor, "batch rows columns"]:
+    """Of 3 x 3 cells; the border is repeated."""
+    padded = F.pad(maps[:, None], (1, 1, 1, 1), mode="replicate")
+    windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4)
+    return windows.median(dim=-1).values[:, 0]

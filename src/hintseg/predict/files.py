@@ -3,7 +3,7 @@
 import glob
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from hintseg.predict.predictor import Predictor
 from hintseg.predict.tiles import check_tile
 from hintseg.predict.views import make_views
 from hintseg.progress import progress
+from hintseg.refine.dense_crf import find_preset
 from hintseg.structures import Image, LabelMap, Prediction
 
 RECORD = "predict.json"
@@ -61,6 +62,7 @@ def predict_files(  # noqa: PLR0913 - the options of the command
     flip: bool = False,
     tile: int = 1024,
     by: str = "classifier",
+    crf: str | None = None,
     overlays: bool = False,
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
@@ -80,8 +82,9 @@ def predict_files(  # noqa: PLR0913 - the options of the command
     _refuse_same_names(files)
     refuse_folder_of(files, out)
     options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile, "by": by}
-    claim(out, {"model": digest_of(predictor, by), **options})
-    predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by)
+    refined = {} if crf is None else {"crf": asdict(find_preset(crf))}
+    claim(out, {"model": digest_of(predictor, by), **options, **refined})
+    predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by, crf=crf)
     outcome, classes = Outcome(), len(predictor.classes)
     with progress("predict", len(files)) as advance:
         for file in files:

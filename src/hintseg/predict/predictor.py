@@ -12,10 +12,11 @@ from hintseg.errors import ConfigError, RunError
 from hintseg.images import read_image
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model
+from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex, read_prototypes
 from hintseg.predict.retrieval import retrieved_scores
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
-from hintseg.predict.views import View, averaged_scores, class_scores, make_views
+from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores, make_views
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import ClassSet, Image, Prediction
 
@@ -58,6 +59,7 @@ class Predictor:
         tile: int = 1024,
         by: str = "classifier",
         exclude: str | None = None,
+        crf: str | None = None,
     ) -> Prediction:
         """Label an image at its own resolution.
 
@@ -69,6 +71,8 @@ class Predictor:
             by: "classifier", or "retrieval": segments take the labels of the nearest known ones.
             exclude: Name of a known image whose segments are not retrieved: this one, if it is
                 known, so that it does not find itself.
+            crf: Preset of the dense CRF that refines the scores by the colours of the image at its
+                own resolution: "psa", "deeplab", ...; None: no CRF.
 
         Raises:
             DataError: The file cannot be read.
@@ -85,6 +89,9 @@ class Predictor:
             resize_image(pixels, *fitted),
             tile=tile,
         )
+        if crf is not None:
+            scores = crf_scores(pixels, scores, crf, covered=fitted, device=self.device)
+            fitted = scores.shape[1] * STRIDE, scores.shape[2] * STRIDE  # cells of any size
         labels = label_at_resolution(scores, height, width, covered=fitted)
         return Prediction(labels=labels, scores=scores, classes=self.classes.names)
 

@@ -76,11 +76,13 @@ def doubtless(
 ) -> LabelMap:
     """Labels at the resolution of the weak labels: their own, and the model's where it is sure.
 
+    Scores are those of cells of 4 x 4 pixels, or of every pixel.
     A pixel is UNLABELLED if its highest probability is below `confidence`, or if no class is
     possible at all; VOID stays VOID.
     """
     height, width = weak.labels.shape
-    full = upsample(scores[None], height, width)[0]
+    is_full = scores.shape[1:] == (height, width)
+    full = scores if is_full else upsample(scores[None], height, width)[0]
     best, label = full.max(dim=0)
     is_sure = (best >= confidence) & (best > 0)
     sure = label.where(is_sure, UNLABELLED).cpu().numpy().astype(weak.labels.dtype)

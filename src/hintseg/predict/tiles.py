@@ -92,6 +92,18 @@ def label_at_resolution(
     return labels
 
 
+def scores_at_resolution(
+    scores: Float[Tensor, "classes rows columns"],
+    height: int,
+    width: int,
+    *,
+    covered: tuple[int, int],
+) -> Float[Tensor, "classes {height} {width}"]:
+    """The scores themselves, bilinear at height x width pixels, where `label_at_resolution` is."""
+    across = _lerp(scores, _coordinates(width, covered[1]), dim=2)
+    return _lerp(across, _coordinates(height, covered[0]), dim=1)
+
+
 def _spans(side: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
     """First and end of the tiles along one axis; the last ends with the image."""
     start = 0

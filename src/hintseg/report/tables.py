@@ -66,9 +66,10 @@ def print_evaluation(figures: Mapping[str, Any], console: Console | None = None)
 
 def _made_by(figures: Mapping[str, Any]) -> str:
     """How the labels were found, where it is not the plain way."""
+    refined = f", dense CRF ({figures['crf']})" if figures["crf"] else ""
     if figures["by"] != "retrieval":
-        return ""
-    return f", by retrieval among segments labelled by {figures['prototypes']}"
+        return refined
+    return f", by retrieval among segments labelled by {figures['prototypes']}{refined}"
 
 
 def print_methods(methods: Iterable[Method], console: Console | None = None) -> None:

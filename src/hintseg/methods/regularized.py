@@ -1,0 +1,138 @@
+"""Regularised losses: partial cross-entropy and an energy of the whole labelling (Tang et al.).
+
+CVPR 2018 (normalised cut, arXiv:1804.01346) and ECCV 2018 (dense CRF, kernel cut,
+arXiv:1803.09569). The labelled pixels say what the classes are; an energy of all pixels, which is
+least for a labelling that cuts no alike pixels apart, carries that to the others. No proposals, no
+inference in training. Alone the energy is least for one class everywhere, so it comes in when the
+cross-entropy has taught something: in a rise within one training, or in a second training.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from hintseg.engine.stages import Stage
+from hintseg.losses.pixelwise import absent_class_loss, labelled_cross_entropy
+from hintseg.methods.cross_entropy import CrossEntropy, check_labelled_pixels
+from hintseg.methods.energies import EnergySettings, KernelSettings, Kind, energy_losses
+from hintseg.methods.job import Job, Method
+from hintseg.methods.network import Batches, chosen_model, train_segmenter
+from hintseg.methods.regularized_presets import PRESETS
+from hintseg.methods.settings import Settings, Share
+from hintseg.models.embedder import Segmenter, upsample
+from hintseg.resize import pool_labels
+from hintseg.structures import Batch
+
+FIRST, TRAIN = "partial", "train"
+
+
+class FirstSettings(Settings):
+    """A whole training with the cross-entropy alone, before the other."""
+
+    steps: int = Field(0, ge=0, description="0: no such training")
+    lr: float | None = Field(None, gt=0, description="of new weights; null: train.lr")
+
+
+class RegularizedSettings(Settings):
+    """All of the regularised losses."""
+
+    energy: Kind = Field("crf", description="crf, quadratic, potts, ncut, kernelcut, association")
+    weight: float = Field(1.0, ge=0, description="of the energy")
+    entropy: float = Field(0.0, ge=0, description="weight of the entropy")
+    absent: float = Field(0.0, ge=0, description="of what tags say of unlabelled pixels")
+    kernel: KernelSettings = KernelSettings()
+    start: Share = Field(0.2, description="part of the steps with cross-entropy alone")
+    ramp: Share = Field(0.2, description="part of the steps in which the energy rises")
+    first: FirstSettings = FirstSettings()
+
+    def terms(self, rise: float) -> EnergySettings:
+        """What is added to the cross-entropy, weights times `rise`."""
+        return EnergySettings(
+            kind=self.energy,
+            weight=rise * self.weight,
+            entropy=rise * self.entropy,
+            kernel=self.kernel,
+        )
+
+
+class Regularized:
+    """A segmenter that learns from labelled pixels, and from what all pixels look like."""
+
+    def __init__(self, model: Segmenter, settings: RegularizedSettings, *, steps: int) -> None:
+        self.model, self.pretrained = model, model.embedder.backbone
+        self.settings, self.steps, self.done = settings, steps, 0
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy at full resolution; energy and entropy on the cells of the network."""
+        logits = self.model(batch.images)
+        full = upsample(logits, *batch.labels.shape[-2:])
+        losses = {"cross_entropy": labelled_cross_entropy(full, batch.labels)}
+        if self.settings.absent:
+            cells = pool_labels(batch.labels, self.model.embedder.stride)
+            loss = absent_class_loss(logits, cells, batch.absent)
+            losses["absent"] = self.settings.absent * loss
+        unrisen = dict.fromkeys(self.settings.terms(1.0).terms, logits.new_zeros(()))
+        risen = energy_losses(self.settings.terms(self._rise()), logits, batch)
+        self.done += 1
+        return {**losses, **unrisen, **risen}
+
+    def _rise(self) -> float:
+        """0 before the start, 1 after the ramp, a line between."""
+        begin, length = self.settings.start * self.steps, self.settings.ramp * self.steps
+        if self.done < begin:
+            return 0.0
+        return min(1.0, (self.done - begin + 1) / length) if length else 1.0
+
+    def memory(self) -> dict[str, Tensor]:
+        """How many steps were done: the weights depend on it."""
+        return {"steps": torch.tensor(self.done)}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Go on from there."""
+        self.done = int(memory["steps"])
+
+
+def regularized_stages(job: Job) -> tuple[Stage, ...]:
+    """The training, and the one before it where it is asked for."""
+    settings = regularized_settings(job)
+    last = Stage(TRAIN, partial(_train, job))
+    return (Stage(FIRST, partial(_first, job)), last) if settings.first.steps else (last,)
+
+
+def regularized_settings(job: Job) -> RegularizedSettings:
+    """The settings of the method in a job."""
+    assert isinstance(job.method_settings, RegularizedSettings)
+    return job.method_settings
+
+
+def _first(job: Job, folder: Path) -> dict[str, Any]:
+    first, names = regularized_settings(job).first, job.dataset.hinted_names()
+    batches = Batches(job, names, job.hinted, steps=first.steps)
+    record = train_segmenter(job, CrossEntropy(job.segmenter()), folder, batches, lr=first.lr)
+    return {**record, "images": len(names)}
+
+
+def _train(job: Job, folder: Path) -> dict[str, Any]:
+    settings, names = regularized_settings(job), job.dataset.hinted_names()
+    model = chosen_model(job, FIRST) if settings.first.steps else job.segmenter()
+    batches = Batches(job, names, job.hinted)
+    learner = Regularized(model, settings, steps=batches.steps)
+    return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
+
+
+REGULARIZED = Method(
+    name="regularized",
+    summary="cross-entropy on labelled pixels, and an energy of all",
+    takes="points, scribbles, polygons, partial masks; boxes as background outside them",
+    paper="Tang et al. 2018 (arXiv:1804.01346, arXiv:1803.09569)",
+    stages=regularized_stages,
+    check=check_labelled_pixels,
+    settings=RegularizedSettings,
+    stage_names=(FIRST, TRAIN),
+    presets=PRESETS,
+)
