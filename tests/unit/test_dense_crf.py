@@ -71,6 +71,9 @@ def field_by_hand(image, scores, preset, *, self_affinity=True):
 def exact(monkeypatch):
     """The kernels by the formula in place of the lattice."""
     monkeypatch.setattr(module, "permutohedral_filter", exact_filter)
+    module._near.cache_clear()
+    yield
+    module._near.cache_clear()
 
 
 @pytest.mark.parametrize("self_affinity", [True, False])
@@ -113,6 +116,17 @@ def test_powers_that_would_overflow_are_not_taken():
     torch.testing.assert_close(found.sum(0), torch.ones(6, 6))
     smooth = dense_crf(image, scores.float().requires_grad_(), preset=steep)
     torch.testing.assert_close(found, smooth.detach(), rtol=0, atol=1e-3)
+
+
+def test_the_kernel_of_place_is_made_once_for_photographs_of_one_size():
+    module._near.cache_clear()
+    with torch.inference_mode():
+        dense_crf(two_halves(7, 9), likely(2, 7, 9))
+    scores = likely(2, 7, 9).requires_grad_()
+    dense_crf(two_halves(7, 9, seed=1), scores).square().sum().backward()
+    assert module._near.cache_info()[:2] == (1, 1)
+    dense_crf(two_halves(9, 7), likely(2, 9, 7))
+    assert module._near.cache_info()[:2] == (1, 2)
 
 
 @pytest.mark.parametrize("entry", [dense_crf, dense_crf_logits])

@@ -6,9 +6,9 @@ Koltun 2011, arXiv:1210.5644). Colours are those of the raw image: a normalised 
 Shape shorthand: values travel as rows, one for each pixel of the batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache
 from math import inf
 from typing import Literal
 
@@ -125,11 +125,11 @@ def dense_crf(
         UnknownNameError: No such preset.
     """
     images = _images(image, scores)
-    if not bool(scores.isfinite().all()) or bool((scores < 0).any()):
+    low, high = _range(scores)
+    if not 0 <= low <= high < inf:
         raise ConfigError("scores: must be finite and 0 or more; do they hold logits, or NaN?")
-    logits = _logits(images, scores, classes_present, _log_shares)
-    refined = _refined(images, logits, _chosen(preset, iterations), self_affinity)
-    return refined.reshape(scores.shape[:-2] + refined.shape[-2:]).to(scores.dtype)
+    numbers = _chosen(preset, iterations)
+    return _refined(images, scores, classes_present, _log_shares, numbers, self_affinity)
 
 
 def dense_crf_logits(
@@ -146,7 +146,7 @@ def dense_crf_logits(
 
     Args:
         image: As for `dense_crf`.
-        logits: In place of its scores.
+        logits: As the scores of `dense_crf`.
         preset: As for `dense_crf`.
         iterations: As for `dense_crf`.
         classes_present: As for `dense_crf`.
@@ -158,11 +158,13 @@ def dense_crf_logits(
         ConfigError: As `dense_crf`; logits that are not finite.
     """
     images = _images(image, logits)
-    if not bool(logits.isfinite().all()):
+    low, high = _range(logits)
+    if not -inf < low <= high < inf:
         raise ConfigError("logits: must be finite, got NaN or infinity")
-    full = _logits(images, logits, classes_present, lambda given: given)
-    refined = _refined(images, full, _chosen(preset, iterations), self_affinity, kept)
-    return refined.reshape(logits.shape[:-2] + refined.shape[-2:]).to(logits.dtype)
+    numbers = _chosen(preset, iterations)
+    return _refined(
+        images, logits, classes_present, lambda same: same, numbers, self_affinity, kept
+    )
 
 
 def dense_crf_labels(
@@ -207,31 +209,61 @@ def dense_crf_labels(
 
 def _refined(
     images: UInt8[Tensor, "batch 3 height width"],
-    logits: Float[Tensor, "batch classes height width"],
+    scores: Tensor,
+    present: Tensor | None,
+    log_of: Callable[[Tensor], Tensor],
     preset: CrfPreset,
     self_affinity: bool,
     kept: Tensor | None = None,
-) -> Float[Tensor, "batch classes height width"]:
-    """Mean field over the classes that any of the images can have: where not all are -inf."""
-    some = (logits > -inf).any(dim=0).flatten(1).any(dim=1).nonzero()[:, 0]
-    batch, classes, height, width = logits.shape
-    rows = logits[:, some].permute(0, 2, 3, 1).reshape(-1, len(some))
-    idle = len(some) == 1 or not preset.iterations
-    kernels = [] if idle else _kernels(images, preset, self_affinity, kept)
-    shares = _mean_field(rows, kernels, preset.iterations)
+) -> Tensor:
+    """Mean field over the classes that any of the images can have."""
+    given = _enlarged(scores if scores.ndim == 4 else scores[None], images)
+    batch, classes, height, width = given.shape
+    possible = _possible(present, batch, classes).to(given.device)
+    some = possible.any(dim=0).nonzero()[:, 0]
+    if not bool(possible.all()):
+        given = given[:, some].where(possible[:, some, None, None], 0)
+    logits = log_of(given)
+    if not bool(possible[:, some].all()):
+        logits = logits.masked_fill(~possible[:, some, None, None], -inf)
+    rows = logits.permute(0, 2, 3, 1).reshape(-1, len(some))
+    parts = _parts(rows, images, kept)
+    shares = torch.cat([_mean_field(*part, preset, self_affinity) for part in parts])
     refined = shares.view(batch, height, width, len(some)).permute(0, 3, 1, 2)
-    if len(some) == classes:
-        return refined
-    return torch.zeros_like(logits).index_copy(1, some, refined)
+    if len(some) < classes:
+        whole = refined.new_zeros(batch, classes, height, width)
+        refined = whole.index_copy(1, some, refined)
+    return refined.view(*scores.shape[:-2], height, width).to(scores.dtype)
 
 
-def _mean_field(logits: Rows, kernels: Kernels, iterations: int) -> Rows:
+def _parts(
+    rows: Rows, images: UInt8[Tensor, "batch 3 height width"], kept: Tensor | None
+) -> Iterator[tuple[Rows, Tensor, Tensor | None]]:
+    """On a CPU image by image: a whole batch would not stay in the cache."""
+    count = 1 if rows.device.type == "cpu" else len(images)
+    area = images.shape[2] * images.shape[3]
+    for first in range(0, len(images), count):
+        past = first + count
+        mask = None if kept is None else kept[first:past]
+        yield rows[first * area : past * area], images[first:past], mask
+
+
+def _mean_field(
+    logits: Rows,
+    images: UInt8[Tensor, "batch 3 height width"],
+    kept: Tensor | None,
+    preset: CrfPreset,
+    self_affinity: bool,
+) -> Rows:
     """Q after so many updates of all pixels at once."""
+    idle = logits.shape[1] == 1 or not preset.iterations
+    kernels = [] if idle else _kernels(images, preset, self_affinity, kept)
     lattices = [w * k.normalised for w, k in kernels if isinstance(k.normalised, Lattice)]
-    if 0 < len(lattices) == len(kernels) and not (torch.is_grad_enabled() and logits.requires_grad):
-        return _mean_field_in_tiles(logits, lattices, iterations)
+    is_plain = not (torch.is_grad_enabled() and logits.requires_grad)
+    if is_plain and 0 < len(lattices) == len(kernels):
+        return _mean_field_in_tiles(logits, lattices, preset.iterations)
     shares = logits.softmax(dim=1)
-    for _ in range(iterations):
+    for _ in range(preset.iterations):
         votes = logits
         for weight, kernel in kernels:
             votes = votes.add(kernel.on_rows(shares), alpha=weight)
@@ -289,17 +321,33 @@ def _kernels(
     kept: Tensor | None,
 ) -> Kernels:
     """Those that count, and their weights."""
-    build = partial(
-        permutohedral_filter, normalisation="symmetric", self_affinity=self_affinity, kept=kept
-    )
     kernels = []
-    if preset.gaussian:
-        near = position_features(images, sxy=preset.gaussian_sxy)
-        kernels.append((preset.gaussian, build(near)))
+    if preset.gaussian and kept is None:
+        batch, _, height, width = images.shape
+        size = batch, height, width
+        near = _near(size, preset.gaussian_sxy, self_affinity, images.device)
+        kernels.append((preset.gaussian, near))
+    elif preset.gaussian:
+        near = _kernel(position_features(images, sxy=preset.gaussian_sxy), self_affinity, kept)
+        kernels.append((preset.gaussian, near))
     if preset.bilateral:
-        sigmas = {"sxy": preset.bilateral_sxy, "srgb": preset.bilateral_srgb}
-        kernels.append((preset.bilateral, build(bilateral_features(images, **sigmas))))
+        alike = bilateral_features(images, sxy=preset.bilateral_sxy, srgb=preset.bilateral_srgb)
+        kernels.append((preset.bilateral, _kernel(alike, self_affinity, kept)))
     return kernels
+
+
+@lru_cache(maxsize=1)
+def _near(
+    size: tuple[int, int, int], sxy: float, self_affinity: bool, device: torch.device
+) -> GaussianFilter:
+    """The kernel of place, which photographs of one size share."""
+    return _kernel(position_features(size, sxy=sxy).to(device), self_affinity)
+
+
+def _kernel(features: Tensor, self_affinity: bool, kept: Tensor | None = None) -> GaussianFilter:
+    return permutohedral_filter(
+        features, normalisation="symmetric", self_affinity=self_affinity, kept=kept
+    )
 
 
 def _chosen(preset: str | CrfPreset, iterations: int | None) -> CrfPreset:
@@ -324,37 +372,41 @@ def _images(image: np.ndarray | Tensor, scores: Tensor) -> UInt8[Tensor, "batch 
     return raw.to(scores.device)
 
 
-def _logits(
-    images: Tensor, scores: Tensor, present: Tensor | None, of: Callable[[Tensor], Tensor]
+def _enlarged(
+    scores: Float[Tensor, "batch classes rows columns"], images: Tensor
 ) -> Float[Tensor, "batch classes height width"]:
-    """Of scores brought to the size of the images; -inf for classes that are not present."""
-    given = scores if scores.ndim == 4 else scores[None]
+    """Scores of the size of the images, in float32 or better."""
     height, width = images.shape[-2:]
-    if given.shape[2] > height or given.shape[3] > width or not given.numel():
+    if scores.shape[2] > height or scores.shape[3] > width or not scores.numel():
         raise ConfigError(
-            f"scores: {tuple(scores.shape)} are none or larger than the image, {height} x {width}; "
-            "give an image of their size"
+            f"scores: {tuple(scores.shape[1:])} are none or larger than the image, {height} x "
+            f"{width}; give an image of their size"
         )
-    possible = _possible(given, present)
-    given = given.to(torch.promote_types(given.dtype, torch.float32))
-    given = given.where(possible[:, :, None, None], 0)
-    if given.shape[-2:] != (height, width):
-        given = F.interpolate(given, size=(height, width), mode="bilinear", align_corners=False)
-    return of(given).masked_fill(~possible[:, :, None, None], -inf)
+    work = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if work.shape[-2:] == (height, width):
+        return work
+    return F.interpolate(work, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def _possible(scores: Tensor, present: Tensor | None) -> Bool[Tensor, "batch classes"]:
+def _possible(present: Tensor | None, batch: int, classes: int) -> Bool[Tensor, "batch classes"]:
     """Which classes each image of a batch can have."""
-    batch, classes = scores.shape[:2]
     if present is None:
-        return torch.ones(batch, classes, dtype=torch.bool, device=scores.device)
-    possible = present.bool().to(scores.device)
+        return torch.ones(batch, classes, dtype=torch.bool)
+    possible = present.bool()
     if possible.shape not in ((classes,), (batch, classes)) or not bool(possible.any(-1).all()):
         raise ConfigError(
             f"classes_present: must say of {classes} classes whether an image can have them, and "
             f"one or more must be; got {present.tolist()!r:.60}"
         )
     return possible.expand(batch, classes)
+
+
+def _range(values: Tensor) -> tuple[float, float]:
+    """Least and largest value; NaN if any is; (0, 0) of none."""
+    if not values.numel():
+        return 0.0, 0.0
+    low, high = values.detach().aminmax()
+    return float(low), float(high)
 
 
 def _log_shares(scores: Float[Tensor, "batch classes height width"]) -> Tensor:
