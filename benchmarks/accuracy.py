@@ -1,15 +1,17 @@
 """Accuracy of the methods on a data set, over hints and seeds.
 
     python benchmarks/accuracy.py DATA... --out RUNS [--seeds 0,1,2] [--jobs points:partial,...]
+                                  [--crf PRESET,...]
 
 A job is HINTS:METHOD. HINTS: full (masks), points, scribbles, boxes, tags, scribbles0.5 (half of
-every stroke), mix (each image one of the four kinds at random). METHOD: full, partial, spml, or
-seeded (cross-entropy on the hints and on the seeds that SPML would take from activation maps: SPML
-without any relation). Simulates hints, trains and evaluates by the command line, one run after the
-other, skips what is done already, and writes RUNS/table.md: mean and spread (half the range) of
-the mIoU on the test split. Of spml the joint classifier of the embed stage is evaluated, retrieval,
-and the classifier of the classify stage where --set spml.classify.steps gives it steps. DATA are
-folders with masks and splits train, val, test.
+every stroke), mix (each image one of the four kinds at random). METHOD: full, partial, spml,
+regularized or sec, with settings of its own as in regularized+energy=ncut+weight=0.1; or seeded
+(cross-entropy on the hints and on the seeds that SPML would take from activation maps: SPML without
+any relation). Simulates hints, trains and evaluates by the command line, one run after the other,
+skips what is done already, and writes RUNS/table.md: mean and spread (half the range) of the mIoU
+on the test split. Of spml the joint classifier of the embed stage is evaluated, retrieval, and the
+classifier of the classify stage where there is one. DATA are folders with masks and splits train,
+val, test.
 """
 
 import argparse
@@ -46,15 +48,18 @@ def hinted(data: Path, hints: str, seed: int, out: Path) -> Path:
     return folder
 
 
-def measure(data: Path, job: str, seed: int, out: Path, extra: list[str]) -> dict[str, dict]:
+def measure(
+    data: Path, job: str, seed: int, out: Path, extra: list[str], refiners: list[str]
+) -> dict[str, dict]:
     """One training and its evaluations by name; read back if done before."""
     hints, method = job.split(":")
     source = hinted(data, hints, seed, out)
     folder = out / f"{data.name}-{hints}-{method}-{seed}"
     seconds = folder / "seconds.json"
     if not seconds.exists():
-        name = "spml" if method == "seeded" else method
+        name, *changes = ("spml" if method == "seeded" else method).split("+")
         settings = SEEDED if method == "seeded" else extra if method == "spml" else []
+        settings = [*settings, *(f"{name}.{change}" for change in changes)]
         words = [word for setting in settings for word in ("--set", setting)]
         began = time.perf_counter()
         train = ["train", source, "--method", name, *BUDGET, "--seed", seed, *words]
@@ -69,15 +74,20 @@ def measure(data: Path, job: str, seed: int, out: Path, extra: list[str]) -> dic
         }
         if (folder / "classify").exists():
             views["spml, after classify"] = (folder, "classifier")
-    records = {name: evaluated(data, *view, folder) for name, view in views.items()}
+    records = {}
+    for view, (model, by) in views.items():
+        records[view] = evaluated(data, model, by, folder)
+        for crf in refiners:
+            records[f"{view}, CRF {crf}"] = evaluated(data, model, by, folder, crf=crf)
     return {name: {**r, "seconds": json.loads(seconds.read_text())} for name, r in records.items()}
 
 
-def evaluated(data: Path, model: Path, by: str, folder: Path) -> dict:
+def evaluated(data: Path, model: Path, by: str, folder: Path, crf: str = "") -> dict:
     """Figures of a model on the test split."""
-    record = folder / f"test-{model.parent.name}-{by}.json"
+    record = folder / f"test-{model.parent.name}-{by}{crf and '-crf-' + crf}.json"
     if not record.exists():
-        hintseg("evaluate", model, data, "--split", "test", "--by", by, "--json", record)
+        words = ["--crf", crf] if crf else []
+        hintseg("evaluate", model, data, "--split", "test", "--by", by, *words, "--json", record)
     return json.loads(record.read_text())
 
 
@@ -104,12 +114,14 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--jobs", default=JOBS)
     parser.add_argument("--set", action="append", default=[], help="settings of spml")
+    parser.add_argument("--crf", default="", help="presets: evaluate with these as well")
     options = parser.parse_args()
+    refiners = [name for name in options.crf.split(",") if name]
     runs: dict[tuple[Path, str, str], list[dict]] = {}
     for seed in map(int, options.seeds.split(",")):
         for data in options.data:
             for job in options.jobs.split(","):
-                records = measure(data, job, seed, options.out, options.set)
+                records = measure(data, job, seed, options.out, options.set, refiners)
                 for name, record in records.items():
                     runs.setdefault((data, job.split(":")[0], name), []).append(record)
     columns = ("data", "hints", "method", "test mIoU %", "by seed", "pixel accuracy %")
