@@ -97,9 +97,19 @@ def _numbered(stage: str, turn: int) -> str:
 
 def _loader(job: Job, *, zoom: float = 1.0) -> Loader:
     """Samples with what is known of them: masks, or hints and the seeds made of them."""
+    return _seeded(job, _given(job, zoom=zoom))
+
+
+def _given(job: Job, *, zoom: float = 1.0) -> Loader:
+    """Samples with what a person said of them: masks, or hints."""
+    masks = spml_settings(job).labels == "masks"
+    return partial(job.masked if masks else job.hinted, zoom=zoom)
+
+
+def _seeded(job: Job, load: Loader) -> Loader:
     if spml_settings(job).labels == "masks":
-        return partial(job.masked, zoom=zoom)
-    return with_seeds(partial(job.hinted, zoom=zoom), job.run.stage_folder(LOCALISE))
+        return load
+    return with_seeds(load, job.run.stage_folder(LOCALISE))
 
 
 def _labelled(job: Job, relabel: str | None, *, zoom: float = 1.0) -> Loader:
@@ -145,11 +155,12 @@ def _names(job: Job) -> tuple[str, ...]:
 
 
 def _embed(job: Job, folder: Path) -> dict[str, Any]:
-    settings, load, names = spml_settings(job), _loader(job), _names(job)
+    settings, load, names = spml_settings(job), _given(job), _names(job)
     if settings.relations.similarity or settings.spread:
         load = _with_regions(job, load, names)
-    if settings.spread:
+    if settings.spread:  # hints alone: where there is no seed, none was sure
         load = with_spread_labels(load)
+    load = _seeded(job, load)
     learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
     judge = settings.classifier > 0  # an untrained classifier says nothing of the embedding
     record = train_segmenter(job, learner, folder, Batches(job, names, load), judge=judge)
