@@ -29,8 +29,8 @@ Context = Any  # what autograd hands to a function has no public type
 
 _TILE = {"cpu": 2**20}  # similarities in one tile: 4 MB in float32 stay in the cache
 _TILE_ELSEWHERE = 2**26  # enough work to fill a GPU
-_ALONE = {"cpu": 64}  # pixels of a group that make a block of its own worth while
-_ALONE_ELSEWHERE = 4096
+_ALONE = {"cpu": 2**16}  # similarities of a group that make a block of its own worth while
+_ALONE_ELSEWHERE = 2**24
 _MERGED = 4  # smaller groups share a block up to this many times as large
 
 
@@ -219,8 +219,9 @@ class _Sweep:
         pairs = 2 * len(self.prototypes)  # of one row: a segment may be on both sides
         most = max(pairs, min(self.tile, len(self.embeddings) * pairs))
         self.cells = self.embeddings.new_empty(most + 2)
+        alone = -(-_ALONE.get(kind, _ALONE_ELSEWHERE) // len(self.prototypes))
         with torch.autocast(kind, enabled=False):  # half precision is not enough for exponents
-            for pixels, row_group, groups in _blocks(self.relation.pixel_group):
+            for pixels, row_group, groups in _blocks(self.relation.pixel_group, alone):
                 self._block(pixels, row_group, groups)
 
     def _block(self, pixels: Tensor, row_group: Tensor, groups: Tensor) -> None:
@@ -345,13 +346,15 @@ class _Own:
         gradient.index_add_(0, self.own, self.gradient)
 
 
-def _blocks(pixel_group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Pixels of one large group or of several small ones; their place among the groups; these."""
+def _blocks(pixel_group: Tensor, alone: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Pixels of one large group or of several small ones; their place among the groups; these.
+
+    A group of `alone` pixels is large.
+    """
     order = pixel_group.argsort(stable=True)
     groups, place, counts = torch.unique_consecutive(
         pixel_group[order], return_inverse=True, return_counts=True
     )
-    alone = _ALONE.get(pixel_group.device.type, _ALONE_ELSEWHERE)
     first = begin = 0  # of the block: group and row
     row = 0
     sizes = counts.tolist()

@@ -53,7 +53,8 @@ class RelationLearner:
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted relations, and the cross-entropy and energy of the joint classifier."""
         embeddings = self.model.embedder(batch.images)
-        view = self._view(embeddings, batch)
+        cells = pool_labels(batch.labels, self.model.embedder.stride)
+        view = self._view(embeddings, cells, batch)
         seen = embeddings.detach() if self.settings.detach else embeddings
         logits = self.model.classify(seen)
         losses = self._relations(view, batch)
@@ -61,7 +62,6 @@ class RelationLearner:
         loss = labelled_cross_entropy(full, batch.labels)
         losses["classifier"] = self.settings.classifier * loss
         if self.settings.absent:
-            cells = pool_labels(batch.labels, self.model.embedder.stride)
             loss = absent_class_loss(logits, cells, batch.absent)
             losses["absent"] = self.settings.absent * loss
         return {**losses, **energy_losses(self.settings.energy, logits, batch)}
@@ -74,15 +74,13 @@ class RelationLearner:
         """Take the prototypes back."""
         self.bank.restore(memory)
 
-    def _view(self, embeddings: Tensor, batch: Batch) -> "_View":
-        """The segments of a batch; labels and regions shrink to the cells of the embedding."""
-        stride = self.model.embedder.stride
-        labels = pool_labels(batch.labels, stride)
+    def _view(self, embeddings: Tensor, labels: Tensor, batch: Batch) -> "_View":
+        """The segments of a batch, of cells with these labels; its regions shrink to cells."""
         whole = batch.labels.clamp(max=0) if batch.regions is None else batch.regions
         segments, location = find_segments(
             embeddings,
             labels,
-            pool_labels(whole, stride),
+            pool_labels(whole, self.model.embedder.stride),
             grid=self.settings.grid,
             iterations=self.settings.iterations,
         )
