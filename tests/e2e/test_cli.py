@@ -116,7 +116,7 @@ def test_from_masks_to_masks(hintseg, data_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "preset"), [(["--crf"], "psa"), (["--crf", "deeplab"], "deeplab")]
+    ("words", "preset"), [(["--crf"], "deeplab"), (["--crf", "psa"], "psa")]
 )
 def test_the_crf_is_the_same_for_predict_and_evaluate(
     hintseg, run_folder, data_folder, tmp_path, words, preset
