@@ -115,9 +115,7 @@ def test_from_masks_to_masks(hintseg, data_folder, tmp_path):
     assert {"miou", "pixel_accuracy", "per_class", "absent_classes", "images"} <= a.keys()
 
 
-@pytest.mark.parametrize(
-    ("words", "preset"), [(["--crf"], "deeplab"), (["--crf", "psa"], "psa")]
-)
+@pytest.mark.parametrize(("words", "preset"), [(["--crf"], "deeplab"), (["--crf", "psa"], "psa")])
 def test_the_crf_is_the_same_for_predict_and_evaluate(
     hintseg, run_folder, data_folder, tmp_path, words, preset
 ):
@@ -309,7 +307,7 @@ def test_the_record_of_a_run_says_what_made_it(run_folder):
         (["label", "nowhere", "{data}", "--out", "x"], "no trained model here"),
         (["evaluate", "nowhere", "{data}"], "nowhere: no such folder"),
         (["evaluate", "{data}/masks", "{data}", "--by", "retrieval"], "masks is no run folder"),
-        (["evaluate", "{data}/masks", "{data}", "--crf"], "--crf psa: {data}/masks is no run"),
+        (["evaluate", "{data}/masks", "{data}", "--crf"], "--crf deeplab: {data}/masks is no run"),
         (["evaluate", "{data}/masks", "{data}", "--crf", "pas"], "did you mean 'psa'?"),
         (["evaluate", "{data}/masks", "{data}", "--split", "tset"], "no split 'tset'"),
         (["evaluate", "{data}/masks", "{data}", "--trimap", "x"], "--trimap x: must be numbers"),
