@@ -92,7 +92,7 @@ def quadratic_by_hand(mass, within, total, quadratic):
 
 def cut_by_hand(mass, within, total, quadratic):
     del total, quadratic
-    return sum((m - w) / m for m, w in zip(mass, within, strict=True))
+    return sum((m - w) / m for m, w in zip(mass, within, strict=True)) / len(mass)
 
 
 def kernel_cut_by_hand(*forms):
@@ -144,7 +144,7 @@ def test_average_association_is_the_sum_over_all_pairs():
         pixels = int(kept[n].sum())
         sizes = (maps[n] * kept[n]).flatten(1).sum(1).tolist()
         energies.append(
-            sum(1 - w * pixels / (total * s) for w, s in zip(within, sizes, strict=True))
+            sum(1 - w * pixels / (total * s) for w, s in zip(within, sizes, strict=True)) / CLASSES
         )
     got = association_loss(maps, filter_of(images, kept), kept)
     assert got.item() == pytest.approx(sum(energies) / IMAGES, rel=1e-6)
@@ -220,7 +220,7 @@ def test_the_gradients_are_those_of_the_formulas():
     (cut,) = torch.autograd.grad(normalised_cut_loss(maps, affinity), maps)
     within = (maps * filtered).sum((2, 3), keepdim=True)
     mass = (degrees * maps).sum((2, 3), keepdim=True)
-    assert torch.allclose(cut, within * degrees / mass**2 - 2 * filtered / mass)
+    assert torch.allclose(CLASSES * cut, within * degrees / mass**2 - 2 * filtered / mass)
 
 
 def test_padding_and_what_it_shows_take_no_part():
@@ -297,6 +297,22 @@ def test_a_class_without_mass_is_excluded_from_cut_and_association():
     assert (gradient[:, 2] == 0).all()
 
 
+def test_an_absent_class_is_excluded_from_cut_and_association_whatever_its_mass():
+    maps, images, kept = soft_maps(16), drawn_images(16), drawn_kept(16)
+    affinity, maps = filter_of(images, kept), maps.requires_grad_()
+    present = torch.tensor([[True, True, False]]).expand(IMAGES, -1)
+    for loss, more in ((normalised_cut_loss, ()), (association_loss, (kept,))):
+        every = loss(maps, affinity, *more)
+        some = loss(maps, affinity, *more, present)
+        (gradient,) = torch.autograd.grad(some, maps)
+        assert (gradient[:, 2] == 0).all()
+        assert (gradient[:, :2] != 0).any()
+        alone = loss(maps, affinity, *more, ~present)
+        assert 3 * every.item() == pytest.approx(2 * some.item() + alone.item(), rel=1e-9)
+        nothing = loss(maps, affinity, *more, torch.zeros_like(present))
+        assert nothing.item() == 0
+
+
 def test_on_a_constant_image_every_pair_at_one_distance_counts_the_same():
     images = torch.full((1, 3, SIDE, SIDE), 90, dtype=torch.uint8)
     kept = torch.ones(1, SIDE, SIDE, dtype=torch.bool)
@@ -304,7 +320,7 @@ def test_on_a_constant_image_every_pair_at_one_distance_counts_the_same():
     half = torch.zeros(1, 2, SIDE, SIDE, dtype=torch.float64)
     half[:, 0, :3], half[:, 1, 3:] = 1, 1
     assert crf_loss(half, affinity).item() == pytest.approx(0.5)
-    assert normalised_cut_loss(half, affinity).item() == pytest.approx(1.0)
+    assert normalised_cut_loss(half, affinity).item() == pytest.approx(0.5)
     neighbours = 2 * 30 + 50 / math.sqrt(2)  # pairs on the grid: straight, diagonal
     cut = 6 + 10 / math.sqrt(2)
     got = crf_loss(half, grid_affinity(images, kept, srgb=15.0))

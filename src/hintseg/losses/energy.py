@@ -23,6 +23,7 @@ LEAST_MASS = 1e-4
 """Share of the degrees of an image below which a class has no mass: its own cut is undefined."""
 
 Maps = Float[Tensor, "batch classes height width"]
+Present = Bool[Tensor, "batch classes"]
 
 
 @runtime_checkable
@@ -73,42 +74,51 @@ def quadratic_crf_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor,
     return _mean((squares - within) / _or_one(total), total > 0)
 
 
-def normalised_cut_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor, ""]:
-    """Normalised cut (Shi and Malik 2000; as a loss: Tang et al. 2018a, eq. 5).
+def normalised_cut_loss(
+    probabilities: Maps, affinity: Affinity, present: Present | None = None
+) -> Float[Tensor, ""]:
+    """Normalised cut (Shi and Malik 2000; as a loss: Tang et al. 2018a, eq. 5), a class.
 
-        L = sum_k S^kT W (1 - S^k) / (d^T S^k)                              in [0, classes]
+        L = mean_k S^kT W (1 - S^k) / (d^T S^k)                             in [0, 1]
 
-    over the classes with mass (`LEAST_MASS`). The gradient is
+    over the classes with mass (`LEAST_MASS`) that can be `present`: what little mass an absent one
+    has is cut off nearly whole, however small. The mean, so that a weight does not depend on how
+    many they are. With C of them the gradient is
 
-        (S^kT W S^k) d / (d^T S^k)^2 - 2 W S^k / (d^T S^k).
+        ((S^kT W S^k) d / (d^T S^k)^2 - 2 W S^k / (d^T S^k)) / C.
     """
     parts = _Parts.of(probabilities, affinity)
-    return _mean(_normalised_cut(parts), parts.total > 0)
+    return _mean(_normalised_cut(parts, present), parts.total > 0)
 
 
-def kernel_cut_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor, ""]:
+def kernel_cut_loss(
+    probabilities: Maps, affinity: Affinity, present: Present | None = None
+) -> Float[Tensor, ""]:
     """Kernel cut: `normalised_cut_loss` and `crf_loss` of one affinity, summed."""
     parts = _Parts.of(probabilities, affinity)
-    return _mean(_normalised_cut(parts) + _potts(parts), parts.total > 0)
+    return _mean(_normalised_cut(parts, present) + _potts(parts), parts.total > 0)
 
 
 def association_loss(
-    probabilities: Maps, affinity: Affinity, kept: Bool[Tensor, "batch height width"]
+    probabilities: Maps,
+    affinity: Affinity,
+    kept: Bool[Tensor, "batch height width"],
+    present: Present | None = None,
 ) -> Float[Tensor, ""]:
-    """Kernel k-means, that is average association, in units of the mean degree.
+    """Kernel k-means, that is average association, in units of the mean degree, a class.
 
-        L = sum_k (1 - S^kT W S^k / (m 1^T S^k)),      m = sum_pq W_pq / N, N kept pixels
+        L = mean_k (1 - S^kT W S^k / (m 1^T S^k)),     m = sum_pq W_pq / N, N kept pixels
 
-    over the classes with mass. Equal to the normalised cut where all degrees are equal; below zero
-    at worst by classes * (max d / m - 1).
+    over the classes with mass that can be present. Equal to the normalised cut where all degrees
+    are equal; below zero at worst by max d / m - 1.
     """
     total = _total(affinity)
     pixels = kept.flatten(1).sum(dim=1).to(total.dtype)
     mean_degree = _or_one(total / pixels.clamp(min=1))[:, None]
     mass = (probabilities * kept[:, None]).flatten(2).sum(dim=2)
-    counted = mass.detach() > LEAST_MASS * pixels[:, None]
+    counted = _counted(mass, pixels, present)
     ratio = _within(probabilities, affinity) / (mean_degree * mass.where(counted, 1.0))
-    return _mean((1 - ratio).where(counted, 0.0).sum(dim=1), total > 0)
+    return _mean(_over_classes(1 - ratio, counted), total > 0)
 
 
 def entropy_loss(
@@ -162,10 +172,20 @@ def _potts(parts: _Parts) -> Float[Tensor, " batch"]:
     return (parts.mass - parts.within).sum(dim=1) / _or_one(parts.total)
 
 
-def _normalised_cut(parts: _Parts) -> Float[Tensor, " batch"]:
-    counted = parts.mass.detach() > LEAST_MASS * parts.total[:, None]
-    ratio = parts.within / parts.mass.where(counted, 1.0)
-    return (1 - ratio).where(counted, 0.0).sum(dim=1)
+def _normalised_cut(parts: _Parts, present: Present | None) -> Float[Tensor, " batch"]:
+    counted = _counted(parts.mass, parts.total, present)
+    return _over_classes(1 - parts.within / parts.mass.where(counted, 1.0), counted)
+
+
+def _counted(mass: Tensor, whole: Tensor, present: Present | None) -> Present:
+    """The classes of each image that can be there and have mass."""
+    massive = mass.detach() > LEAST_MASS * whole[:, None]
+    return massive if present is None else massive & present
+
+
+def _over_classes(values: Float[Tensor, "batch classes"], counted: Present) -> Tensor:
+    """Mean over the counted classes; 0 where there is none."""
+    return values.where(counted, 0.0).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
 def _total(affinity: Affinity) -> Float[Tensor, " batch"]:

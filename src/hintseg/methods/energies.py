@@ -1,7 +1,6 @@
 """Energies as terms of a method: what can be set of them, and their losses on a batch."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Literal
 
 from jaxtyping import Float
@@ -26,9 +25,11 @@ from hintseg.structures import VOID, Batch
 
 Kind = Literal["none", "crf", "quadratic", "potts", "ncut", "kernelcut", "association"]
 
-DENSE: Mapping[str, Callable[[Tensor, Affinity], Tensor]] = {
+POTTS: Mapping[str, Callable[[Tensor, Affinity], Tensor]] = {
     "crf": crf_loss,
     "quadratic": quadratic_crf_loss,
+}
+CUTS: Mapping[str, Callable[[Tensor, Affinity, Tensor], Tensor]] = {
     "ncut": normalised_cut_loss,
     "kernelcut": kernel_cut_loss,
 }
@@ -72,23 +73,26 @@ def energy_losses(
     probabilities, losses = logits.float().softmax(dim=1), {}
     images, kept = pool_images(batch.images, batch.labels != VOID, Embedder.stride)
     if "energy" in settings.terms:
-        energy = _energy(settings, images, kept)
-        losses["energy"] = settings.weight * energy(probabilities)
+        energy = _energy(settings, probabilities, images, kept, ~batch.absent)
+        losses["energy"] = settings.weight * energy
     if "entropy" in settings.terms:
         losses["entropy"] = settings.entropy * entropy_loss(probabilities, kept)
     return losses
 
 
-def _energy(settings: EnergySettings, images: Tensor, kept: Tensor) -> Callable[[Tensor], Tensor]:
-    """The energy of these settings on these images."""
+def _energy(
+    settings: EnergySettings, probabilities: Tensor, images: Tensor, kept: Tensor, present: Tensor
+) -> Tensor:
+    """The energy of these probabilities on these images, in which these classes can be."""
     kernel = settings.kernel
     if settings.kind == "potts":
-        return partial(crf_loss, affinity=grid_affinity(images, kept, srgb=kernel.srgb))
+        return crf_loss(probabilities, grid_affinity(images, kept, srgb=kernel.srgb))
     affinity = dense_affinity(images, kept, kernel)
     if settings.kind == "association":
-        return partial(association_loss, affinity=affinity, kept=kept)
-    loss = DENSE[settings.kind]
-    return lambda probabilities: loss(probabilities, affinity)
+        return association_loss(probabilities, affinity, kept, present)
+    if settings.kind in CUTS:
+        return CUTS[settings.kind](probabilities, affinity, present)
+    return POTTS[settings.kind](probabilities, affinity)
 
 
 def dense_affinity(images: Tensor, kept: Tensor, kernel: KernelSettings) -> Affinity:
