@@ -218,15 +218,31 @@ def test_spml_adds_an_energy_to_its_classifier(data_folder, tmp_path):
     assert 0 < losses[-1]["energy"] <= 0.5 * 3
 
 
-def test_an_energy_of_a_classifier_that_does_not_learn_is_refused(data_folder):
-    settings = SPMLSettings(
-        classifier=0.0, energy=EnergySettings(kind="crf"), relabel={"rounds": []}
-    )
-    with pytest.raises(
-        ConfigError, match=r"spml\.energy: the energy is that of the joint classifier"
-    ):
+@pytest.mark.parametrize("refiner", ["crf", "walk"])
+def test_spml_adds_sizes_and_boundaries_to_its_classifier(data_folder, tmp_path, refiner):
+    own = {"sec": {"expand": 0.5, "constrain": 0.25, "refiner": refiner}}
+    own |= {"relabel": {"rounds": []}, "regions": {"count": 8}}
+    folder = train(data_folder, tmp_path / "run", "spml", own)
+    losses = [line["losses"] for line in Run(folder).read_log() if line["stage"] == "embed"]
+    assert losses[-1]["expand"] > 0
+    assert losses[-1]["constrain"] > 0
+
+
+@pytest.mark.parametrize(
+    ("term", "own"),
+    [
+        ("energy: the energy", {"energy": {"kind": "crf"}}),
+        ("energy: the entropy", {"energy": {"entropy": 0.1}}),
+        ("sec: the expand", {"sec": {"expand": 1.0}}),
+        ("sec: the constrain", {"sec": {"constrain": 0.1}}),
+    ],
+)
+def test_a_term_of_a_classifier_that_does_not_learn_is_refused(data_folder, term, own):
+    settings = SPMLSettings.model_validate({"classifier": 0.0, "relabel": {"rounds": []}, **own})
+    with pytest.raises(ConfigError, match=rf"spml\.{term} is that of the joint classifier"):
         check_terms(open_dataset(data_folder), settings)
 
 
 def test_by_default_spml_has_none():
     assert SPMLSettings().energy.terms == ()
+    assert SPMLSettings().sec.terms == ()

@@ -11,8 +11,9 @@ from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.config import make_config
-from hintseg.methods.sec import Seeded, check_seeds, refined_by_crf
+from hintseg.methods.sec import Seeded, check_seeds
 from hintseg.methods.sec_settings import CRFSettings, SECSettings
+from hintseg.methods.sec_terms import refined_by_crf
 from hintseg.methods.settings import merge
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import UNLABELLED, VOID, Batch
@@ -108,13 +109,13 @@ def test_the_crf_knows_edges_and_leaves_padding_out():
     logits = 0.3 * torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     logits[:, 0, :, :6] += 0.5
     logits[:, 1, :, 6:] += 0.5
-    refined = refined_by_crf(CRFSettings(), scene(), logits, logits)
+    refined = refined_by_crf(CRFSettings(), scene(), logits)
     assert torch.allclose(refined.sum(dim=1), torch.ones(2, 12, 12), atol=1e-5)
     assert (refined[:, 0, :10, :6] > 0.9).all()
     assert (refined[:, 1, :10, 6:] > 0.9).all()
     other = logits.clone()
     other[:, :, 10:] = torch.tensor([0.0, 0.0, 50.0])[:, None, None]
-    again = refined_by_crf(CRFSettings(), scene(), other, other)
+    again = refined_by_crf(CRFSettings(), scene(), other)
     assert torch.allclose(again[:, :, :10], refined[:, :, :10], atol=1e-5)
 
 
@@ -122,8 +123,8 @@ def test_the_kernels_of_the_crf_are_parts_of_a_crop():
     """Twice the resolution, the same picture: what was refined is the same picture."""
     coarse = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
     fine = coarse.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    one = refined_by_crf(CRFSettings(), scene(48), coarse, coarse)
-    two = refined_by_crf(CRFSettings(), scene_twice(), fine, fine)
+    one = refined_by_crf(CRFSettings(), scene(48), coarse)
+    two = refined_by_crf(CRFSettings(), scene_twice(), fine)
     pooled = torch.nn.functional.avg_pool2d(two, 2)
     assert (pooled - one)[:, :, :10].abs().mean() < 0.02
 

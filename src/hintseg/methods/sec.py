@@ -6,19 +6,17 @@ learns to agree with it. Hints of any other kind are seeds as they are. Saliency
 background is seeded by it, is the gradient of that classifier: no masks of another source.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import ConfigError, DataError
-from hintseg.losses.seeded import constrain_loss, expand_loss, seed_loss
+from hintseg.losses.seeded import seed_loss
 from hintseg.methods.job import Job, Method
 from hintseg.methods.localise import (
     PART,
@@ -27,18 +25,14 @@ from hintseg.methods.localise import (
     with_seeds,
 )
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
-from hintseg.methods.sec_settings import PRESETS, CRFSettings, SECSettings
+from hintseg.methods.sec_settings import PRESETS, SECSettings
+from hintseg.methods.sec_terms import size_and_boundary_losses
 from hintseg.methods.settings import Settings
-from hintseg.models.embedder import Embedder, Segmenter
-from hintseg.refine.dense_crf import CrfPreset, dense_crf_logits
-from hintseg.refine.random_walk import embedding_walk
-from hintseg.resize import pool_images, pool_labels
-from hintseg.structures import VOID, Batch
+from hintseg.models.embedder import Segmenter
+from hintseg.resize import pool_labels
+from hintseg.structures import Batch
 
 LOCALISE, TRAIN = "localise", "train"
-
-Refine = Callable[[Batch, Tensor, Tensor], Tensor]
-"""Batch, embeddings and logits on cells -> probabilities on cells that know the image better."""
 
 
 class Seeded(Forgetful):
@@ -49,70 +43,18 @@ class Seeded(Forgetful):
     ) -> None:
         self.model, self.pretrained = model, model.embedder.backbone
         self.settings, self.background = settings, background
-        by_crf: Refine = partial(refined_by_crf, settings.crf)
-        self.refine = by_crf if settings.refiner == "crf" else self._walk
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The three terms that have a weight."""
         embeddings = self.model.embedder(batch.images)
         logits = self.model.classify(embeddings)
         labels = pool_labels(batch.labels, self.model.embedder.stride)
-        settings, losses = self.settings, {}
-        if settings.seed:
-            losses["seed"] = settings.seed * seed_loss(logits, labels)
-        if settings.expand:
-            losses["expand"] = settings.expand * self._expand(logits, labels, batch.absent)
-        if settings.constrain:
-            refined = self.refine(batch, embeddings.detach(), logits.detach())
-            loss = constrain_loss(logits, refined, labels != VOID)
-            losses["constrain"] = settings.constrain * loss
-        return losses
-
-    def _expand(self, logits: Tensor, labels: Tensor, absent: Tensor) -> Tensor:
-        """A view may show a part of an image only: present is what has a seed in the view."""
-        classes = torch.arange(logits.shape[1], device=logits.device)
-        seen = (labels[:, None] == classes[:, None, None]).flatten(2).any(dim=2)
-        decays = torch.full(classes.shape, self.settings.decay, device=logits.device)
-        if self.background is not None:
-            decays[self.background] = self.settings.background_decay
-        return expand_loss(
-            logits,
-            seen,
-            absent & ~seen,
-            labels != VOID,
-            decays=decays,
-            background=self.background,
+        others = size_and_boundary_losses(
+            self.settings, batch, embeddings, logits, labels, background=self.background
         )
-
-    def _walk(self, batch: Batch, embeddings: Tensor, logits: Tensor) -> Tensor:
-        """A random walk on the embeddings of each image; padding is walked through as well."""
-        del batch
-        steps, sharpness = self.settings.walk.steps, self.settings.walk.sharpness
-        scores = logits.float().softmax(dim=1)
-        walks = (
-            embedding_walk(own[None].float(), score, steps=steps, sharpness=sharpness)
-            for own, score in zip(embeddings, scores, strict=True)
-        )
-        return torch.stack(list(walks))
-
-
-def refined_by_crf(
-    settings: CRFSettings, batch: Batch, embeddings: Tensor, logits: Tensor
-) -> Tensor:
-    """Marginals of a dense CRF on the logits and the raw colours of their cells."""
-    del embeddings
-    images, kept = pool_images(batch.images, batch.labels != VOID, Embedder.stride)
-    side = max(images.shape[-2:])
-    numbers = CrfPreset(
-        gaussian=settings.gaussian,
-        gaussian_sxy=settings.smooth * side,
-        bilateral=settings.bilateral,
-        bilateral_sxy=settings.sxy * side,
-        bilateral_srgb=settings.srgb,
-        iterations=settings.steps,
-    )
-    finite = logits.float().nan_to_num()  # the loss says so if they are not
-    return dense_crf_logits(images, finite, preset=numbers, kept=kept)
+        if not self.settings.seed:
+            return others
+        return {"seed": self.settings.seed * seed_loss(logits, labels), **others}
 
 
 def sec_stages(job: Job) -> tuple[Stage, ...]:

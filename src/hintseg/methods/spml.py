@@ -24,6 +24,7 @@ from hintseg.losses.relations import (
     shared_tag,
 )
 from hintseg.methods.energies import energy_losses
+from hintseg.methods.sec_terms import size_and_boundary_losses
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
@@ -51,7 +52,7 @@ class RelationLearner:
         self.bank = MemoryBank(settings.memory)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted relations, and the cross-entropy and energy of the joint classifier."""
+        """The weighted relations, and what the joint classifier learns from."""
         embeddings = self.model.embedder(batch.images)
         cells = pool_labels(batch.labels, self.model.embedder.stride)
         view = self._view(embeddings, cells, batch)
@@ -64,7 +65,10 @@ class RelationLearner:
         if self.settings.absent:
             loss = absent_class_loss(logits, cells, batch.absent)
             losses["absent"] = self.settings.absent * loss
-        return {**losses, **energy_losses(self.settings.energy, logits, batch)}
+        losses |= energy_losses(self.settings.energy, logits, batch)
+        return losses | size_and_boundary_losses(
+            self.settings.sec, batch, embeddings, logits, cells, background=self.background
+        )
 
     def memory(self) -> dict[str, Tensor]:
         """The remembered prototypes."""

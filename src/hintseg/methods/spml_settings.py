@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from hintseg.methods.energies import EnergySettings
+from hintseg.methods.sec_settings import SizeAndBoundary
 from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
 from hintseg.refine.dense_crf import PresetName
@@ -90,6 +91,7 @@ class SPMLSettings(Settings):
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
     absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
     energy: EnergySettings = EnergySettings()
+    sec: SizeAndBoundary = SizeAndBoundary()
     detach: bool = Field(False, description="the joint classifier does not change the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()

@@ -1,0 +1,87 @@
+"""Sizes and boundaries: the terms of SEC that are not its seeds, for any method's classifier."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hintseg.losses.seeded import constrain_loss, expand_loss
+from hintseg.methods.sec_settings import CRFSettings, SizeAndBoundary, WalkSettings
+from hintseg.models.embedder import Embedder
+from hintseg.refine.dense_crf import CrfPreset, dense_crf_logits
+from hintseg.refine.random_walk import embedding_walk
+from hintseg.resize import pool_images
+from hintseg.structures import VOID, Batch
+
+Maps = Float[Tensor, "batch _ rows columns"]
+Cells = Int[Tensor, "batch rows columns"]
+
+
+def size_and_boundary_losses(
+    settings: SizeAndBoundary,
+    batch: Batch,
+    embeddings: Maps,
+    logits: Maps,
+    labels: Cells,
+    *,
+    background: int | None = None,
+) -> dict[str, Tensor]:
+    """The weighted terms of the settings, by name, on cells with these labels.
+
+    Absent classes are pooled by their maximum, present ones by rank; the refiner gets no gradient.
+    """
+    losses = {}
+    if settings.expand:
+        loss = _expand(settings, logits, labels, batch.absent, background)
+        losses["expand"] = settings.expand * loss
+    if settings.constrain:
+        seen = embeddings.detach(), logits.detach()
+        if settings.refiner == "crf":
+            refined = refined_by_crf(settings.crf, batch, seen[1])
+        else:
+            refined = refined_by_walk(settings.walk, *seen)
+        losses["constrain"] = settings.constrain * constrain_loss(logits, refined, labels != VOID)
+    return losses
+
+
+def _expand(
+    settings: SizeAndBoundary,
+    logits: Maps,
+    labels: Cells,
+    absent: Bool[Tensor, "batch classes"],
+    background: int | None,
+) -> Tensor:
+    """A view may show a part of an image only: present is what has a seed in the view."""
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    seen = (labels[:, None] == classes[:, None, None]).flatten(2).any(dim=2)
+    decays = torch.full(classes.shape, settings.decay, device=logits.device)
+    if background is not None:
+        decays[background] = settings.background_decay
+    kept = labels != VOID
+    return expand_loss(logits, seen, absent & ~seen, kept, decays=decays, background=background)
+
+
+def refined_by_crf(settings: CRFSettings, batch: Batch, logits: Maps) -> Maps:
+    """Marginals of a dense CRF on the logits and the raw colours of their cells."""
+    images, kept = pool_images(batch.images, batch.labels != VOID, Embedder.stride)
+    side = max(images.shape[-2:])
+    numbers = CrfPreset(
+        gaussian=settings.gaussian,
+        gaussian_sxy=settings.smooth * side,
+        bilateral=settings.bilateral,
+        bilateral_sxy=settings.sxy * side,
+        bilateral_srgb=settings.srgb,
+        iterations=settings.steps,
+    )
+    finite = logits.float().nan_to_num()  # the loss says so if they are not
+    return dense_crf_logits(images, finite, preset=numbers, kept=kept)
+
+
+def refined_by_walk(settings: WalkSettings, embeddings: Maps, logits: Maps) -> Maps:
+    """A random walk on the embeddings of each image; padding is walked through as well."""
+    steps, sharpness = settings.steps, settings.sharpness
+    scores = logits.float().softmax(dim=1)
+    walks = (
+        embedding_walk(own[None].float(), score, steps=steps, sharpness=sharpness)
+        for own, score in zip(embeddings, scores, strict=True)
+    )
+    return torch.stack(list(walks))
