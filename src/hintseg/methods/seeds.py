@@ -36,6 +36,9 @@ class AgreementSettings(Settings):
     rounds: int = Field(6, ge=0, description="0: the maps of an image alone make its seeds")
     steps: int = Field(60, ge=1, description="of the classifier of cells in a round")
     trust: float = Field(6.0, gt=0, description="log-odds that a map of 1 is worth")
+    exponent: float = Field(
+        0.5, gt=0, description="of the background score (1 - best map)^exponent; small: more of it"
+    )
     balance: Share = Field(0.5, description="0: classes are as common as they seem; 1: equally")
     regions: int = Field(50, ge=1, description="of an image; each agrees with itself")
     cells: int = Field(200_000, ge=1, description="that are kept of all images together")
@@ -162,7 +165,9 @@ class Seeder:
             boxed = torch.from_numpy(np.unique(weak.boxes[:, 4]).astype(np.int64))
             possible[boxed] &= box_cover(boxed, boxes, size)
         if self.classes.background is not None and weak.tags.any():
-            every[self.classes.background] = background_score(maps, self.settings.exponent)
+            every[self.classes.background] = background_score(
+                maps, self.settings.agreement.exponent
+            )
             possible[self.classes.background] = True
         known = torch.from_numpy(weak.labels).long()
         own = torch.arange(classes)[:, None, None] == known
