@@ -6,7 +6,7 @@ Koltun 2011, arXiv:1210.5644). Colours are those of the raw image: a normalised 
 Shape shorthand: values travel as rows, one for each pixel of the batch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
@@ -213,10 +213,33 @@ def _refined(
     self_affinity: bool,
     kept: Tensor | None = None,
 ) -> Tensor:
+    """Mean field of a batch, on a CPU image by image: a whole batch would not stay in the cache."""
+    batch = scores if scores.ndim == 4 else scores[None]
+    possible = _possible(present, *batch.shape[:2]).to(scores.device)
+    count = 1 if scores.device.type == "cpu" else len(images)
+    refined = []
+    for first in range(0, len(images), count):
+        some = slice(first, first + count)
+        mask = None if kept is None else kept[some]
+        given = _enlarged(batch[some], images[some])
+        refined.append(
+            _refined_part(images[some], given, possible[some], log_of, preset, self_affinity, mask)
+        )
+    whole = refined[0] if len(refined) == 1 else torch.cat(refined)
+    return whole.view(*scores.shape[:-2], *images.shape[2:]).to(scores.dtype)
+
+
+def _refined_part(
+    images: UInt8[Tensor, "batch 3 height width"],
+    given: Float[Tensor, "batch classes height width"],
+    possible: Bool[Tensor, "batch classes"],
+    log_of: Callable[[Tensor], Tensor],
+    preset: CrfPreset,
+    self_affinity: bool,
+    kept: Tensor | None,
+) -> Float[Tensor, "batch classes height width"]:
     """Mean field over the classes that any of the images can have."""
-    given = _enlarged(scores if scores.ndim == 4 else scores[None], images)
     batch, classes, height, width = given.shape
-    possible = _possible(present, batch, classes).to(given.device)
     some = possible.any(dim=0).nonzero()[:, 0]
     if not bool(possible.all()):
         given = given[:, some].where(possible[:, some, None, None], 0)
@@ -224,25 +247,11 @@ def _refined(
     if not bool(possible[:, some].all()):
         logits = logits.masked_fill(~possible[:, some, None, None], -inf)
     rows = logits.permute(0, 2, 3, 1).reshape(-1, len(some))
-    parts = _parts(rows, images, kept)
-    shares = torch.cat([_mean_field(*part, preset, self_affinity) for part in parts])
+    shares = _mean_field(rows, images, kept, preset, self_affinity)
     refined = shares.view(batch, height, width, len(some)).permute(0, 3, 1, 2)
-    if len(some) < classes:
-        whole = refined.new_zeros(batch, classes, height, width)
-        refined = whole.index_copy(1, some, refined)
-    return refined.view(*scores.shape[:-2], height, width).to(scores.dtype)
-
-
-def _parts(
-    rows: Rows, images: UInt8[Tensor, "batch 3 height width"], kept: Tensor | None
-) -> Iterator[tuple[Rows, Tensor, Tensor | None]]:
-    """On a CPU image by image: a whole batch would not stay in the cache."""
-    count = 1 if rows.device.type == "cpu" else len(images)
-    area = images.shape[2] * images.shape[3]
-    for first in range(0, len(images), count):
-        past = first + count
-        mask = None if kept is None else kept[first:past]
-        yield rows[first * area : past * area], images[first:past], mask
+    if len(some) == classes:
+        return refined
+    return refined.new_zeros(batch, classes, height, width).index_copy(1, some, refined)
 
 
 def _mean_field(

@@ -11,11 +11,12 @@ own thread pools do not survive a fork, or end the process when two threads use 
 Shape shorthand: rows of values are padded to a multiple of eight classes, the width.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from inspect import unwrap
-from math import inf
+from itertools import product
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -36,6 +37,8 @@ NO_POWER = -88.0  # exponent whose power is 0 in float32
 
 Array = np.ndarray
 Range = tuple[int, int]  # first pixel and past the last
+# (pixels, corners): rows of the table, and weights; (pixels): what each would get of itself
+Around = tuple[np.ndarray, np.ndarray, np.ndarray]
 Rows = Float[Tensor, "pixels classes"]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,16 +116,9 @@ def _add(typing: Any, lanes: Any, factor: Any, others: Any) -> Any:  # noqa: ANN
 
 
 @compiled
-def _take(
-    pixels: Range,
-    logits: Array,
-    own: Array,
-    corner: Array,
-    weight: Array,
-    table: Array,
-    shares: Array,
-) -> None:
+def _take(pixels: Range, logits: Array, around: Around, table: Array, shares: Array) -> None:
     """Votes of a range of pixels, in place of their shares."""
+    corner, weight, own = around
     width, corners = logits.shape[1], corner.shape[1]
     flat_logits, flat_table, flat_shares = logits.ravel(), table.ravel(), shares.ravel()
     for pixel in range(*pixels):
@@ -132,14 +128,15 @@ def _take(
             if own[pixel] != 0:
                 votes = _add(votes, -own[pixel], _load(flat_shares, here))
             for k in range(corners):
-                vertex = np.int64(corner[pixel, k])
-                votes = _add(votes, weight[pixel, k], _load(flat_table, vertex * width + lane))
+                place = np.int64(corner[pixel, k]) * width + lane
+                votes = _add(votes, weight[pixel, k], _load(flat_table, place))
             _store(flat_shares, here, votes)
 
 
 @compiled
-def _give(pixels: Range, corner: Array, weight: Array, shares: Array, table: Array) -> None:
+def _give(pixels: Range, around: Around, shares: Array, table: Array) -> None:
     """Add the shares of a range of pixels to the vertices around them."""
+    corner, weight, _ = around
     width, corners = shares.shape[1], corner.shape[1]
     flat_shares, flat_table = shares.ravel(), table.ravel()
     for pixel in range(*pixels):
@@ -192,61 +189,49 @@ def _softmax(votes: Array, exponents: Array) -> None:
 
 @compiled
 def _sweep(
-    pixels: Range,
-    logits: Array,
-    own: Array,
-    corner: Array,
-    weight: Array,
-    table: Array,
-    shares: Array,
-    given: Array,
+    pixels: Range, logits: Array, around: Around, table: Array, shares: Array, given: Array
 ) -> None:
     """New shares of a range of pixels, and what they give to the vertices."""
+    given[:] = 0
     exponents = np.empty(TILE * logits.shape[1], np.int32)
     for first in range(pixels[0], pixels[1], TILE):
         past = min(first + TILE, pixels[1])
-        _take((first, past), logits, own, corner, weight, table, shares)
+        _take((first, past), logits, around, table, shares)
         _softmax(shares[first:past], exponents)
-        _give((first, past), corner, weight, shares, given)
+        _give((first, past), around, shares, given)
 
 
 @compiled
-def _blur(
-    given: Array, first: int, beside: Array, factor: np.float32, table: Array, other: Array
-) -> None:
+def _blur(lane: int, given: Array, first: int, beside: Array, table: Array, other: Array) -> None:
     """What the vertices of one lattice have to give, from what all threads gave them.
 
     Args:
-        given: (threads, vertices, width); the part of this lattice, from `first`, becomes zero.
-        first: See above.
+        lane: First of the classes that are blurred.
+        given: (threads, all vertices, width).
+        first: Where this lattice begins among all vertices.
         beside: (axes, 2, vertices): numbers of the next and the last vertex along each axis; one
-            that is not there is the row behind all others, which stays zero.
-        factor: What everything is multiplied by.
+            that is not there is the row behind all others, which is zero.
         table: (vertices + 1, width): the result.
         other: The same, for what is between.
     """
     axes, _, vertices = beside.shape
     threads, rows, width = given.shape
-    source, target = table.ravel(), other.ravel()
+    flat, source, target = given.ravel(), table.ravel(), other.ravel()
     if axes % 2:
         source, target = target, source
-    flat = given.ravel()
-    for place in range(vertices * width):
-        total = np.float32(0)
-        for thread in range(threads):
-            there = (thread * rows + first) * width + place
-            total += flat[there]
-            flat[there] = 0
-        source[place] = factor * total
+    for place in range(lane, vertices * width, width):
+        total = _load(flat, first * width + place)
+        for thread in range(1, threads):
+            total = _add(total, np.float32(1), _load(flat, (thread * rows + first) * width + place))
+        _store(source, place, total)
     half = np.float32(0.5)
     for axis in range(axes):
         for vertex in range(vertices):
             on, back = np.int64(beside[axis, 0, vertex]), np.int64(beside[axis, 1, vertex])
-            for lane in range(0, width, LANES):
-                lanes = _load(source, vertex * width + lane)
-                lanes = _add(lanes, half, _load(source, on * width + lane))
-                lanes = _add(lanes, half, _load(source, back * width + lane))
-                _store(target, vertex * width + lane, lanes)
+            lanes = _load(source, vertex * width + lane)
+            lanes = _add(lanes, half, _load(source, on * width + lane))
+            lanes = _add(lanes, half, _load(source, back * width + lane))
+            _store(target, vertex * width + lane, lanes)
         source, target = target, source
 
 
@@ -260,29 +245,29 @@ def mean_field(logits: Rows, lattices: Sequence[tuple[float, Lattice]], iteratio
     """
     threads, (count, classes) = torch.get_num_threads(), logits.shape
     width = -(-classes // LANES) * LANES
-    padded = logits.new_full((count, width), -inf)
+    padded = logits.new_full((count, width), -math.inf)
     padded[:, :classes] = logits
-    around = _around(count, lattices)
-    rows = sum(part.vertices + 1 for part in around.parts)
-    # zeros: the first sweep takes nothing
-    table, other = np.zeros((2, rows, width), np.float32)
-    given = np.zeros((threads, rows, width), np.float32)
+    around, parts = _around(count, lattices), _parts(lattices)
+    table, other = np.zeros((2, parts[-1].past, width), np.float32)  # at first nothing is taken
+    given = np.empty((threads, len(table), width), np.float32)
     shares = torch.zeros_like(padded)
-    inputs = padded.numpy(), around.own, around.corner, around.weight, table, shares.numpy()
+    inputs = padded.numpy(), around, table, shares.numpy()
     bounds = [count * i // threads for i in range(threads + 1)]
+    lanes = list(product(range(0, width, LANES), parts))
 
     def sweep(thread: int) -> None:
         _sweep((bounds[thread], bounds[thread + 1]), *inputs, given[thread])
 
-    def blur(part: _Part) -> None:
-        some = slice(part.first, part.first + part.vertices + 1)
-        _blur(given, part.first, part.beside, part.factor, table[some], other[some])
+    def blur(lane_of_part: tuple[int, _Part]) -> None:
+        lane, part = lane_of_part
+        some = slice(part.first, part.past)
+        _blur(lane, given, part.first, part.beside, table[some], other[some])
 
-    with ThreadPoolExecutor(threads) as pool:  # starts none before it is asked to
+    with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
         run = pool.map if threads > 1 else map
         list(run(sweep, range(threads)))
         for _ in range(iterations):
-            list(run(blur, around.parts))
+            list(run(blur, lanes))
             list(run(sweep, range(threads)))
     return shares[:, :classes]
 
@@ -292,26 +277,25 @@ class _Part:
     """One lattice among the rows of a table."""
 
     first: int
-    vertices: int  # behind them stands one row of zeros
-    beside: np.ndarray
-    factor: np.float32
+    past: int
+    beside: Array
 
 
-@dataclass(frozen=True, slots=True)
-class _Around:
+def _parts(lattices: Sequence[tuple[float, Lattice]]) -> list[_Part]:
+    parts, first = [], 0
+    for _, lattice in lattices:
+        past = first + lattice.beside.shape[2] + 1  # behind its vertices stands a row of zeros
+        parts.append(_Part(first, past, lattice.beside.numpy()))
+        first = past
+    return parts
+
+
+def _around(count: int, lattices: Sequence[tuple[float, Lattice]]) -> Around:
     """The vertices of all lattices around all pixels."""
-
-    parts: list[_Part]
-    corner: np.ndarray  # (pixels, corners): rows of the table
-    weight: np.ndarray  # (pixels, corners)
-    own: np.ndarray  # (pixels): what each would get of itself and does not
-
-
-def _around(count: int, lattices: Sequence[tuple[float, Lattice]]) -> _Around:
     axes = [len(lattice.beside) for _, lattice in lattices]
     corner = torch.zeros(count, sum(axes), dtype=torch.int32)
     weight, own = torch.zeros(count, sum(axes)), torch.zeros(count)
-    parts, row, column = [], 0, 0
+    row, column = 0, 0
     for (factor, lattice), several in zip(lattices, axes, strict=True):
         root = lattice.left
         assert root is not None
@@ -319,10 +303,10 @@ def _around(count: int, lattices: Sequence[tuple[float, Lattice]]) -> _Around:
         rows = slice(None) if len(lattice.pixels) == count else lattice.pixels
         columns = slice(column, column + several)
         corner[rows, columns] = lattice.slice.column.view(-1, several) + row
-        weight[rows, columns] = lattice.slice.weight.view(-1, several) * root[rows, None]
+        # half of the factors when a pixel gives, half when it takes
+        factors = root[rows, None] * math.sqrt(factor * lattice.scale)
+        weight[rows, columns] = lattice.slice.weight.view(-1, several) * factors
         if lattice.own is not None:
             own += factor * lattice.own * root.square()
-        beside = lattice.beside.numpy()
-        parts.append(_Part(row, beside.shape[2], beside, np.float32(factor * lattice.scale)))
-        row, column = row + beside.shape[2] + 1, column + several
-    return _Around(parts, corner.numpy(), weight.numpy(), own.numpy())
+        row, column = row + lattice.beside.shape[2] + 1, column + several
+    return corner.numpy(), weight.numpy(), own.numpy()
