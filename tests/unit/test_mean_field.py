@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -126,12 +127,10 @@ def test_works_in_a_forked_process():
 
 
 def test_compiles_where_nothing_can_be_kept_on_disk(monkeypatch):
-    njit = numba.njit
-
     def refusing(*, cache=False, **settings):
         if cache:
             raise RuntimeError("cannot cache function: no locator available for file")
-        return njit(**settings)
+        return numba.njit(**settings)
 
-    monkeypatch.setattr(numba, "njit", refusing)
+    monkeypatch.setattr(module, "numba", SimpleNamespace(njit=refusing))
     assert module.compiled(lambda x: x + 1)(2) == 3
