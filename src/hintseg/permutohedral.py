@@ -55,7 +55,8 @@ class Lattice:
     """K = slice . blurs . splat, less what a pixel gives itself, its rows and columns scaled."""
 
     splat: Matrix  # vertices x pixels
-    beside: Int[Tensor, "axes 2 vertices"]  # the next and the last vertex along each axis
+    blurs: tuple[Matrix, ...]  # vertices x vertices, symmetric, in the order of application
+    beside: Int[Tensor, "axes 2 vertices"]  # the same: the next and the last vertex along each axis
     slice: Matrix  # pixels x vertices: the transpose of `splat`
     pixels: Int[Tensor, " points"]  # those that are points
     own: Float[Tensor, " pixels"] | None  # the diagonal, to be left out; None: it stays
@@ -64,15 +65,15 @@ class Lattice:
 
     @property
     def scale(self) -> float:
-        """What makes a point on a vertex among vertices give itself 1."""
+        """What makes a point on a vertex among vertices give itself 1; the first blur has it."""
         return _scale(len(self.beside))
 
     def times(self, rows: Table) -> Table:
         """K times a table with a row for each pixel."""
         given = rows if self.right is None else rows * self.right.to(rows.dtype)[:, None]
-        table = self.scale * self.splat.times(given)
-        for sides in self.beside:
-            table = _blurred(table, *sides)
+        table = self.splat.times(given)
+        for blur in self.blurs:
+            table = blur.times(table)
         taken = self.slice.times(table)
         if self.own is not None:
             taken = taken - self.own.to(rows.dtype)[:, None] * given
@@ -80,7 +81,8 @@ class Lattice:
 
     def transposed(self) -> "Lattice":
         """K^T: the same but for the order of the axes, and factors in each other's place."""
-        return replace(self, beside=self.beside.flip(0), left=self.right, right=self.left)
+        blurs, beside = self.blurs[::-1], self.beside.flip(0)
+        return replace(self, blurs=blurs, beside=beside, left=self.right, right=self.left)
 
     def scaled(self, left: Float[Tensor, " pixels"], right: Float[Tensor, " pixels"]) -> "Lattice":
         """K with rows times `left` and columns times `right`."""
@@ -98,12 +100,6 @@ class Lattice:
 
 def _scale(axes: int) -> float:
     return 1 / (1 + 2.0 ** (1 - axes))
-
-
-def _blurred(table: Table, on: Tensor, back: Tensor) -> Table:
-    """(1/2, 1, 1/2) along one axis; a neighbour that is not there has nothing to give."""
-    giving = F.pad(table, (0, 0, 0, 1))
-    return torch.add(table, giving.index_select(0, on) + giving.index_select(0, back), alpha=0.5)
 
 
 def build_lattice(
@@ -134,8 +130,11 @@ def build_lattice(
     if without_own:
         own = weights.new_zeros(count)
         own[pixels] = _scale(len(rank)) * _own(corner, weights, rank, beside)
+    blurs = [_blur(*sides, like=weights) for sides in beside]
+    blurs[0] = replace(blurs[0], weight=_scale(len(rank)) * blurs[0].weight)
     sliced = _slice(corner, weights, pixels, count)
-    return Lattice(_transposed(sliced, beside.shape[2]), beside, sliced, pixels, own)
+    splat = _transposed(sliced, beside.shape[2])
+    return Lattice(splat, tuple(blurs), beside, sliced, pixels, own)
 
 
 def _simplices(
@@ -272,6 +271,16 @@ def _next_to(vertices: Int[Tensor, " vertices"], steps: _Steps) -> Int[Tensor, "
 def _find(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, "*keys"]) -> Int[Tensor, "*keys"]:
     place = torch.searchsorted(vertices, keys).clamp_(max=len(vertices) - 1)
     return place.where(vertices[place] == keys, len(vertices)).int()
+
+
+def _blur(plus: Tensor, minus: Tensor, *, like: Tensor) -> Matrix:
+    """(1/2, 1, 1/2) along one axis; a neighbour that is not there has nothing to give."""
+    own = torch.arange(len(plus), dtype=plus.dtype, device=plus.device)
+    column = torch.stack([own, plus, minus], dim=1)
+    there = column < len(plus)
+    weight = like.new_tensor([1, 0.5, 0.5]).expand_as(column)
+    start = F.pad(there.sum(dim=1).cumsum(0, dtype=column.dtype), (1, 0))
+    return Matrix(column[there], weight[there], start)
 
 
 def _slice(
