@@ -146,7 +146,7 @@ class GaussianFilter:
     def on_rows(self, rows: Table) -> Table:
         """As a call, on a table with a row for each pixel of the batch: nothing is transposed."""
         work = rows.to(torch.promote_types(rows.dtype, torch.float32))
-        filtered: Tensor = _Linear.apply(work, self.normalised, self._backward)
+        filtered: Tensor = _Linear.apply(work, self.normalised, self.normalised.transposed())
         return filtered
 
     @cached_property
@@ -173,11 +173,6 @@ class GaussianFilter:
     def normalised(self) -> "Lattice | _Exact":
         """The kernel as it is applied."""
         return self.kernel if self._factors is None else self.kernel.scaled(*self._factors)
-
-    @cached_property
-    def _backward(self) -> "Lattice | _Exact":
-        kernel = self.kernel.transposed()
-        return kernel if self._factors is None else kernel.scaled(*self._factors[::-1])
 
 
 class _Linear(torch.autograd.Function):
@@ -226,8 +221,8 @@ class _Exact:
         return affinities
 
     def transposed(self) -> "_Exact":
-        """K^T = K."""
-        return self
+        """K^T: K, with factors in each other's place."""
+        return replace(self, left=self.right, right=self.left)
 
     def scaled(self, left: Tensor, right: Tensor) -> "_Exact":
         """K with rows times `left` and columns times `right`."""

@@ -9,9 +9,7 @@ Shape shorthand: d features, n points, m vertices, d + 1 axes and corners.
 """
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import scipy.sparse
 import torch
@@ -51,60 +49,44 @@ class Matrix:
             include_last_offset=True,
         )
 
-    def tiles(self, rows: int) -> list["Matrix"]:
-        """The same matrix in parts of so many rows."""
-        ends = [*self.start[:-1:rows].tolist(), len(self.column)]
-        return [
-            Matrix(
-                self.column[a:b], self.weight[a:b], self.start[i * rows : (i + 1) * rows + 1] - a
-            )
-            for i, (a, b) in enumerate(pairwise(ends))
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """K = slice . blurs . splat, less what a pixel gives itself."""
+    """K = slice . blurs . splat, less what a pixel gives itself, its rows and columns scaled."""
 
     splat: Matrix  # vertices x pixels
     blurs: tuple[Matrix, ...]  # vertices x vertices, symmetric, in the order of application
+    beside: Int[Tensor, "axes 2 vertices"]  # the same: the next and the last vertex along each axis
     slice: Matrix  # pixels x vertices: the transpose of `splat`
     pixels: Int[Tensor, " points"]  # those that are points
     own: Float[Tensor, " pixels"] | None  # the diagonal, to be left out; None: it stays
+    left: Float[Tensor, " pixels"] | None = None  # factors of the rows and of the columns
+    right: Float[Tensor, " pixels"] | None = None
+
+    @property
+    def scale(self) -> float:
+        """What makes a point on a vertex among vertices give itself 1; the first blur has it."""
+        return _scale(len(self.beside))
 
     def times(self, rows: Table) -> Table:
         """K times a table with a row for each pixel."""
-        taken = self.slice.times(self.blurred(rows))
-        return taken if self.own is None else taken - self.own.to(rows.dtype)[:, None] * rows
-
-    def blurred(self, rows: Table) -> Table:
-        """What the vertices have to give: splat and blurs alone."""
-        table = self.splat.times(rows)
+        given = rows if self.right is None else rows * self.right.to(rows.dtype)[:, None]
+        table = self.splat.times(given)
         for blur in self.blurs:
             table = blur.times(table)
-        return table
+        taken = self.slice.times(table)
+        if self.own is not None:
+            taken = taken - self.own.to(rows.dtype)[:, None] * given
+        return taken if self.left is None else taken * self.left.to(rows.dtype)[:, None]
 
     def transposed(self) -> "Lattice":
-        """K^T: the same but for the order of the axes."""
-        return replace(self, blurs=self.blurs[::-1])
+        """K^T: the same but for the order of the axes, and factors in each other's place."""
+        blurs, beside = self.blurs[::-1], self.beside.flip(0)
+        return replace(self, blurs=blurs, beside=beside, left=self.right, right=self.left)
 
     def scaled(self, left: Float[Tensor, " pixels"], right: Float[Tensor, " pixels"]) -> "Lattice":
         """K with rows times `left` and columns times `right`."""
-        splat = self.splat.weight * right.index_select(0, self.splat.column)
-        corners = self.slice.weight.view(len(self.pixels), -1)
-        sliced = (corners * left[self.pixels, None]).flatten()
-        return Lattice(
-            replace(self.splat, weight=splat),
-            self.blurs,
-            replace(self.slice, weight=sliced),
-            self.pixels,
-            None if self.own is None else self.own * left * right,
-        )
-
-    def __rmul__(self, factor: float) -> "Lattice":
-        """The kernel times a number."""
-        sliced = replace(self.slice, weight=factor * self.slice.weight)
-        return replace(self, slice=sliced, own=None if self.own is None else factor * self.own)
+        return replace(self, left=left, right=right)
 
     def row_sums(self, count: int) -> Float[Tensor, " pixels"]:
         """K 1; an exact 0 where only rounding is left of what others give."""
@@ -116,15 +98,8 @@ class Lattice:
         return others.where(others > noise, 0)
 
 
-def joint_slice(lattices: Sequence[Lattice]) -> Matrix:
-    """The slices of lattices around all pixels, side by side: their columns are all vertices."""
-    columns, first = [], 0
-    for lattice in lattices:
-        columns.append(lattice.slice.column.view(len(lattice.pixels), -1) + first)
-        first += len(lattice.splat.start) - 1
-    weights = [lattice.slice.weight.view(len(lattice.pixels), -1) for lattice in lattices]
-    start = torch.stack([lattice.slice.start for lattice in lattices]).sum(0, dtype=torch.int32)
-    return Matrix(torch.cat(columns, dim=1).flatten(), torch.cat(weights, dim=1).flatten(), start)
+def _scale(axes: int) -> float:
+    return 1 / (1 + 2.0 ** (1 - axes))
 
 
 def build_lattice(
@@ -150,16 +125,16 @@ def build_lattice(
     quotients, rank, weights = _simplices(points)
     keys, steps = _keys(quotients, rank, images)
     corner, beside = _numbered(keys, steps)
-    alpha = 1 / (1 + 2.0 ** -len(points))
     weights = weights.to(points.dtype)
     own = None
     if without_own:
         own = weights.new_zeros(count)
-        own[pixels] = alpha * _own(corner, weights, rank, beside)
+        own[pixels] = _scale(len(rank)) * _own(corner, weights, rank, beside)
     blurs = [_blur(*sides, like=weights) for sides in beside]
-    blurs[0] = replace(blurs[0], weight=alpha * blurs[0].weight)
+    blurs[0] = replace(blurs[0], weight=_scale(len(rank)) * blurs[0].weight)
     sliced = _slice(corner, weights, pixels, count)
-    return Lattice(_transposed(sliced, len(beside[0][0])), tuple(blurs), sliced, pixels, own)
+    splat = _transposed(sliced, beside.shape[2])
+    return Lattice(splat, tuple(blurs), beside, sliced, pixels, own)
 
 
 def _simplices(
@@ -260,7 +235,7 @@ def _keys(
 
 def _numbered(
     keys: Int[Tensor, "axes points"], steps: _Steps
-) -> tuple[Int[Tensor, "axes points"], list[tuple[Tensor, Tensor]]]:
+) -> tuple[Int[Tensor, "axes points"], Int[Tensor, "axes 2 vertices"]]:
     """Numbers of the vertices with these keys; for each axis those of the next and the last one.
 
     A neighbour that is not there has the number of vertices for its own.
@@ -269,27 +244,31 @@ def _numbered(
         there = torch.zeros(steps.bound, dtype=torch.bool, device=keys.device)
         there[keys.flatten()] = True
         vertices = there.nonzero()[:, 0]
-        number = torch.full_like(there, len(vertices), dtype=torch.int32)
+        # what is never read of so large a table is not written either
+        number = torch.empty_like(there, dtype=torch.int32)
         number[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=keys.device)
-        return number[keys], [(number[a], number[b]) for a, b in _next_to(vertices, steps)]
+        beside = _next_to(vertices, steps)
+        return number[keys], number[beside].where(there[beside], len(vertices))
     # pixels in a row mostly share their corners: so they need not be sorted one by one
     short, place = torch.unique_consecutive(keys.flatten(), return_inverse=True)
     vertices, number = torch.unique(short, return_inverse=True)
-    beside = [(_find(vertices, a), _find(vertices, b)) for a, b in _next_to(vertices, steps)]
-    return number.int()[place].view_as(keys), beside
+    return number.int()[place].view_as(keys), _find(vertices, _next_to(vertices, steps))
 
 
-def _next_to(vertices: Int[Tensor, " vertices"], steps: _Steps) -> Iterator[tuple[Tensor, Tensor]]:
+def _next_to(vertices: Int[Tensor, " vertices"], steps: _Steps) -> Int[Tensor, "axes 2 vertices"]:
     """Keys one step on and one step back along each axis."""
     axes = len(steps.multipliers)
     remainder = vertices % axes
+    beside = []
     for axis in range(axes):
         within, wrapping = steps.along(axis)
         on = vertices + torch.where(remainder < axes - 1, within, wrapping)
-        yield on, vertices - torch.where(remainder > 0, within, wrapping)
+        back = vertices - torch.where(remainder > 0, within, wrapping)
+        beside.append(torch.stack([on, back]))
+    return torch.stack(beside)
 
 
-def _find(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, " keys"]) -> Int[Tensor, " keys"]:
+def _find(vertices: Int[Tensor, " vertices"], keys: Int[Tensor, "*keys"]) -> Int[Tensor, "*keys"]:
     place = torch.searchsorted(vertices, keys).clamp_(max=len(vertices) - 1)
     return place.where(vertices[place] == keys, len(vertices)).int()
 
@@ -340,7 +319,7 @@ def _own(
     corner: Int[Tensor, "axes points"],
     weights: Float[Tensor, "axes points"],
     rank: Int[Tensor, "axes points"],
-    beside: list[tuple[Tensor, Tensor]],
+    beside: Int[Tensor, "axes 2 vertices"],
 ) -> Float[Tensor, " points"]:
     """Diagonal of slice . blurs . splat.
 
@@ -348,7 +327,7 @@ def _own(
     those of the ranks d - k, d - k - 1, ..., or by one step back along each of the others: all axes
     together lead nowhere. Each step halves the weight, and each vertex on the way has to be there.
     """
-    forth, back = (_ways(sides).to(weights) for sides in zip(*beside, strict=True))
+    forth, back = (_ways(sides).to(weights) for sides in beside.unbind(1))
     parts = []
     for first in range(0, corner.shape[1], CHUNK):
         some = slice(first, first + CHUNK)
@@ -381,13 +360,13 @@ def _own_part(
     return total
 
 
-def _ways(neighbours: Sequence[Tensor]) -> Bool[Tensor, "codes vertices"]:
+def _ways(neighbours: Int[Tensor, "axes vertices"]) -> Bool[Tensor, "codes vertices"]:
     """Whether each vertex can take one step along each axis in a set, in their order.
 
     Bit a of the code of a set stands for axis a.
     """
-    count = len(neighbours[0])
-    ends = [torch.arange(count, device=neighbours[0].device)]
+    count = neighbours.shape[1]
+    ends = [torch.arange(count, device=neighbours.device)]
     for neighbour in neighbours:  # sets with this axis as the last
         step = F.pad(neighbour.long(), (0, 1), value=count)
         ends += [step[end] for end in ends]

@@ -6,7 +6,7 @@ Koltun 2011, arXiv:1210.5644). Colours are those of the raw image: a normalised 
 Shape shorthand: values travel as rows, one for each pixel of the batch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
@@ -25,12 +25,9 @@ from hintseg.bilateral import (
     position_features,
 )
 from hintseg.errors import ConfigError, UnknownNameError
-from hintseg.permutohedral import Lattice, joint_slice
+from hintseg.permutohedral import Lattice
 
 LEAST = 1e-5  # probability of a class that scores exclude: the image may overrule them
-
-TILE_VALUES = 2**16  # votes that a thread works on at once: 256 KB stay in the cache
-STEEP = 60.0  # exponent up to which powers are far from overflow in float32
 
 Rows = Float[Tensor, "pixels classes"]
 Kernels = Sequence[tuple[float, GaussianFilter]]  # and their weights
@@ -216,10 +213,33 @@ def _refined(
     self_affinity: bool,
     kept: Tensor | None = None,
 ) -> Tensor:
+    """Mean field of a batch, on a CPU image by image: a whole batch would not stay in the cache."""
+    batch = scores if scores.ndim == 4 else scores[None]
+    possible = _possible(present, *batch.shape[:2]).to(scores.device)
+    count = 1 if scores.device.type == "cpu" else len(images)
+    refined = []
+    for first in range(0, len(images), count):
+        some = slice(first, first + count)
+        mask = None if kept is None else kept[some]
+        given = _enlarged(batch[some], images[some])
+        refined.append(
+            _refined_part(images[some], given, possible[some], log_of, preset, self_affinity, mask)
+        )
+    whole = refined[0] if len(refined) == 1 else torch.cat(refined)
+    return whole.view(*scores.shape[:-2], *images.shape[2:]).to(scores.dtype)
+
+
+def _refined_part(
+    images: UInt8[Tensor, "batch 3 height width"],
+    given: Float[Tensor, "batch classes height width"],
+    possible: Bool[Tensor, "batch classes"],
+    log_of: Callable[[Tensor], Tensor],
+    preset: CrfPreset,
+    self_affinity: bool,
+    kept: Tensor | None,
+) -> Float[Tensor, "batch classes height width"]:
     """Mean field over the classes that any of the images can have."""
-    given = _enlarged(scores if scores.ndim == 4 else scores[None], images)
     batch, classes, height, width = given.shape
-    possible = _possible(present, batch, classes).to(given.device)
     some = possible.any(dim=0).nonzero()[:, 0]
     if not bool(possible.all()):
         given = given[:, some].where(possible[:, some, None, None], 0)
@@ -227,25 +247,11 @@ def _refined(
     if not bool(possible[:, some].all()):
         logits = logits.masked_fill(~possible[:, some, None, None], -inf)
     rows = logits.permute(0, 2, 3, 1).reshape(-1, len(some))
-    parts = _parts(rows, images, kept)
-    shares = torch.cat([_mean_field(*part, preset, self_affinity) for part in parts])
+    shares = _mean_field(rows, images, kept, preset, self_affinity)
     refined = shares.view(batch, height, width, len(some)).permute(0, 3, 1, 2)
-    if len(some) < classes:
-        whole = refined.new_zeros(batch, classes, height, width)
-        refined = whole.index_copy(1, some, refined)
-    return refined.view(*scores.shape[:-2], height, width).to(scores.dtype)
-
-
-def _parts(
-    rows: Rows, images: UInt8[Tensor, "batch 3 height width"], kept: Tensor | None
-) -> Iterator[tuple[Rows, Tensor, Tensor | None]]:
-    """On a CPU image by image: a whole batch would not stay in the cache."""
-    count = 1 if rows.device.type == "cpu" else len(images)
-    area = images.shape[2] * images.shape[3]
-    for first in range(0, len(images), count):
-        past = first + count
-        mask = None if kept is None else kept[first:past]
-        yield rows[first * area : past * area], images[first:past], mask
+    if len(some) == classes:
+        return refined
+    return refined.new_zeros(batch, classes, height, width).index_copy(1, some, refined)
 
 
 def _mean_field(
@@ -258,10 +264,13 @@ def _mean_field(
     """Q after so many updates of all pixels at once."""
     idle = logits.shape[1] == 1 or not preset.iterations
     kernels = [] if idle else _kernels(images, preset, self_affinity, kept)
-    lattices = [w * k.normalised for w, k in kernels if isinstance(k.normalised, Lattice)]
+    lattices = [(w, k.normalised) for w, k in kernels if isinstance(k.normalised, Lattice)]
     is_plain = not (torch.is_grad_enabled() and logits.requires_grad)
-    if is_plain and 0 < len(lattices) == len(kernels):
-        return _mean_field_in_tiles(logits, lattices, preset.iterations)
+    compiled = is_plain and logits.device.type == "cpu" and logits.dtype == torch.float32
+    if compiled and 0 < len(lattices) == len(kernels):
+        from hintseg.refine.mean_field import mean_field  # noqa: PLC0415 - Numba takes long to load
+
+        return mean_field(logits.detach(), lattices, preset.iterations)
     shares = logits.softmax(dim=1)
     for _ in range(preset.iterations):
         votes = logits
@@ -269,49 +278,6 @@ def _mean_field(
             votes = votes.add(kernel.on_rows(shares), alpha=weight)
         shares = votes.softmax(dim=1)
     return shares
-
-
-@torch.no_grad()
-def _mean_field_in_tiles(logits: Rows, lattices: Sequence[Lattice], iterations: int) -> Rows:
-    """The same, tile by tile: what vertices give becomes shares while it is in the cache."""
-    logits = logits - logits.amax(dim=1, keepdim=True)
-    softmax = _plain_softmax if _steepness(lattices, logits) < STEEP else _safe_softmax
-    size = max(1, TILE_VALUES * torch.get_num_threads() // logits.shape[1])
-    size = size if logits.device.type == "cpu" else len(logits)
-    tiles = [slice(first, first + size) for first in range(0, len(logits), size)]
-    corners = joint_slice(lattices).tiles(size)
-    owns = [lattice.own for lattice in lattices if lattice.own is not None]
-    shares = torch.empty_like(logits)
-    for tile in tiles:
-        softmax(logits[tile].clone(), shares[tile])
-    for _ in range(iterations):
-        table = torch.cat([lattice.blurred(shares) for lattice in lattices])
-        for tile, corner in zip(tiles, corners, strict=True):
-            votes = corner.times(table).add_(logits[tile])
-            for own in owns:
-                votes.addcmul_(own[tile, None], shares[tile], value=-1)
-            softmax(votes, shares[tile])
-    return shares
-
-
-def _steepness(lattices: Sequence[Lattice], logits: Rows) -> float:
-    """The most that any pixel can get: its votes for all classes together."""
-    ones = logits.new_ones(len(logits), 1)
-    return sum(float(lattice.times(ones).max()) for lattice in lattices)
-
-
-def _safe_softmax(votes: Rows, out: Rows) -> None:
-    out.copy_(votes.softmax(dim=1))
-
-
-def _plain_softmax(votes: Rows, out: Rows) -> None:
-    """Softmax where powers cannot overflow nor all vanish, several times faster on short rows.
-
-    Overwrites the votes. Before them the highest logit of a pixel is 0, so its highest vote is
-    between 0 and the steepness.
-    """
-    powers = votes.exp_()
-    torch.div(powers, powers.sum(dim=1, keepdim=True), out=out)
 
 
 def _kernels(
