@@ -91,8 +91,8 @@ def test_padding_teaches_nothing(kind):
     assert (gradient[:, :, :-1].abs().sum((2, 3)) > 0).all()
 
 
-def test_without_an_energy_it_is_partial_cross_entropy():
-    losses = learner_of(energy="none").losses(scene())
+def test_without_an_energy_and_tags_it_is_partial_cross_entropy():
+    losses = learner_of(energy="none", absent=0.0).losses(scene())
     assert list(losses) == ["cross_entropy"]
     full = upsample(torch.zeros(2, 3, 6, 6), 24, 24)
     expected = torch.nn.functional.cross_entropy(
@@ -176,7 +176,7 @@ def train(data, out, method="regularized", own=None):
 def test_an_energy_is_chosen_by_its_name(data_folder, tmp_path, kind):
     folder = train(data_folder, tmp_path / "run", own={"energy": kind, "entropy": 0.1})
     lines = [line for line in Run(folder).read_log() if line["stage"] == "train"]
-    terms = {"cross_entropy", "entropy"} | ({"energy"} if kind != "none" else set())
+    terms = {"cross_entropy", "absent", "entropy"} | ({"energy"} if kind != "none" else set())
     assert set(lines[-1]["losses"]) == terms
     assert lines[0]["losses"]["entropy"] == 0 < lines[-1]["losses"]["entropy"]
 
@@ -207,7 +207,7 @@ def test_a_preset_can_be_set(preset):
     own = make_config("regularized", "data", preset=preset).own
     assert own.energy == "crf"
     assert 1 <= own.weight <= 3  # a released 1e-8, converted
-    assert (own.start, own.ramp) == (0, 0)
+    assert (own.start, own.ramp, own.absent) == (0, 0, 0)
 
 
 def test_spml_adds_an_energy_to_its_classifier(data_folder, tmp_path):

@@ -44,7 +44,7 @@ class RegularizedSettings(Settings):
     energy: Kind = Field("crf", description="crf, quadratic, potts, ncut, kernelcut, association")
     weight: float = Field(1.0, ge=0, description="of the energy")
     entropy: float = Field(0.0, ge=0, description="weight of the entropy")
-    absent: float = Field(0.0, ge=0, description="of what tags say of unlabelled pixels")
+    absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
     kernel: KernelSettings = KernelSettings()
     start: Share = Field(0.2, description="part of the steps with cross-entropy alone")
     ramp: Share = Field(0.2, description="part of the steps in which the energy rises")

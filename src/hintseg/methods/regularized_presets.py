@@ -37,6 +37,7 @@ _RESNET101: Mapping[str, Any] = {  # the Caffe release: two trainings, lambda 1e
     },
     "regularized": {
         "energy": "crf",
+        "absent": 0.0,
         "weight": 2.9,
         "kernel": {"sxy": 80 / 321, "srgb": 13.0},
         "start": 0.0,
@@ -58,6 +59,7 @@ _MOBILENET: Mapping[str, Any] = {  # the PyTorch release: one training, lambda 2
     },
     "regularized": {
         "energy": "crf",
+        "absent": 0.0,
         "weight": 1.8,  # 0.15 as converted, times 12: there the batch divides cross-entropy twice
         "kernel": {"sxy": 100 / 513, "srgb": 15.0},
         "start": 0.0,
