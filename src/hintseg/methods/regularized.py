@@ -42,7 +42,7 @@ class RegularizedSettings(Settings):
     """All of the regularised losses."""
 
     energy: Kind = Field("crf", description="crf, quadratic, potts, ncut, kernelcut, association")
-    weight: float = Field(1.0, ge=0, description="of the energy")
+    weight: float = Field(0.3, ge=0, description="of the energy")
     entropy: float = Field(0.0, ge=0, description="weight of the entropy")
     absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
     kernel: KernelSettings = KernelSettings()
