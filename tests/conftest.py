@@ -23,6 +23,17 @@ settings.load_profile("hintseg")
 
 HEIGHT, WIDTH = 40, 56
 CLASSES = ("grass", "cow", "sky")
+TINY = {  # a training of seconds
+    "backbone": "test_efficientnet",
+    "weights": "random",
+    "crop": 32,
+    "batch": 2,
+    "dim": 8,
+    "width": 16,
+    "log_every": 1,
+    "device": "cpu",
+    "threads": 1,
+}
 COLOURS = np.array([(60, 140, 50), (130, 80, 50), (120, 170, 230)])  # of the classes
 SPLITS = {
     "train": ("field", "herd", "hill", "meadow"),

@@ -89,7 +89,10 @@ def in_front(maps: Maps, labels: Int[Tensor, " maps"], boxes: Float[Tensor, "box
     without a box; the root is the ratio of the sides. That the smaller of two boxes is in front is
     the rule of Khoreva et al. 2017 (arXiv:1603.07485, section 3.1); here it weighs against maps.
     """
-    areas = torch.full_like(maps, float(maps[0].numel()) if len(maps) else 0.0)
+    if not len(maps):
+        return maps
+    whole = maps[0].numel()
+    areas = torch.full_like(maps, whole)
     for row, label in enumerate(labels.tolist()):
         mine = boxes[boxes[:, 4] == label]
         if len(mine):
@@ -97,9 +100,7 @@ def in_front(maps: Maps, labels: Int[Tensor, " maps"], boxes: Float[Tensor, "box
         for box, (_, rows, columns) in zip(mine, _extents(mine), strict=True):
             area = (box[2] - box[0]) * (box[3] - box[1])
             areas[row, rows, columns] = areas[row, rows, columns].clamp(max=area)
-    if not len(maps):
-        return maps
-    smallest = areas.amin(dim=0).clamp(max=maps[0].numel())  # outside of all boxes: no infinity
+    smallest = areas.amin(dim=0).clamp(max=whole)  # outside of all boxes: no infinity
     return maps * (smallest / areas).sqrt()
 
 

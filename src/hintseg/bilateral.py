@@ -146,7 +146,7 @@ class GaussianFilter:
     def on_rows(self, rows: Table) -> Table:
         """As a call, on a table with a row for each pixel of the batch: nothing is transposed."""
         work = rows.to(torch.promote_types(rows.dtype, torch.float32))
-        filtered: Tensor = _Linear.apply(work, self.normalised, self.normalised.transposed())
+        filtered: Tensor = _Linear.apply(work, self.normalised, self._backward)
         return filtered
 
     @cached_property
@@ -173,6 +173,10 @@ class GaussianFilter:
     def normalised(self) -> "Lattice | _Exact":
         """The kernel as it is applied."""
         return self.kernel if self._factors is None else self.kernel.scaled(*self._factors)
+
+    @cached_property
+    def _backward(self) -> "Lattice | _Exact":
+        return self.normalised.transposed()
 
 
 class _Linear(torch.autograd.Function):

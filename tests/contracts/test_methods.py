@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import hintseg
-from conftest import draw_data
+from conftest import TINY, draw_data
 from hintseg import images, training
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
@@ -19,20 +19,7 @@ from hintseg.methods import METHODS, localise, spml_stages
 from hintseg.methods.settings import merge
 
 SETTINGS = {
-    "train": {
-        "backbone": "test_efficientnet",
-        "weights": "random",
-        "steps": 6,
-        "crop": 32,
-        "batch": 2,
-        "dim": 8,
-        "width": 16,
-        "log_every": 1,
-        "checkpoint_every": 2,
-        "validate_every": 3,
-        "device": "cpu",
-        "threads": 1,
-    },
+    "train": {**TINY, "steps": 6, "checkpoint_every": 2, "validate_every": 3},
     "spml": {
         "regions": {"count": 8},
         "localise": {"steps": 3, "scales": [1.0], "flip": False},

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import hintseg
+from conftest import TINY
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
@@ -20,19 +21,7 @@ from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import UNLABELLED, VOID, Batch
 
 KINDS = [kind for kind in Kind.__args__ if kind != "none"]
-TRAIN = {
-    "backbone": "test_efficientnet",
-    "weights": "random",
-    "steps": 4,
-    "crop": 32,
-    "batch": 2,
-    "dim": 8,
-    "width": 16,
-    "log_every": 1,
-    "device": "cpu",
-    "threads": 1,
-    "validate_images": 0,
-}
+TRAIN = {**TINY, "steps": 4, "validate_images": 0}
 
 
 def scene(side=24):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import hintseg
+from conftest import TINY
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
@@ -19,19 +20,7 @@ from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import UNLABELLED, VOID, Batch
 
 ONLY = {"seed": 0.0, "expand": 0.0, "constrain": 0.0}
-TRAIN = {
-    "backbone": "test_efficientnet",
-    "weights": "random",
-    "steps": 4,
-    "crop": 32,
-    "batch": 2,
-    "dim": 8,
-    "width": 16,
-    "log_every": 1,
-    "device": "cpu",
-    "threads": 1,
-    "validate_images": 0,
-}
+TRAIN = {**TINY, "steps": 4, "validate_images": 0}
 
 
 class Fixed(Segmenter):

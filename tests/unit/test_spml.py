@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import hintseg
+from conftest import TINY
 from hintseg import training
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
@@ -30,19 +31,7 @@ from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.saved import ModelDescription
 from hintseg.structures import UNLABELLED, Batch
 
-TRAIN = {
-    "backbone": "test_efficientnet",
-    "weights": "random",
-    "steps": 3,
-    "crop": 32,
-    "batch": 2,
-    "dim": 8,
-    "width": 16,
-    "log_every": 1,
-    "device": "cpu",
-    "threads": 1,
-    "validate_images": 0,
-}
+TRAIN = {**TINY, "steps": 3, "validate_images": 0}
 OWN = {
     "regions": {"count": 8},
     "localise": {"steps": 2, "scales": [1.0], "flip": False},

@@ -9,6 +9,7 @@ from PIL import Image as PillowImage
 from torch import nn
 
 import hintseg
+from conftest import TINY
 from hintseg import training
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
@@ -19,18 +20,7 @@ from hintseg.methods.spml_settings import SPMLSettings, Weights
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import UNLABELLED, VOID, Batch
 
-TRAIN = {
-    "backbone": "test_efficientnet",
-    "weights": "random",
-    "steps": 2,
-    "crop": 32,
-    "batch": 2,
-    "dim": 8,
-    "width": 16,
-    "log_every": 1,
-    "device": "cpu",
-    "threads": 1,
-}
+TRAIN = {**TINY, "steps": 2}
 OWN = {
     "regions": {"count": 8},
     "localise": {"steps": 2, "scales": [1.0], "flip": False},

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hintseg.segments.gather import divisor
+from hintseg.losses.means import mean_of_all, mean_of_rows
 
 LEAST_MASS = 1e-4
 """Share of the degrees of an image below which a class has no mass: its own cut is undefined."""
@@ -54,7 +54,7 @@ def crf_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor, ""]:
     not), and with affinities of pixels to themselves even where it cuts nothing.
     """
     parts = _Parts.of(probabilities, affinity)
-    return _mean(_potts(parts), parts.total > 0)
+    return mean_of_all(_potts(parts), parts.total > 0)
 
 
 def quadratic_crf_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor, ""]:
@@ -71,7 +71,7 @@ def quadratic_crf_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor,
     total = _total(affinity)
     squares = (affinity.sums * probabilities.square()).flatten(1).sum(dim=1)
     within = _within(probabilities, affinity).sum(dim=1)
-    return _mean((squares - within) / _or_one(total), total > 0)
+    return mean_of_all((squares - within) / _or_one(total), total > 0)
 
 
 def normalised_cut_loss(
@@ -88,7 +88,7 @@ def normalised_cut_loss(
         ((S^kT W S^k) d / (d^T S^k)^2 - 2 W S^k / (d^T S^k)) / C.
     """
     parts = _Parts.of(probabilities, affinity)
-    return _mean(_normalised_cut(parts, present), parts.total > 0)
+    return mean_of_all(_normalised_cut(parts, present), parts.total > 0)
 
 
 def kernel_cut_loss(
@@ -96,7 +96,7 @@ def kernel_cut_loss(
 ) -> Float[Tensor, ""]:
     """Kernel cut: `normalised_cut_loss` and `crf_loss` of one affinity, summed."""
     parts = _Parts.of(probabilities, affinity)
-    return _mean(_normalised_cut(parts, present) + _potts(parts), parts.total > 0)
+    return mean_of_all(_normalised_cut(parts, present) + _potts(parts), parts.total > 0)
 
 
 def association_loss(
@@ -118,7 +118,7 @@ def association_loss(
     mass = (probabilities * kept[:, None]).flatten(2).sum(dim=2)
     counted = _counted(mass, pixels, present)
     ratio = _within(probabilities, affinity) / (mean_degree * mass.where(counted, 1.0))
-    return _mean(_over_classes(1 - ratio, counted), total > 0)
+    return mean_of_all(mean_of_rows(1 - ratio, counted), total > 0)
 
 
 def entropy_loss(
@@ -130,7 +130,7 @@ def entropy_loss(
     """
     tiny = torch.finfo(probabilities.dtype).tiny  # 0 log 0 = 0, with a gradient that is finite
     entropies = -(probabilities * probabilities.clamp(min=tiny).log()).sum(dim=1)
-    return entropies.where(kept, 0.0).sum() / divisor(kept.sum())
+    return mean_of_all(entropies, kept)
 
 
 def converted_weight(
@@ -174,7 +174,7 @@ def _potts(parts: _Parts) -> Float[Tensor, " batch"]:
 
 def _normalised_cut(parts: _Parts, present: Present | None) -> Float[Tensor, " batch"]:
     counted = _counted(parts.mass, parts.total, present)
-    return _over_classes(1 - parts.within / parts.mass.where(counted, 1.0), counted)
+    return mean_of_rows(1 - parts.within / parts.mass.where(counted, 1.0), counted)
 
 
 def _counted(mass: Tensor, whole: Tensor, present: Present | None) -> Present:
@@ -183,22 +183,12 @@ def _counted(mass: Tensor, whole: Tensor, present: Present | None) -> Present:
     return massive if present is None else massive & present
 
 
-def _over_classes(values: Float[Tensor, "batch classes"], counted: Present) -> Tensor:
-    """Mean over the counted classes; 0 where there is none."""
-    return values.where(counted, 0.0).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
-
-
 def _total(affinity: Affinity) -> Float[Tensor, " batch"]:
     return affinity.sums.flatten(1).sum(dim=1)
 
 
 def _or_one(total: Tensor) -> Tensor:
     return total.where(total > 0, 1.0)
-
-
-def _mean(energies: Float[Tensor, " batch"], counted: Bool[Tensor, " batch"]) -> Tensor:
-    """Over the images of all ranks that have any affinity."""
-    return energies.where(counted, 0.0).sum() / divisor(counted.sum())
 
 
 def _within(probabilities: Maps, affinity: Affinity) -> Float[Tensor, "batch classes"]:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hintseg.segments.gather import divisor
+from hintseg.losses.means import mean_of_all
 
 
 def tag_loss(
@@ -23,5 +23,4 @@ def tag_loss(
     """
     known = present | absent
     terms = F.binary_cross_entropy_with_logits(scores, present.to(scores.dtype), reduction="none")
-    total: Tensor = terms.where(known, 0).sum()
-    return total / divisor(known.sum())  # over the pairs of all ranks
+    return mean_of_all(terms, known)

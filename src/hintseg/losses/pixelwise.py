@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hintseg.losses.means import mean_of_all
 from hintseg.segments.gather import divisor
 from hintseg.structures import UNLABELLED
 
@@ -41,4 +42,4 @@ def absent_class_loss(
     counted = (labels == UNLABELLED) & said.any(dim=1)[:, None, None]
     possible = logits.masked_fill(said[:, :, None, None], -torch.inf)
     losses = logits.logsumexp(dim=1) - possible.logsumexp(dim=1)
-    return losses.where(counted, 0.0).sum() / divisor(counted.sum())
+    return mean_of_all(losses, counted)

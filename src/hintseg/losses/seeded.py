@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hintseg.segments.gather import divisor
+from hintseg.losses.means import mean_of_all, mean_of_rows
 
 FLOOR = 1e-4
 TINY = 1e-30  # of a probability, where no cell is kept
@@ -40,7 +40,7 @@ def seed_loss(logits: Logits, labels: Int[Tensor, "batch height width"]) -> Floa
     logs = _chances(logits).log().gather(1, chosen)[:, 0]
     counts = seeded.flatten(1).sum(dim=1)
     sums = logs.where(seeded, 0.0).flatten(1).sum(dim=1)
-    return -(sums / counts.clamp(min=1)).sum() / divisor((counts > 0).sum())
+    return -mean_of_all(sums / counts.clamp(min=1), counts > 0)
 
 
 def expand_loss(
@@ -67,10 +67,10 @@ def expand_loss(
     ground = torch.zeros_like(present)
     if background is not None:
         ground[:, background] = True
-    terms = _mean_over(-logs, present & ~ground) + _mean_over(-logs, present & ground)
-    terms = terms + _mean_over(-(1 - highest).clamp(min=FLOOR).log(), absent)
+    terms = mean_of_rows(-logs, present & ~ground) + mean_of_rows(-logs, present & ground)
+    terms = terms + mean_of_rows(-(1 - highest).clamp(min=FLOOR).log(), absent)
     counted = (present | absent).any(dim=1) & kept.flatten(1).any(dim=1)
-    return terms.where(counted, 0.0).sum() / divisor(counted.sum())
+    return mean_of_all(terms, counted)
 
 
 def rank_pooled(
@@ -106,16 +106,9 @@ def constrain_loss(logits: Logits, refined: Logits, kept: Kept) -> Float[Tensor,
     divergence = (wanted * (wanted.log() - logs)).sum(dim=1).where(kept, 0.0)
     counts = kept.flatten(1).sum(dim=1)
     sums = divergence.flatten(1).sum(dim=1)
-    return (sums / counts.clamp(min=1)).sum() / divisor((counts > 0).sum())
+    return mean_of_all(sums / counts.clamp(min=1), counts > 0)
 
 
 def _chances(logits: Logits) -> Logits:
     """Floored probabilities, in float32 or better."""
     return floored(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1))
-
-
-def _mean_over(
-    values: Float[Tensor, "batch classes"], chosen: Bool[Tensor, "batch classes"]
-) -> Float[Tensor, " batch"]:
-    """Over the chosen classes of each image; 0 without any."""
-    return values.where(chosen, 0.0).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)

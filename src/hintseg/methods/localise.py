@@ -67,6 +67,12 @@ def images_needing_seeds(dataset: Dataset, weak: Callable[[str], WeakLabels]) ->
     return tuple(name for name, classes in missing.items() if classes[asking].any())
 
 
+def unseen_images(job: Job, settings: LocaliseSettings) -> tuple[str, ...]:
+    """The images that get seeds: none without a classifier of tags."""
+    wanted = job.share(settings.steps, PART)
+    return images_needing_seeds(job.dataset, job.weak) if wanted else ()
+
+
 def localise(
     job: Job, settings: LocaliseSettings, names: tuple[str, ...], folder: Path
 ) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def localise(
         shown = evenly(names, SHEET_IMAGES)
         write_sheet(
             folder / "seeds.png",
-            [_sheet_row(seeder, settings, dataset.classes, job.hinted(name)) for name in shown],
+            [_sheet_row(seeder, dataset.classes, job.hinted(n), _file(folder, n)) for n in shown],
         )
     share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {
@@ -180,15 +186,16 @@ def _seeds(seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, sample: Sa
 
 
 def _sheet_row(
-    seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, classes: ClassSet, sample: Sample
+    seeder: Seeder | AgreedSeeder, classes: ClassSet, sample: Sample, seeds: Path
 ) -> Row:
-    """Image, hints, the first maps (light where the map is high) and seeds."""
+    """Image, hints, the first maps (light where the map is high) and the seeds of a file."""
     maps, labels = seeder.maps(sample)
     image = sample.image
     titles = [classes.names[label] for label in labels.tolist()]
     lit = [(image * (0.15 + 0.85 * m[..., None])).astype(np.uint8) for m in maps.numpy()]
     shown = [*zip(titles, lit, strict=True), *[("", np.zeros_like(image))] * SHEET_MAPS]
-    hints, seeds = drawn_hints(sample), overlay(image, _seeds(seeder, settings, sample))
+    found = overlay(image, read_label_map(seeds, classes=len(classes), undeclared=UNLABELLED))
+    hints = drawn_hints(sample)
     return sheet_row(
-        [(sample.name, image), ("hints", hints), *shown[:SHEET_MAPS], ("seeds", seeds)]
+        [(sample.name, image), ("hints", hints), *shown[:SHEET_MAPS], ("seeds", found)]
     )

@@ -18,12 +18,7 @@ from hintseg.engine.stages import Stage
 from hintseg.errors import ConfigError, DataError
 from hintseg.losses.seeded import seed_loss
 from hintseg.methods.job import Job, Method
-from hintseg.methods.localise import (
-    PART,
-    images_needing_seeds,
-    localise,
-    with_seeds,
-)
+from hintseg.methods.localise import localise, unseen_images, with_seeds
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
 from hintseg.methods.sec_settings import PRESETS, SECSettings
 from hintseg.methods.sec_terms import size_and_boundary_losses
@@ -59,16 +54,11 @@ class Seeded(Forgetful):
 
 def sec_stages(job: Job) -> tuple[Stage, ...]:
     """Seeds where the hints name a class that they do not show, then the training."""
-    unseen, train = _unseen(job), Stage(TRAIN, partial(_train, job))
+    settings, train = sec_settings(job).localise, Stage(TRAIN, partial(_train, job))
+    unseen = unseen_images(job, settings)
     if not unseen:
         return (train,)
-    return (Stage(LOCALISE, partial(localise, job, sec_settings(job).localise, unseen)), train)
-
-
-def _unseen(job: Job) -> tuple[str, ...]:
-    """The images that get seeds."""
-    wanted = job.share(sec_settings(job).localise.steps, PART)
-    return images_needing_seeds(job.dataset, job.weak) if wanted else ()
+    return (Stage(LOCALISE, partial(localise, job, settings, unseen)), train)
 
 
 def sec_settings(job: Job) -> SECSettings:

@@ -159,7 +159,7 @@ class Seeder:
         maps, labels = self.maps(sample)
         boxes = torch.from_numpy(weak.boxes).float()
         every = torch.zeros(classes, *size)
-        every[labels] = in_front(box_normalised(maps, labels, boxes), labels, boxes)
+        every[labels] = _in_boxes(maps, labels, boxes)
         possible = torch.from_numpy(weak.tags.copy())[:, None, None].expand(-1, *size).clone()
         if self.boxes_complete:
             boxed = torch.from_numpy(np.unique(weak.boxes[:, 4]).astype(np.int64))
@@ -197,8 +197,7 @@ class Seeder:
         if (certain >= 0).all():
             return certain.numpy()
         maps, labels = self.maps(sample)
-        boxes = torch.from_numpy(weak.boxes).float()
-        maps = in_front(box_normalised(maps, labels, boxes), labels, boxes)
+        maps = _in_boxes(maps, labels, torch.from_numpy(weak.boxes).float())
         seeds = foreground_seeds(
             maps, labels, threshold=self._threshold(weak), margin=settings.margin
         )
@@ -251,6 +250,15 @@ class Seeder:
         anywhere = torch.ones(len(free), *size, dtype=torch.bool)
         possible = torch.cat([box_cover(inside, boxes, size), anywhere])
         return certain_seeds(possible, torch.cat([inside, torch.from_numpy(free)]))
+
+
+def _in_boxes(
+    maps: Float[Tensor, "maps height width"],
+    labels: Int[Tensor, " maps"],
+    boxes: Float[Tensor, "boxes 5"],
+) -> Float[Tensor, "maps height width"]:
+    """Maps scaled inside each box, and down behind smaller ones."""
+    return in_front(box_normalised(maps, labels, boxes), labels, boxes)
 
 
 def _missing_only(found: LabelMap, weak: WeakLabels, classes: ClassSet) -> LabelMap:

@@ -47,7 +47,6 @@ _NONE: Mapping[str, float] = {
 _PLAIN: Mapping[str, Any] = {
     "absent": 0.0,
     "pixels": None,
-    "energy": {"kind": "none", "entropy": 0.0},
     "detach": True,
     "spread": False,
     "localise": {"agreement": {"rounds": 0}},

@@ -17,8 +17,7 @@ from hintseg.engine.stages import Stage
 from hintseg.images import write_label_map
 from hintseg.methods.cross_entropy import CrossEntropy
 from hintseg.methods.job import Job, Method
-from hintseg.methods.localise import PART as LOCALISE_PART
-from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
+from hintseg.methods.localise import localise, unseen_images, with_seeds
 from hintseg.methods.network import Batches, chosen_model, train_segmenter
 from hintseg.methods.sheets import evenly, label_row, write_sheet
 from hintseg.methods.spml import RelationLearner
@@ -65,8 +64,7 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
 def _unseen(job: Job) -> tuple[str, ...]:
     """The images that get seeds."""
     settings = spml_settings(job)
-    wanted = settings.labels == "hints" and job.share(settings.localise.steps, LOCALISE_PART)
-    return images_needing_seeds(job.dataset, job.weak) if wanted else ()
+    return unseen_images(job, settings.localise) if settings.labels == "hints" else ()
 
 
 def spml_settings(job: Job) -> SPMLSettings:
