@@ -13,7 +13,8 @@ from hypothesis import settings
 from PIL import Image as PillowImage
 
 from hintseg.data.dataset import open_dataset
-from hintseg.images import write_label_map, write_png
+from hintseg.images import write_png
+from hintseg.label_maps import write_label_map
 from hintseg.models.saved import ModelDescription, build_segmenter
 from hintseg.structures import VOID, ClassSet
 

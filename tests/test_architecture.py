@@ -13,6 +13,7 @@ LAYERS = [
     "files",
     "progress",
     "images",
+    "label_maps",
     "resize",
     "hints",
     "regions",

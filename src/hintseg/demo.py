@@ -12,7 +12,8 @@ from hintseg.data.simulated import KINDS, simulate_dataset
 from hintseg.errors import DataError
 from hintseg.evaluate import evaluate_source
 from hintseg.files import write_json
-from hintseg.images import overlay, read_label_map, write_png
+from hintseg.images import write_png
+from hintseg.label_maps import overlay, read_label_map
 from hintseg.predict.files import predict_files
 from hintseg.predict.predictor import load
 from hintseg.report.pictures import hint_picture

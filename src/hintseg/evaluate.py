@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, DataError
-from hintseg.images import read_label_map
+from hintseg.label_maps import read_label_map
 from hintseg.models.saved import DESCRIPTION
 from hintseg.predict.predictor import Predictor, load
 from hintseg.refine.dense_crf import find_preset

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import hintseg
 from conftest import TINY, draw_data
-from hintseg import images, training
+from hintseg import label_maps, training
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.engine.watch import Watch
@@ -292,7 +292,7 @@ def at_step(stage, number, patch, happen):
 
 def at_file(stage, number, patch, happen):
     """At the label map that is the `number`th below the folder of a stage."""
-    original, written = images.write_label_map, []
+    original, written = label_maps.write_label_map, []
 
     def write(path, labels, **keywords):
         written.extend([path] if f"/{stage}/" in path.as_posix() else [])

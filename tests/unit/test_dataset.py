@@ -19,7 +19,7 @@ from hintseg.data.dataset import (
     read_split,
 )
 from hintseg.errors import DataError
-from hintseg.images import write_label_map
+from hintseg.label_maps import write_label_map
 from hintseg.structures import UNLABELLED, VOID
 
 NAMES = ("field", "herd", "hill", "meadow", "pond", "ridge", "shed", "valley")

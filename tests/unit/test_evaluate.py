@@ -22,7 +22,7 @@ from hintseg.evaluate import (
     read_pairs,
     summarize,
 )
-from hintseg.images import write_label_map
+from hintseg.label_maps import write_label_map
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.files import predict_files
 from hintseg.predict.predictor import Predictor

@@ -15,19 +15,10 @@ from hypothesis.extra import numpy as arrays
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
-from hintseg import images
+from hintseg import label_maps
 from hintseg.errors import DataError
-from hintseg.images import (
-    colour_labels,
-    image_size,
-    is_image_name,
-    overlay,
-    palette,
-    read_image,
-    read_label_map,
-    write_label_map,
-    write_png,
-)
+from hintseg.images import image_size, is_image_name, read_image, write_png
+from hintseg.label_maps import colour_labels, overlay, palette, read_label_map, write_label_map
 from hintseg.structures import UNLABELLED, VOID
 
 RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
@@ -452,7 +443,7 @@ def test_an_overlay_made_in_bands_is_the_same(height, width, band):
     labels = rng.integers(VOID, 5, (height, width)).astype(np.int16)
     whole = overlay(image, labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "BAND_PIXELS", band)
+        patch.setattr(label_maps, "BAND_PIXELS", band)
         assert np.array_equal(overlay(image, labels), whole)
 
 

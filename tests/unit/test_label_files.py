@@ -9,7 +9,8 @@ from PIL import Image as PillowImage
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.images import overlay, read_image, read_label_map
+from hintseg.images import read_image
+from hintseg.label_maps import overlay, read_label_map
 from hintseg.predict.label_files import label_files
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval import build_prototypes

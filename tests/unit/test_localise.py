@@ -13,7 +13,7 @@ from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted, load_weak
 from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
-from hintseg.images import read_label_map
+from hintseg.label_maps import read_label_map
 from hintseg.methods.job import Job
 from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
 from hintseg.methods.seeds import (

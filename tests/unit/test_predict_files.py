@@ -7,7 +7,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError, HintSegError
-from hintseg.images import overlay, read_image, read_label_map, write_png
+from hintseg.images import read_image, write_png
+from hintseg.label_maps import overlay, read_label_map
 from hintseg.predict.files import find_inputs, predict_files
 from hintseg.predict.predictor import Predictor
 from hintseg.structures import VOID, ClassSet

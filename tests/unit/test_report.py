@@ -17,7 +17,7 @@ from hintseg.data.check import check
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.evaluate import evaluate, metrics_of
-from hintseg.images import palette
+from hintseg.label_maps import palette
 from hintseg.predict.predictor import Predictor
 from hintseg.report import check_page, figures
 from hintseg.report.charts import stage_charts

@@ -17,7 +17,7 @@ from hintseg.data.samples import (
     with_spread_labels,
 )
 from hintseg.errors import DataError, RunError
-from hintseg.images import write_label_map
+from hintseg.label_maps import write_label_map
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
 

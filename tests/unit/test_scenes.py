@@ -21,7 +21,8 @@ from hintseg.data.scenes import (
     write_scenes,
 )
 from hintseg.errors import DataError
-from hintseg.images import read_image, read_label_map
+from hintseg.images import read_image
+from hintseg.label_maps import read_label_map
 from hintseg.structures import VOID
 
 COUNTS = {"train": 60, "val": 20, "test": 20}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hintseg.images import palette
+from hintseg.label_maps import palette
 from hintseg.methods.sheets import TITLE, drawn_hints, evenly, label_row, sheet_row, write_sheet
 from hintseg.structures import UNLABELLED, Sample, WeakLabels
 

@@ -18,7 +18,7 @@ from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
 from hintseg.engine.run import Run, start_run
 from hintseg.errors import RunError, UnknownNameError
-from hintseg.images import read_label_map, write_label_map
+from hintseg.label_maps import read_label_map, write_label_map
 from hintseg.methods import METHODS
 from hintseg.methods.config import make_config
 from hintseg.methods.job import Job

@@ -13,7 +13,8 @@ from hintseg.errors import HintSegError
 from hintseg.hints.labelme import labelme_problems, read_labelme
 from hintseg.hints.rasterize import rasterize
 from hintseg.hints.shapes import Size
-from hintseg.images import read_image, read_label_map
+from hintseg.images import read_image
+from hintseg.label_maps import read_label_map
 from hintseg.structures import UNLABELLED, VOID, Hints, LabelMap
 
 T = TypeVar("T")

@@ -14,13 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hintseg.errors import ConfigError, DataError, UnknownNameError
 from hintseg.files import write_text
 from hintseg.hints.labelme import read_labelme
-from hintseg.images import (
-    IMAGE_SUFFIXES,
-    image_size,
-    is_image_name,
-    read_image,
-    read_label_map,
-)
+from hintseg.images import IMAGE_SUFFIXES, image_size, is_image_name, read_image
+from hintseg.label_maps import read_label_map
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"

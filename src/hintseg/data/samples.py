@@ -10,7 +10,7 @@ import numpy as np
 from hintseg.data.dataset import Dataset
 from hintseg.errors import RunError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
-from hintseg.images import read_label_map
+from hintseg.label_maps import read_label_map
 from hintseg.regions import spread_labels
 from hintseg.resize import fit_size, resize_image, resize_labels, resize_regions_window
 from hintseg.structures import UNLABELLED, LabelMap, Sample, WeakLabels

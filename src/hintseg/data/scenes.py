@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from hintseg.data.cutouts import Alpha, Cutout, coins, cut_out
 from hintseg.data.grounds import GROUNDS, Colour, lay_grounds, warmed
-from hintseg.images import write_label_map, write_png
+from hintseg.images import write_png
+from hintseg.label_maps import write_label_map
 from hintseg.structures import Image, LabelMap
 
 OBJECTS = ("astronaut", "cat", "coin", "cup", "shuttle")

@@ -88,7 +88,7 @@ def write_labelme(
 ) -> None:
     """Write shapes and tags as a file that LabelMe 5 opens, atomically.
 
-    A partial label map has no place in it: write it beside with `images.write_label_map`.
+    A partial label map has no place in it: write it beside with `label_maps.write_label_map`.
 
     Args:
         path: The file to write.

@@ -21,7 +21,7 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader, load_hinted
 from hintseg.data.transforms import Augmentation
 from hintseg.files import replacing
-from hintseg.images import overlay, read_label_map, write_label_map
+from hintseg.label_maps import overlay, read_label_map, write_label_map
 from hintseg.losses.image_level import tag_loss
 from hintseg.methods.job import Job
 from hintseg.methods.network import Batches, Forgetful, train_network

@@ -14,7 +14,7 @@ from torch import Tensor
 from hintseg.data.samples import Loader, with_labels, with_regions, with_spread_labels
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
-from hintseg.images import write_label_map
+from hintseg.label_maps import write_label_map
 from hintseg.methods.cross_entropy import CrossEntropy
 from hintseg.methods.job import Job, Method
 from hintseg.methods.localise import localise, unseen_images, with_seeds

@@ -11,14 +11,8 @@ from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_json, write_json
-from hintseg.images import (
-    IMAGE_SUFFIXES,
-    is_image_name,
-    overlay,
-    read_image,
-    write_label_map,
-    write_png,
-)
+from hintseg.images import IMAGE_SUFFIXES, is_image_name, read_image, write_png
+from hintseg.label_maps import overlay, write_label_map
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.tiles import check_tile
 from hintseg.predict.views import make_views
