@@ -19,7 +19,7 @@ from hintseg.data.dataset import (
     read_split,
 )
 from hintseg.errors import DataError
-from hintseg.label_maps import write_label_map
+from hintseg.label_maps import NO_CLASS, write_label_map
 from hintseg.structures import UNLABELLED, VOID
 
 NAMES = ("field", "herd", "hill", "meadow", "pond", "ridge", "shed", "valley")
@@ -395,3 +395,76 @@ def test_the_digest_does_not_depend_on_where_the_data_set_lies(dataset):
     elsewhere = dataset.root.rename(dataset.root.parent / "moved")
     describe(elsewhere)
     assert open_dataset(elsewhere).digest == before
+
+
+# The coding of label maps
+
+
+@pytest.fixture
+def coded(data_folder):
+    """The data set with masks in colours, void in white."""
+    white = (255, 255, 255)
+    colours = np.array([(9, 0, 0), (0, 128, 0), (0, 0, 200), white, white], dtype=np.uint8)
+    dataset = open_dataset(data_folder)
+    for name in dataset.images:
+        truth = dataset.truth(name)
+        PillowImage.fromarray(colours[truth]).save(dataset.mask_path(name))
+    return data_folder
+
+
+COLOURS = {"grass": [9, 0, 0], "cow": [[0, 128, 0], [1, 1, 1]], "sky": [0, 0, 200]}
+
+
+def test_coded_masks_and_hints_are_read_as_if_they_were_indices(data_folder, dataset, request):
+    plain = dataset.truth("field")
+    request.getfixturevalue("coded")
+    values = {0: "void", 200: "cow"}
+    hints = np.where(plain == 1, 200, 0).astype(np.uint8)
+    PillowImage.fromarray(hints).save(data_folder / "hints/field.png")
+    colours = {**COLOURS, "void": [255, 255, 255]}
+    found = open_dataset(describe(data_folder, colors=colours, values=values))
+    assert np.array_equal(found.truth("field"), plain)
+    assert np.array_equal(found.hints("field").partial, np.where(plain == 1, 1, UNLABELLED))
+    assert found.digest != dataset.digest
+
+
+def test_a_colour_that_is_not_listed_is_an_error(coded):
+    found = open_dataset(describe(coded, colors=COLOURS))
+    with pytest.raises(DataError, match=r"field\.png: colour \[255, 255, 255\] \(80 pix"):
+        found.truth("field")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"colors": {"cov": [0, 0, 0]}}, r"colors: no class named 'cov'; did you mean 'cow'"),
+        ({"values": {0: "Sky"}}, r"values: no class named 'Sky'; did you mean 'sky'"),
+        ({"values": {0: "unknown"}}, r"values: no class .* choose from cow, grass, sky, void"),
+        ({"values": {0: 3}}, r"values: 3 is no class name"),
+        ({"values": {"white": "cow"}}, r"values: 'white' is no value of a pixel; give whole"),
+        ({"values": {-1: "cow"}}, r"values: -1 is no value of a pixel; .* from 0 to 65535"),
+        ({"values": {True: "cow"}}, r"values: True is no value of a pixel"),
+        ({"values": ["cow"]}, r"values: Input should be a valid dictionary, got \['cow'\]"),
+        ({"colors": {"cow": [0, 0, 256]}}, r"colors: cow: \[0, 0, 256\] is no colour; give \[red"),
+        ({"colors": {"cow": "#008000"}}, r"colors: cow: '#008000' is no colour"),
+        ({"colors": {"cow": []}}, r"colors: cow: \[\] is no colour"),
+        ({"colors": {"cow": [[1, 2, 3], [1, 2]]}}, r"colors: cow: \[1, 2\] is no colour"),
+        (
+            {"colors": {"cow": [1, 1, 1], "sky": [[2, 2, 2], [1, 1, 1]]}},
+            r"colors: \[1, 1, 1\] is given to 'cow' and to 'sky'; a colour can mean one",
+        ),
+        ({"colours": {"cow": [1, 1, 1]}}, r"no key named 'colours'; did you mean 'colors'"),
+    ],
+)
+def test_a_coding_that_cannot_be_names_the_key_and_the_value(data_folder, keys, said):
+    with pytest.raises(DataError, match=rf"dataset\.yaml: {said}"):
+        open_dataset(describe(data_folder, **keys))
+
+
+def test_a_class_called_void_is_a_class(data_folder):
+    found = open_dataset(describe(data_folder, classes=["grass", "void"], values={5: "void"}))
+    assert found.coding.values == {5: 1}
+
+
+def test_no_class_may_be_written_as_null(data_folder):
+    assert open_dataset(describe(data_folder, values={5: None})).coding.values == {5: NO_CLASS}

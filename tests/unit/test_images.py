@@ -3,7 +3,6 @@
 import struct
 import sys
 import threading
-import tracemalloc
 import warnings
 import zlib
 
@@ -11,15 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
-from hintseg import label_maps
 from hintseg.errors import DataError
 from hintseg.images import image_size, is_image_name, read_image, write_png
-from hintseg.label_maps import colour_labels, overlay, palette, read_label_map, write_label_map
-from hintseg.structures import UNLABELLED, VOID
+from hintseg.label_maps import read_label_map
+from hintseg.structures import VOID
 
 RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
 GREY = RGB[..., 0]
@@ -302,77 +299,7 @@ def test_photographs_are_known_by_their_endings(tmp_path, name, expected):
     assert is_image_name(tmp_path / name) is expected
 
 
-# Label maps
-
-
-@given(
-    labels=arrays.arrays(np.int16, (5, 7), elements=st.integers(-2, 2)),
-    classes=st.sampled_from([3, 254, 255, 300]),
-    data=st.data(),
-)
-@settings(max_examples=40)
-def test_a_label_map_comes_back(labels, classes, data, tmp_path_factory):
-    path = tmp_path_factory.getbasetemp() / "map.png"
-    labels[0, 0] = data.draw(st.integers(0, classes - 1))
-    write_label_map(path, labels, classes=classes)
-    for undeclared in (UNLABELLED, VOID):
-        found = read_label_map(path, classes=classes, undeclared=undeclared)
-        assert found.dtype == np.int16
-        assert np.array_equal(found, np.where(labels < 0, undeclared, labels))
-
-
-@pytest.mark.parametrize(("classes", "mode"), [(1, "P"), (254, "P"), (255, "I;16"), (300, "I;16")])
-def test_254_classes_fit_into_8_bits_and_more_take_16(tmp_path, classes, mode):
-    labels = np.array([[classes - 1, VOID]], dtype=np.int16)
-    write_label_map(tmp_path / "a.png", labels, classes=classes)
-    with PillowImage.open(tmp_path / "a.png") as image:
-        assert image.mode == mode
-        no_class = 255 if mode == "P" else 65535
-        assert np.asarray(image).tolist() == [[classes - 1, no_class]]
-
-
-def test_a_label_map_is_shown_in_the_colours_of_its_classes(tmp_path):
-    labels = np.array([[0, 1, 15, VOID]], dtype=np.int16)
-    write_label_map(tmp_path / "a.png", labels, classes=21)
-    assert np.array_equal(read_image(tmp_path / "a.png"), colour_labels(labels))
-
-
-@pytest.mark.parametrize("mode", ["L", "P"])
-def test_grey_and_indexed_label_maps_mean_the_same(tmp_path, mode):
-    indices = np.array([[0, 1, 2, 255]], dtype=np.uint8)
-    image = PillowImage.fromarray(indices)
-    if mode == "P":
-        image = PillowImage.frombytes("P", image.size, image.tobytes())
-        image.putpalette([9, 9, 9] * 256)
-    found = read_label_map(saved(tmp_path / "a.png", image), classes=3, undeclared=VOID)
-    assert found.tolist() == [[0, 1, 2, VOID]]
-
-
-def test_a_one_bit_label_map_holds_the_classes_0_and_1(tmp_path):
-    path = saved(tmp_path / "a.png", PillowImage.fromarray(np.array([[True, False]])))
-    assert read_label_map(path, classes=2, undeclared=VOID).tolist() == [[1, 0]]
-
-
-@pytest.mark.parametrize(
-    ("values", "classes", "message"),
-    [
-        (np.array([[0, 3]], np.uint8), 3, r"index 3 does not exist \(classes are 0 to 2, 255 is"),
-        (np.array([[9, 254]], np.uint8), 3, "index 9 does not exist"),
-        (np.array([[255]], np.uint16), 3, r"index 255 does not exist .*65535 is no class"),
-        (np.array([[65534]], np.uint16), 300, "index 65534 does not exist"),
-    ],
-)
-def test_an_index_without_a_class_is_an_error(tmp_path, values, classes, message):
-    path = saved(tmp_path / "a.png", PillowImage.fromarray(values))
-    with pytest.raises(DataError, match=rf"a\.png: class {message}"):
-        read_label_map(path, classes=classes, undeclared=VOID)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_a_colour_image_is_no_label_map(tmp_path, mode):
-    path = saved(tmp_path / "a.png", PillowImage.fromarray(RGB).convert(mode))
-    with pytest.raises(DataError, match=rf"this is {mode}; save it as an indexed or greyscale PNG"):
-        read_label_map(path, classes=3, undeclared=VOID)
+# Writing
 
 
 def test_writing_makes_folders_and_leaves_no_temporary_file(tmp_path):
@@ -390,69 +317,3 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
         write_png(path, PillowImage.fromarray(RGB).convert("LAB"))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-# Colours
-
-
-def test_the_palette_is_that_of_voc():
-    colours = palette(256)
-    known = {
-        0: (0, 0, 0),
-        1: (128, 0, 0),
-        2: (0, 128, 0),
-        3: (128, 128, 0),
-        4: (0, 0, 128),
-        8: (64, 0, 0),
-        15: (192, 128, 128),
-        20: (0, 64, 128),
-    }
-    assert {index: tuple(colours[index].tolist()) for index in known} == known
-    assert tuple(colours[255]) == (224, 224, 224)
-
-
-@pytest.mark.parametrize("count", [0, 1, 21, 254, 500])
-def test_no_two_classes_have_the_same_colour(count):
-    colours = palette(count)
-    assert colours.shape == (count, 3)
-    assert len(np.unique(colours, axis=0)) == count
-
-
-def test_pixels_without_a_class_are_light_grey():
-    colours = colour_labels(np.array([[UNLABELLED, VOID, 1, 299]], dtype=np.int16))
-    assert colours[0, :3].tolist() == [[224] * 3, [224] * 3, [128, 0, 0]]
-    assert tuple(colours[0, 3]) == tuple(palette(300)[299])
-    assert colour_labels(np.empty((0, 4), dtype=np.int16)).shape == (0, 4, 3)
-
-
-def test_an_overlay_mixes_colours_where_there_is_a_class_only():
-    image = np.full((1, 3, 3), 100, dtype=np.uint8)
-    labels = np.array([[1, UNLABELLED, VOID]], dtype=np.int16)
-    mixed = overlay(image, labels, opacity=0.25)
-    assert mixed[0].tolist() == [[107, 75, 75], [100] * 3, [100] * 3]
-    assert (image == 100).all()
-    assert np.array_equal(overlay(image, labels, opacity=0.0), image)
-    assert overlay(image, labels, opacity=1.0)[0, 0].tolist() == [128, 0, 0]
-
-
-@given(height=st.integers(0, 9), width=st.integers(0, 9), band=st.integers(1, 40))
-@settings(max_examples=20)
-def test_an_overlay_made_in_bands_is_the_same(height, width, band):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    labels = rng.integers(VOID, 5, (height, width)).astype(np.int16)
-    whole = overlay(image, labels)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(label_maps, "BAND_PIXELS", band)
-        assert np.array_equal(overlay(image, labels), whole)
-
-
-def test_an_overlay_of_a_large_image_needs_little_more_memory_than_the_image():
-    image, labels = np.zeros((2000, 3000, 3), np.uint8), np.ones((2000, 3000), np.int16)
-    tracemalloc.start()
-    try:
-        overlay(image, labels)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 3 * image.nbytes

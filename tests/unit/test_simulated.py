@@ -184,3 +184,14 @@ def test_without_masks_nothing_can_be_simulated(dataset, out):
     with pytest.raises(DataError, match="masks: no mask for any train image; hints can be"):
         simulate_dataset(dataset, out, kinds=["points"])
     assert not out.exists()
+
+
+def test_what_values_and_colours_mean_goes_along(data_folder, out):
+    with (data_folder / "dataset.yaml").open("a") as file:
+        file.write("values: {9: cow, 7: void}\ncolors: {grass: [0, 0, 0], cow: [128, 0, 0], ")
+        file.write("sky: [[0, 128, 0], [0, 9, 0]], void: [224, 224, 224]}\n")
+    dataset = open_dataset(data_folder)
+    simulate_dataset(dataset, out, kinds=["points"])
+    made = open_dataset(out)
+    assert made.coding == dataset.coding
+    assert np.array_equal(made.truth("pond"), dataset.truth("pond"))

@@ -15,6 +15,7 @@ from hintseg.data.dataset import (
     Dataset,
     DatasetFile,
     class_set_of,
+    coding_of,
     duplicate_stems,
     find_images,
     read_settings,
@@ -120,6 +121,9 @@ def _open(root: Path, settings: DatasetFile, problems: list[Problem]) -> Dataset
     }
     if classes is None or images is None:
         return None
+    coding = attempt(problems, file, lambda: coding_of(settings, classes, file))
+    if coding is None:
+        return None
     return Dataset(
         root=root,
         classes=classes,
@@ -129,6 +133,7 @@ def _open(root: Path, settings: DatasetFile, problems: list[Problem]) -> Dataset
         splits={name: names for name, names in splits.items() if names is not None},
         tags_complete=settings.tags_complete,
         boxes_complete=settings.boxes_complete,
+        coding=coding,
     )
 
 

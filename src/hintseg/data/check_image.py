@@ -122,7 +122,12 @@ def _label_map(
     labels = attempt(
         problems,
         path,
-        lambda: read_label_map(regular(path), classes=len(dataset.classes), undeclared=undeclared),
+        lambda: read_label_map(
+            regular(path),
+            classes=len(dataset.classes),
+            undeclared=undeclared,
+            coding=dataset.coding,
+        ),
     )
     if labels is None or size is None:
         return None

@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hintseg.data.coding import read_coding
 from hintseg.errors import ConfigError, DataError, UnknownNameError
 from hintseg.files import write_text
 from hintseg.hints.labelme import read_labelme
 from hintseg.images import IMAGE_SUFFIXES, image_size, is_image_name, read_image
-from hintseg.label_maps import read_label_map
+from hintseg.label_maps import CLASS_INDICES, Coding, read_label_map
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
@@ -36,6 +37,8 @@ class DatasetFile(BaseModel):
     splits: dict[str, str] = Field(default_factory=dict)
     tags_complete: bool = True
     boxes_complete: bool = True
+    values: dict[Any, Any] = Field(default_factory=dict)
+    colors: dict[Any, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Dataset:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tags_complete: bool = True
     boxes_complete: bool = True
+    coding: Coding = CLASS_INDICES  # of painted hints and masks
 
     def names(self, split: str) -> tuple[str, ...]:
         """Image stems of a split; without splits, `train` is every image with hints.
@@ -146,7 +150,8 @@ class Dataset:
     def digest(self) -> str:
         """Hash of classes, splits and all label files, for the record of a run."""
         complete = self.tags_complete, self.boxes_complete
-        facts = self.classes, complete, sorted(self.splits.items())
+        coded = (self.coding,) if self.coding else ()  # nothing to say: as before there was any
+        facts = self.classes, complete, sorted(self.splits.items()), *coded
         digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
         for name in self.images:
             for path in (self.json_path(name), self.partial_path(name), self.mask_path(name)):
@@ -155,7 +160,9 @@ class Dataset:
         return digest.hexdigest()
 
     def _label_map(self, path: Path, undeclared: int, size: tuple[int, int]) -> LabelMap:
-        labels = read_label_map(path, classes=len(self.classes), undeclared=undeclared)
+        labels = read_label_map(
+            path, classes=len(self.classes), undeclared=undeclared, coding=self.coding
+        )
         self._check_size(path, labels.shape, size)
         return labels
 
@@ -184,16 +191,19 @@ def open_dataset(path: str | Path) -> Dataset:
     root = Path(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; a data set is a folder with {DATASET_FILE}")
-    settings = read_settings(root / DATASET_FILE)
+    file = root / DATASET_FILE
+    settings = read_settings(file)
+    classes = class_set_of(settings, file)
     return Dataset(
         root=root,
-        classes=class_set_of(settings, root / DATASET_FILE),
+        classes=classes,
         images=find_images(root / settings.images),
         hints_folder=root / settings.hints,
         masks_folder=root / settings.masks,
         splits={name: read_split(root / file) for name, file in settings.splits.items()},
         tags_complete=settings.tags_complete,
         boxes_complete=settings.boxes_complete,
+        coding=coding_of(settings, classes, file),
     )
 
 
@@ -243,7 +253,8 @@ def read_split(path: Path) -> tuple[str, ...]:
 
 def dump_settings(path: Path, settings: DatasetFile) -> None:
     """Write dataset.yaml."""
-    write_text(path, yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True))
+    content = {key: value for key, value in settings.model_dump().items() if value != {}}
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def read_settings(path: Path) -> DatasetFile:
@@ -293,6 +304,14 @@ def class_set_of(settings: DatasetFile, path: Path) -> ClassSet:
         return replace(classes, background=classes.index(settings.background))
     except UnknownNameError as error:
         raise DataError(f"{path}: background: {error}") from error
+
+
+def coding_of(settings: DatasetFile, classes: ClassSet, path: Path) -> Coding:
+    """What the label maps of a dataset.yaml hold; DataError if that cannot be."""
+    try:
+        return read_coding(settings.values, settings.colors, classes)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _reason(error: Exception) -> str:

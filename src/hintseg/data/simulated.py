@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hintseg.data.coding import colours_by_name, value_names
 from hintseg.data.dataset import DATASET_FILE, Dataset, DatasetFile, dump_settings
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import relative_to, write_text
@@ -118,5 +119,7 @@ def _write_settings(dataset: Dataset, out: Path) -> None:
             images=relative_to(next(iter(dataset.images.values())).parent, out),
             masks=relative_to(dataset.masks_folder, out),
             splits={split: f"splits/{split}.txt" for split in dataset.splits},
+            values=value_names(dataset.coding, dataset.classes),
+            colors=colours_by_name(dataset.coding, dataset.classes),
         ),
     )
