@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hintseg.errors import ConfigError, HintSegError
+from hintseg.errors import ConfigError, HintSegError, WriteError
 
 if TYPE_CHECKING:
     from hintseg.predict.files import Outcome
@@ -303,7 +303,7 @@ def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
 
 @contextmanager
 def _stoppable(remedy: str) -> Iterator[None]:
-    """Ctrl-C ends long work with a line that says how to go on."""
+    """Ctrl-C, or a file that cannot be written, ends long work with a line on how to go on."""
     from hintseg.progress import is_first_process
 
     try:
@@ -312,6 +312,8 @@ def _stoppable(remedy: str) -> Iterator[None]:
         if is_first_process():
             typer.echo(f"hintseg: interrupted; {remedy}", err=True)
         raise typer.Exit(1) from stop
+    except WriteError as error:
+        raise WriteError(f"{error}; then {remedy}") from error
 
 
 def _numbers(text: str, option: str) -> list[float]:

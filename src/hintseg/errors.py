@@ -5,6 +5,8 @@ HintSegError
 ├── ConfigError          a setting or option has a value that cannot work
 │   └── UnknownNameError a name that is not among the known ones
 ├── RunError             a run folder is missing, unfinished or of another kind
+│   └── NotFiniteError   a number is NaN or infinite: of a model's weights, of its scores
+├── WriteError           a file cannot be written: full disk, no permission, something in the way
 └── MissingExtraError    an optional package is needed and not installed
 
 Each message names the place, the value and the remedy in one or two lines; the command line
@@ -14,7 +16,8 @@ prints it without a traceback and exits with 1.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MOST_NAMES = 30  # an error message is no catalogue
+MOST_NAMES = 15  # an error message is no catalogue
+NEAREST = 5
 
 
 class HintSegError(Exception):
@@ -30,19 +33,37 @@ class ConfigError(HintSegError):
 
 
 class UnknownNameError(ConfigError):
-    """A name that is not among the known ones; proposes the nearest."""
+    """A name that is not among the known ones; proposes the nearest.
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    Where there are too many to name them all, `listing` says how to see them.
+    """
+
+    def __init__(self, what: str, name: str, known: Iterable[str], *, listing: str = "") -> None:
         names = sorted(known)
         close = [other for other in names if other.lower() == name.lower()]
-        close += get_close_matches(name, names, n=1)
-        shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-        remedy = f"did you mean {close[0]!r}?" if close else f"choose from {shown}"
-        super().__init__(f"no {what} named {name!r}; {remedy}")
+        close += get_close_matches(name, names, n=NEAREST if listing else 1)
+        if close:
+            proposed = close[:NEAREST] if listing else close[:1]
+            remedy = f"did you mean {', '.join(map(repr, dict.fromkeys(proposed)))}?"
+        elif len(names) <= MOST_NAMES:
+            remedy = f"choose from {', '.join(names)}"
+        else:
+            nearest = get_close_matches(name, names, n=NEAREST, cutoff=0)
+            remedy = f"the nearest of {len(names)} are {', '.join(nearest)}"
+        more = f" (all: {listing})" if listing else ""
+        super().__init__(f"no {what} named {name!r}; {remedy}{more}")
 
 
 class RunError(HintSegError):
     """A run folder is missing, unfinished or of another kind."""
+
+
+class NotFiniteError(RunError):
+    """A number of a model is NaN or infinite, so that what it says of images means nothing."""
+
+
+class WriteError(HintSegError):
+    """A file cannot be written; what was there before is as it was."""
 
 
 class MissingExtraError(HintSegError):

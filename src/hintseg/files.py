@@ -1,26 +1,92 @@
 """Files that are never half-written: a temporary name first, then a rename."""
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hintseg.errors import RunError
+from safetensors import SafetensorError
+
+from hintseg.errors import RunError, WriteError
+
+NO_ROOM = "make room there or choose another disk"
+NO_RIGHT = "choose a folder in which you may write"
+IN_THE_WAY = "a file is where a folder should be, or the reverse; choose another name"
+REMEDY = "choose another place"
+REMEDIES = {
+    errno.ENOSPC: NO_ROOM,
+    errno.EDQUOT: NO_ROOM,
+    errno.EFBIG: NO_ROOM,
+    errno.EACCES: NO_RIGHT,
+    errno.EPERM: NO_RIGHT,
+    errno.EROFS: NO_RIGHT,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
+    errno.EISDIR: IN_THE_WAY,
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to: it becomes `path` at the end of the block, and vanishes if that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A name to write to: it becomes `path` at the end of the block, and vanishes if that fails.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        except BaseException:  # Ctrl-C too
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever keeps the block from writing becomes a WriteError that names the file and a remedy.
+
+    The writers of other packages raise errors of their own, in which the system's has a number.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C too
-        temporary.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise WriteError(_why(path, error.errno, error.strerror or str(error))) from error
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise WriteError(_why(path, number, os.strerror(number))) from error
+
+
+def _why(path: Path, number: int | None, reason: str) -> str:
+    return f"{path}: cannot be written ({reason}); {REMEDIES.get(number, REMEDY)}"
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file, or leave it as it was.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    with writing(path):
+        before = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(line + "\n")
+        except OSError:  # half a line would spoil the next one
+            with suppress(OSError):
+                os.truncate(path, before)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

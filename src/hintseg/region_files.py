@@ -16,7 +16,8 @@ from jaxtyping import Int
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.errors import ConfigError, DataError, RunError, WriteError
+from hintseg.files import writing
 from hintseg.progress import Advance, progress
 from hintseg.regions import COUNT, EdgeMap, RegionMap, numbered, regions
 from hintseg.resize import fit_size, resize_image
@@ -80,7 +81,8 @@ def make_regions(
         raise ConfigError(f"regions: count must be 1 to {MOST_STORED} to be stored, got {count}")
     settings = {"format": FORMAT, "count": count, "longer_side": longer_side}
     missing = [name for name in names if _settings_in(folder / f"{name}.png") != settings]
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with progress("regions", len(names), done=len(names) - len(missing)) as advance:
         if workers < 2 or len(missing) < 2:
             for name in missing:
@@ -142,6 +144,8 @@ class _Worker:
             done = b""
         if not done:
             raise RunError(f"{path}: the process that makes regions ended early; try again")
+        if done.strip():
+            raise WriteError(done.decode().strip())
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
@@ -149,13 +153,20 @@ class _Worker:
 
 
 def serve() -> None:
-    """Store the regions of the images on standard input, until it ends; a line for each."""
+    """Store the regions of the images on standard input, until it ends; a line for each.
+
+    The line is empty, or says why the file cannot be written.
+    """
     while line := sys.stdin.buffer.readline():
         job = json.loads(line)
         pixels = sys.stdin.buffer.read(int(np.prod(job["shape"])))
         image = np.frombuffer(pixels, np.uint8).reshape(job["shape"])
-        _store(Path(job["path"]), image, job["settings"])
-        sys.stdout.write("\n")
+        try:
+            _store(Path(job["path"]), image, job["settings"])
+            reply = ""
+        except WriteError as error:
+            reply = " ".join(str(error).split())
+        sys.stdout.buffer.write(reply.encode("utf-8", "replace") + b"\n")
         sys.stdout.flush()
 
 
@@ -210,7 +221,7 @@ def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:
     found = regions(resize_image(image, *size), count=settings["count"])
     note = PngInfo()
     note.add_text("hintseg", json.dumps(settings))
-    with TemporaryDirectory(prefix=".", dir=path.parent) as own:  # no two processes share a name
+    with writing(path), TemporaryDirectory(prefix=".", dir=path.parent) as own:  # of this process
         written = Path(own) / path.name
         PillowImage.fromarray(found.astype(np.uint16)).save(written, pnginfo=note)
         written.replace(path)

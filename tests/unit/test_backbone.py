@@ -1,3 +1,6 @@
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,19 @@ def test_each_network_has_its_own_normalisation():
 def test_an_unknown_name_proposes_the_nearest():
     with pytest.raises(UnknownNameError, match="no backbone named 'resnet19'; did you mean"):
         Backbone("resnet19")
+
+
+def test_an_unlike_name_is_answered_by_five_names_and_how_to_list_all():
+    with pytest.raises(UnknownNameError) as error:
+        Backbone("nosuch")
+    message = str(error.value)
+    (listing,) = re.findall(r"\(all: python -c \"(.*)\"\)$", message)
+    command = [sys.executable, "-c", listing]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
+    known = set(listed.stdout.split())
+    assert len(known & set(re.findall(r"\w+", message))) == 5
+    assert len(known) > 1000
+    assert len(message) < 250
 
 
 def test_a_network_without_features_at_the_stride_says_what_to_do():

@@ -1,13 +1,21 @@
 """Text and JSON files: whole or not there."""
 
+import errno
 import json
+import signal
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
-from hintseg.errors import RunError
-from hintseg.files import read_json, relative_to, replacing, write_json, write_text
+from hintseg.errors import RunError, WriteError
+from hintseg.files import append_line, read_json, relative_to, replacing, write_json, write_text
+from hintseg.images import write_png
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -89,6 +97,96 @@ def test_a_missing_or_damaged_file_is_an_error_that_names_it(tmp_path, content, 
         path.write_bytes(content)
     with pytest.raises(RunError, match=message):
         read_json(path)
+
+
+# What cannot be written
+
+
+def full(path):
+    """A file on a disk without room, where the system has one."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    path.symlink_to("/dev/full")
+    return path
+
+
+def big(path):
+    write_text(path, "x" * 2**21)
+
+
+def tensors(path):
+    with replacing(path) as temporary:
+        save_file({"a": np.zeros(2**19, np.float32)}, temporary)
+
+
+def picture(path):
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+    write_png(path, PillowImage.fromarray(noise))
+
+
+def line(path):
+    append_line(path, "x" * 2**21)
+
+
+@pytest.fixture
+def small_disk():
+    """No file of this process may be larger than 1 MB."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("write", [big, tensors, picture, line])
+def test_a_file_for_which_there_is_no_room_is_one_line_and_leaves_the_old_one(
+    small_disk, tmp_path, write
+):
+    path = tmp_path / "a"
+    path.write_bytes(b"old\n")
+    with pytest.raises(WriteError, match=r"/a: cannot be written \(File too large\); make room"):
+        write(path)
+    assert path.read_bytes() == b"old\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_called_by_its_name(tmp_path):
+    (tmp_path / "t").mkdir()
+    with pytest.raises(
+        WriteError, match=r"log\.jsonl: cannot be written \(No space left on device"
+    ):
+        append_line(full(tmp_path / "log.jsonl"), "{}")
+    full(tmp_path / ".a.txt.part")
+    with pytest.raises(WriteError, match=r"a\.txt: cannot be written \(No space left on device\)"):
+        write_text(tmp_path / "a.txt", "x")
+    assert not (tmp_path / ".a.txt.part").is_symlink()
+
+
+def test_something_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a.txt", tmp_path / "folder"):
+        for write in (write_text, append_line):
+            with pytest.raises(WriteError, match="a file is where a folder should be, or the rev"):
+                write(path, "x")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
+    def refuse(path, *args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(WriteError, match=r"a\.txt: .*Permission denied.*in which you may write"):
+        write_text(tmp_path / "a.txt", "x")
+
+
+def test_an_error_that_is_not_of_the_disk_stays_what_it_is(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(SafetensorError, match="no tensor"):
+        write_half(tmp_path / "a", SafetensorError("no tensor"))
 
 
 def test_numbers_without_a_fraction_stay_whole(tmp_path):

@@ -13,6 +13,7 @@ from hintseg.errors import (
     MissingExtraError,
     RunError,
     UnknownNameError,
+    WriteError,
 )
 from hintseg.structures import MOST_CLASSES, UNLABELLED, VOID, Batch, ClassSet, Hints, Shape
 
@@ -72,14 +73,18 @@ def test_an_unknown_class_is_answered_with_the_nearest():
         ClassSet(("cow", "sky")).index("cwo")
 
 
-def test_an_unknown_name_far_from_all_lists_some_of_them():
-    message = str(UnknownNameError("network", "!", [f"net{index:03}" for index in range(99)]))
-    assert message.startswith("no network named '!'; choose from net000, net001")
-    assert message.endswith("net029, ...")
+def test_an_unknown_name_far_from_all_lists_them_or_the_five_nearest():
+    message = str(UnknownNameError("network", "!", ["b", "a", "c"]))
+    assert message == "no network named '!'; choose from a, b, c"
+    known = [f"net{index:03}" for index in range(99)]
+    message = str(UnknownNameError("network", "7", known, listing="hintseg networks"))
+    assert message.startswith("no network named '7'; the nearest of 99 are net0")
+    assert message.count("net0") == 5
+    assert message.endswith("(all: hintseg networks)")
 
 
 def test_all_errors_of_a_user_have_one_root():
-    for kind in (DataError, ConfigError, UnknownNameError, RunError, MissingExtraError):
+    for kind in (DataError, ConfigError, UnknownNameError, RunError, WriteError, MissingExtraError):
         assert issubclass(kind, HintSegError)
     assert issubclass(UnknownNameError, ConfigError)
 

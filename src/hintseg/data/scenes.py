@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from hintseg.data.cutouts import Alpha, Cutout, coins, cut_out
 from hintseg.data.grounds import GROUNDS, Colour, lay_grounds, warmed
+from hintseg.files import write_text
 from hintseg.images import write_png
 from hintseg.label_maps import write_label_map
 from hintseg.structures import Image, LabelMap
@@ -79,8 +80,7 @@ def write_scenes(
             image, labels = compose_scene(rng, size, split=split)
             write_png(root / "images" / f"{name}.png", PillowImage.fromarray(image))
             write_label_map(root / "masks" / f"{name}.png", labels, classes=len(SCENE_CLASSES))
-        (root / "splits").mkdir(parents=True, exist_ok=True)
-        (root / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        write_text(root / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in names))
     _write_description(root)
 
 
@@ -110,7 +110,7 @@ def _write_description(root: Path) -> None:
         "background": None,
         "splits": {split: f"splits/{split}.txt" for split in SPLITS},
     }
-    (root / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+    write_text(root / "dataset.yaml", yaml.safe_dump(description, sort_keys=False))
 
 
 def _choose_objects(rng: np.random.Generator) -> list[str]:

@@ -97,7 +97,6 @@ def _draw(
 
 def _write(dataset: Dataset, name: str, hints: Hints, out: Path) -> None:
     folder = out / "hints"
-    folder.mkdir(parents=True, exist_ok=True)
     write_labelme(
         folder / f"{name}.json",
         hints,

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from hintseg.errors import ConfigError, RunError
-from hintseg.files import read_json, write_json, write_text
+from hintseg.files import append_line, read_json, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,14 @@ class Run:
 
     def log(self, content: Mapping[str, Any]) -> None:
         """Add a line to the log."""
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(content) + "\n")
+        append_line(self.log_file, json.dumps(content))
 
     def read_log(self) -> list[dict[str, Any]]:
         """The lines of the log; a half-written last line is dropped."""
         if not self.log_file.exists():
             return []
         lines = []
-        for line in self.log_file.read_text(encoding="utf-8").splitlines():
+        for line in self.log_file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 lines.append(json.loads(line))
             except ValueError:

