@@ -5,6 +5,8 @@ and is shared: no test may change it.
 """
 
 import json
+import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -41,6 +43,20 @@ SPLITS = {
     "val": ("pond", "ridge"),
     "test": ("shed", "valley"),
 }
+
+
+@contextmanager
+def room_for(size):
+    """No file of this process can be larger than so many bytes."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture

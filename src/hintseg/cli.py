@@ -303,7 +303,7 @@ def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
 
 @contextmanager
 def _stoppable(remedy: str) -> Iterator[None]:
-    """Ctrl-C, or a file that cannot be written, ends long work with a line on how to go on."""
+    """Ctrl-C or a full disk ends long work with a line that says how to go on."""
     from hintseg.progress import is_first_process
 
     try:
@@ -313,6 +313,8 @@ def _stoppable(remedy: str) -> Iterator[None]:
             typer.echo(f"hintseg: interrupted; {remedy}", err=True)
         raise typer.Exit(1) from stop
     except WriteError as error:
+        if not error.is_full:
+            raise
         raise WriteError(f"{error}; then {remedy}") from error
 
 
@@ -352,7 +354,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
-        sys.exit(f"hintseg: {error.filename or ''}: {error.strerror or error}")
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"hintseg: {where}{error.strerror or error}")
 
 
 if __name__ == "__main__":

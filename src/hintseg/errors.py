@@ -63,7 +63,14 @@ class NotFiniteError(RunError):
 
 
 class WriteError(HintSegError):
-    """A file cannot be written; what was there before is as it was."""
+    """A file cannot be written; what was there before is as it was.
+
+    `is_full` says that there is no room for it: the same may work later.
+    """
+
+    def __init__(self, message: str, *, is_full: bool = False) -> None:
+        super().__init__(message)
+        self.is_full = is_full
 
 
 class MissingExtraError(HintSegError):

@@ -15,7 +15,7 @@ from hintseg.errors import RunError, WriteError
 
 NO_ROOM = "make room there or choose another disk"
 NO_RIGHT = "choose a folder in which you may write"
-IN_THE_WAY = "a file is where a folder should be, or the reverse; choose another name"
+IN_THE_WAY = "a file is where a folder should be; choose another name"
 REMEDY = "choose another place"
 REMEDIES = {
     errno.ENOSPC: NO_ROOM,
@@ -26,7 +26,7 @@ REMEDIES = {
     errno.EROFS: NO_RIGHT,
     errno.ENOTDIR: IN_THE_WAY,
     errno.EEXIST: IN_THE_WAY,
-    errno.EISDIR: IN_THE_WAY,
+    errno.EISDIR: "it is a folder; choose the name of a file",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -59,17 +59,18 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(_why(path, error.errno, error.strerror or str(error))) from error
+        raise _write_error(path, error.errno, error.strerror or str(error)) from error
     except SafetensorError as error:
         found = re.search(r"\(os error (\d+)\)", str(error))
         if found is None:
             raise
         number = int(found[1])
-        raise WriteError(_why(path, number, os.strerror(number))) from error
+        raise _write_error(path, number, os.strerror(number)) from error
 
 
-def _why(path: Path, number: int | None, reason: str) -> str:
-    return f"{path}: cannot be written ({reason}); {REMEDIES.get(number, REMEDY)}"
+def _write_error(path: Path, number: int | None, reason: str) -> WriteError:
+    remedy = REMEDY if number is None else REMEDIES.get(number, REMEDY)
+    return WriteError(f"{path}: cannot be written ({reason}); {remedy}", is_full=remedy == NO_ROOM)
 
 
 def append_line(path: Path, line: str) -> None:

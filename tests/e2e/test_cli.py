@@ -12,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image as PillowImage
 
+from conftest import room_for
 from hintseg import cli
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
@@ -377,6 +378,51 @@ def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
     )
     monkeypatch.undo()
     assert hintseg_again(words) == 0
+
+
+def test_a_disk_that_is_full_during_training_is_one_line_and_the_run_goes_on(
+    hintseg, data_folder, tmp_path
+):
+    words = ["train", data_folder, "--method", "full", *SMALL, "--backbone", "test_efficientnet"]
+    words += ["--set", "train.checkpoint_every=2", "--set", "train.log_every=1"]
+    words += ["--set", "train.validate_images=0", "--out"]
+    assert hintseg(*words, tmp_path / "whole")[0] == 0
+    with room_for(100_000):
+        code, _, err = hintseg(*words, tmp_path / "run")
+    assert (code, len(err.strip().splitlines())) == (1, 1)
+    assert "run/checkpoint/train.safetensors: cannot be written (File too large); make room" in err
+    assert err.strip().endswith("then continue with the same command and --resume")
+    assert not [path for path in (tmp_path / "run" / "checkpoint").iterdir()]
+    assert hintseg(*words, tmp_path / "run", "--resume")[0] == 0
+    models = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("run", "whole")]
+    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["predict", "{run}", "{data}/images", "--out", "m"], "m/predict.json"),
+        (["label", "{run}", "{data}", "--out", "m"], "m/label.json"),
+        (["simulate", "{data}", "--hints", "points", "--out", "m"], "m/hints/field.json"),
+        (["check", "{data}", "--out", "m.html"], "m.html"),
+        (["evaluate", "{run}", "{data}", "--json", "m.json"], "m.json"),
+        (
+            ["retrieve", "{run}", "{data}", *["--image", "pond", "--at", "9,9", "--out", "m.html"]],
+            "m.html",
+        ),
+        (["demo", "--out", "m"], "m/scenes/images/train_0000.png"),
+    ],
+)
+def test_what_a_command_could_not_write_is_one_line(
+    hintseg, run_folder, data_folder, tmp_path, monkeypatch, words, file
+):
+    monkeypatch.chdir(tmp_path)
+    places = {"run": run_folder, "data": data_folder}
+    with room_for(20):
+        code, _, err = hintseg(*(word.format(**places) for word in words))
+    assert (code, len(err.strip().splitlines())) == (1, 1)
+    assert f"hintseg: {file}: cannot be written (File too large); make room there or" in err
+    assert not [path for path in tmp_path.glob("m*/**/*") if path.is_file()]
 
 
 def hintseg_again(words):
