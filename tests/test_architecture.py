@@ -12,6 +12,8 @@ LAYERS = [
     "structures",
     "files",
     "progress",
+    "names",
+    "image_files",
     "images",
     "label_maps",
     "resize",

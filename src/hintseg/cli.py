@@ -1,5 +1,6 @@
 """The command line: one typed function per command; it translates, nothing more."""
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -196,14 +197,17 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Label every pixel of images; writes NAME.png with class indices and palette."""
-    from hintseg.predict.files import find_inputs, predict_files
+    from hintseg.predict.files import predict_files
+    from hintseg.predict.inputs import find_inputs
     from hintseg.predict.predictor import load
 
-    predictor = load(run, device=_device(device))
+    predictor, inputs = load(run, device=_device(device)), find_inputs(images)
+    for complaint in inputs.complaints:
+        typer.echo(f"hintseg: {complaint}", err=True)
     with _stoppable("the same command does the rest"):
         outcome = predict_files(
             predictor,
-            find_inputs(images),
+            inputs.images,
             out,
             scales=_numbers(scales, "--scales"),
             flip=flip,
@@ -347,6 +351,9 @@ def _with_preset(words: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point: a user's mistake is one or two lines and exit code 1, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a name may have letters that the console has not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(_with_preset(sys.argv[1:]))
     except HintSegError as error:

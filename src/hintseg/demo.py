@@ -46,8 +46,8 @@ def run_demo(out: Path, *, seed: int, say: Callable[[str], None]) -> float:
     train(dataset, out / "run", method="partial", settings=settings)
     say(f"4. masks of the held-out scenes -> {out / 'masks'}")
     names = dataset.names("test")
-    files = [dataset.images[name] for name in names]
-    predict_files(load(out / "run"), files, out / "masks", flip=True, overlays=True)
+    images = {name: dataset.images[name] for name in names}
+    predict_files(load(out / "run"), images, out / "masks", flip=True, overlays=True)
     figures = evaluate_source(out / "masks", dataset, split="test", trimaps=[3])
     write_json(out / "test.json", figures)
     _draw(dataset, out)

@@ -15,6 +15,7 @@ from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.label_maps import read_label_map
 from hintseg.models.saved import DESCRIPTION
+from hintseg.names import NamedFiles
 from hintseg.predict.predictor import Predictor, load
 from hintseg.refine.dense_crf import find_preset
 from hintseg.structures import VOID, ClassSet, LabelMap
@@ -170,11 +171,13 @@ def read_pairs(
     folder: Path, dataset: Dataset, names: Sequence[str]
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """(name, prediction, truth) of images with masks; predictions are NAME.png in a folder."""
+    masks = NamedFiles(folder)
     for name in names:
-        path = folder / f"{name}.png"
-        if not path.is_file():
+        path = masks.find(name, ".png")
+        if path is None or not path.is_file():
             raise DataError(
-                f"{path}: no prediction for image {name!r} of the split; predict it first"
+                f"{folder / name}.png: no prediction for image {name!r} of the split; "
+                "predict it first"
             )
         predicted = read_label_map(path, classes=len(dataset.classes), undeclared=VOID)
         truth = dataset.checked_truth(name)

@@ -119,3 +119,21 @@ def read_json(path: Path) -> dict[str, Any]:
 def relative_to(path: Path, folder: Path) -> str:
     """A path as seen from a folder, with forward slashes."""
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of the user's: UTF-8, with or without the byte order mark of Windows.
+
+    Raises:
+        OSError: Missing, or it cannot be read.
+        UnicodeError: Other text than UTF-8, or none; the message holds the remedy, not the path.
+    """
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnicodeError("UTF-16 text; save it as UTF-8")
+    if b"\0" in content:
+        raise UnicodeError("holds zero bytes: UTF-16 or no text; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnicodeError(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from error

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
 
-from hintseg.errors import DataError
+from hintseg.errors import DataError, MissingExtraError
 from hintseg.files import replacing
+from hintseg.image_files import is_heic, register_heic
 from hintseg.structures import Image
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
@@ -33,11 +33,6 @@ def read_image(path: Path) -> Image:
         if upright.mode == "F":
             raise DataError(f"{path}: floating-point image without a known range; save it as 8 bit")
         return np.array(upright.convert("RGB"))
-
-
-def is_image_name(path: Path) -> bool:
-    """Whether a file is taken for a photograph, by its ending; hidden files are not."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -86,6 +81,7 @@ _SILENCE = _Silence()  # large photographs and odd metadata are no error
 @contextmanager
 def _opened(path: Path) -> Iterator[PillowImage.Image]:
     """Pillow's image, with its many complaints turned into one DataError that names the file."""
+    heic = register_heic()
     try:
         # An open file, not its name: Pillow maps files by name, and scrambles a turned TIFF then.
         with _SILENCE, path.open("rb") as file, PillowImage.open(file) as image:
@@ -95,6 +91,8 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
     except (IsADirectoryError, PermissionError) as error:
         raise DataError(f"{path}: {error.strerror}; give an image file that can be read") from error
     except UnidentifiedImageError as error:
+        if not heic and is_heic(path):
+            raise MissingExtraError("pillow-heif", extra="heic", purpose=f"{path}: HEIC") from error
         raise DataError(f"{path}: not an image file; replace it or remove it") from error
     except PillowImage.DecompressionBombError as error:
         raise DataError(f"{path}: too large to open safely ({error}); cut it into parts") from error

@@ -221,7 +221,9 @@ def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:
     found = regions(resize_image(image, *size), count=settings["count"])
     note = PngInfo()
     note.add_text("hintseg", json.dumps(settings))
-    with writing(path), TemporaryDirectory(prefix=".", dir=path.parent) as own:  # of this process
-        written = Path(own) / path.name
-        PillowImage.fromarray(found.astype(np.uint16)).save(written, pnginfo=note)
-        written.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=path.parent) as own:  # of this process
+            written = Path(own) / path.name
+            PillowImage.fromarray(found.astype(np.uint16)).save(written, pnginfo=note)
+            written.replace(path)

@@ -172,7 +172,7 @@ def test_all_problems_are_found_in_one_go(root):
         ("masks/b.png", "20 x 20", "30 x 20"),
         ("train.txt", "'b' 2 times"),
         ("train.txt", "'nowhere'"),
-        ("train.txt", "'a.png'", "did you mean 'a'?"),
+        ("train.txt", "'a' 2 times (as a.png)"),
     ):
         assert has(result, *parts), parts
     assert len(result.errors) == 13

@@ -13,8 +13,6 @@ from PIL import Image as PillowImage
 from hintseg.data.dataset import (
     DatasetFile,
     dump_settings,
-    duplicate_stems,
-    find_images,
     open_dataset,
     read_split,
 )
@@ -125,26 +123,6 @@ def test_classes_of_any_name_come_back(names, data_folder):
 # Images and splits
 
 
-def test_images_are_sorted_by_stem_whatever_their_endings(tmp_path):
-    for name in ("b.jpg", "a-b.png", "a.png", "A.JPEG", "a b.webp"):
-        (tmp_path / name).touch()
-    assert list(find_images(tmp_path)) == ["A", "a", "a b", "a-b", "b"]
-
-
-def test_hidden_files_and_other_files_are_no_images(tmp_path):
-    for name in ("a.jpg", "._a.jpg", ".b.png", "notes.txt", "a.json"):
-        (tmp_path / name).touch()
-    assert find_images(tmp_path) == {"a": tmp_path / "a.jpg"}
-    assert duplicate_stems(tmp_path) == {}
-
-
-def test_of_two_images_with_one_stem_the_first_is_taken(tmp_path):
-    for name in ("a.png", "a.jpg", "a.webp", "b.png"):
-        (tmp_path / name).touch()
-    assert find_images(tmp_path)["a"].name == "a.jpg"
-    assert duplicate_stems(tmp_path) == {"a": ["a.jpg", "a.png", "a.webp"]}
-
-
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -159,7 +137,7 @@ def test_of_two_images_with_one_stem_the_first_is_taken(tmp_path):
 )
 def test_a_split_is_one_stem_a_line_in_its_order(tmp_path, content, expected):
     (tmp_path / "a.txt").write_bytes(content)
-    assert read_split(tmp_path / "a.txt") == expected
+    assert read_split(tmp_path / "a.txt", expected) == expected
 
 
 def test_a_split_that_names_a_missing_image_says_which(dataset, data_folder):
@@ -170,10 +148,10 @@ def test_a_split_that_names_a_missing_image_says_which(dataset, data_folder):
     assert again.names("train") == dataset.names("train")
 
 
-def test_a_split_of_file_names_is_answered_with_the_stem(data_folder):
-    (data_folder / "splits" / "val.txt").write_text("pond.png\n")
-    with pytest.raises(DataError, match=r"no image 'pond\.png' named by split 'val'; write pond$"):
-        open_dataset(data_folder).names("val")
+@pytest.mark.parametrize("line", ["pond.png", "images/pond.jpg", r"C:\data\pond.PNG", "./pond"])
+def test_a_split_may_name_files_and_paths(data_folder, line):
+    (data_folder / "splits" / "val.txt").write_text(f"{line}\n")
+    assert open_dataset(data_folder).names("val") == ("pond",)
 
 
 def test_an_unknown_split_is_answered_with_the_known_ones(dataset):
@@ -283,17 +261,30 @@ def test_damage_is_told_with_its_place(data_folder, text, message):
 
 def test_bytes_that_are_no_text_are_an_error(data_folder):
     (data_folder / "dataset.yaml").write_bytes(b"classes: [K\xfche]")
-    with pytest.raises(DataError, match=r"dataset\.yaml: not a YAML file"):
+    with pytest.raises(DataError, match=r"dataset\.yaml: not a YAML file \(not UTF-8 text"):
         open_dataset(data_folder)
     (data_folder / "splits" / "val.txt").write_bytes(b"K\xfche\n")
     with pytest.raises(DataError, match=r"val\.txt: split file cannot be read"):
-        read_split(data_folder / "splits" / "val.txt")
+        read_split(data_folder / "splits" / "val.txt", ())
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("file", ["dataset.yaml", "splits/val.txt", "hints/hill.json"])
+def test_utf_16_is_answered_with_the_remedy(data_folder, file, coding):
+    path = data_folder / file
+    path.write_text(path.read_text(), encoding=coding)
+    with pytest.raises(DataError, match=f"{file}: .*UTF-16.*; save it as UTF-8"):
+        open_dataset(data_folder).hints("hill")
 
 
 def test_a_byte_order_mark_does_not_matter(data_folder):
-    path = data_folder / "dataset.yaml"
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert open_dataset(data_folder).classes.names == ("grass", "cow", "sky")
+    for file in ("dataset.yaml", "splits/val.txt", "hints/hill.json"):
+        path = data_folder / file
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    dataset = open_dataset(data_folder)
+    assert dataset.classes.names == ("grass", "cow", "sky")
+    assert dataset.names("val") == ("pond", "ridge")
+    assert len(dataset.hints("hill").shapes) == 4
 
 
 def test_a_missing_folder_or_description_is_an_error(tmp_path, data_folder):
@@ -306,7 +297,7 @@ def test_a_missing_folder_or_description_is_an_error(tmp_path, data_folder):
         open_dataset(str(data_folder))
 
 
-@pytest.mark.parametrize("left", [[], ["notes.txt"], [".a.jpg"]])
+@pytest.mark.parametrize("left", [[], ["notes.txt"], [".a.jpg"], ["Thumbs.db"]])
 def test_a_folder_without_images_is_an_error(data_folder, left):
     shutil.rmtree(data_folder / "images")
     (data_folder / "images").mkdir()

@@ -251,7 +251,7 @@ def test_a_run_and_the_masks_it_predicts_get_the_same_figures(
     dataset, run, segmenter, classes, tmp_path
 ):
     figures = evaluate_source(run, dataset, split="test", trimaps=[3])
-    files = [dataset.images[name] for name in dataset.names("test")]
+    files = {name: dataset.images[name] for name in dataset.names("test")}
     predict_files(Predictor(segmenter, classes), files, tmp_path / "predicted")
     again = evaluate_source(tmp_path / "predicted", dataset, split="test", trimaps=[3])
     for key in ("miou", "pixel_accuracy", "mean_accuracy", "per_class", "trimap", "images"):

@@ -14,7 +14,8 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
-from hintseg.images import image_size, is_image_name, read_image, write_png
+from hintseg.image_files import is_image_name
+from hintseg.images import image_size, read_image, write_png
 from hintseg.label_maps import read_label_map
 from hintseg.structures import VOID
 

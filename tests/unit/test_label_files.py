@@ -39,7 +39,7 @@ def labels_in(folder, name="herd"):
 
 def keep_only(dataset, name, *, tags):
     """Take all shapes of an image away but leave tags."""
-    path = dataset.json_path(name)
+    path = dataset.json_file(name)
     document = {**json.loads(path.read_text()), "shapes": [], "flags": dict.fromkeys(tags, True)}
     path.write_text(json.dumps(document))
     return open_dataset(dataset.root)
@@ -123,7 +123,7 @@ def test_overlays_show_what_was_written(predictor, dataset, out):
 
 
 def test_images_without_hints_are_passed_over(predictor, dataset, out):
-    dataset.json_path("herd").unlink()
+    dataset.json_file("herd").unlink()
     outcome = label_files(predictor, dataset, out)
     assert names(outcome.written) == ["field", "hill", "meadow"]
     assert not (out / "herd.png").exists()
@@ -140,7 +140,7 @@ def test_what_is_finished_is_not_done_again(predictor, dataset, out):
 
 
 def test_a_broken_hint_file_is_reported_and_the_rest_is_done(predictor, dataset, out):
-    dataset.json_path("herd").write_text("{")
+    dataset.json_file("herd").write_text("{")
     outcome = label_files(predictor, open_dataset(dataset.root), out)
     assert names(outcome.written) == ["field", "hill", "meadow"]
     (message,) = outcome.failed.values()

@@ -350,7 +350,7 @@ def test_a_shape_that_is_no_object_is_named(path):
         (b"", "not JSON, or cut short"),
         (b"hello", "not JSON, or cut short"),
         (GOLDEN.encode()[:700], "not JSON, or cut short (line "),
-        (b"\xff\xfe{}", "not UTF-8 text (byte 0)"),
+        (b"\xff\xfe{}", "UTF-16 text; save it as UTF-8"),
         ('{"a": "ü"}'.encode("latin-1"), "not UTF-8 text (byte 7)"),
         (b"[1, 2]", "not a LabelMe file: an object with 'shapes' is needed, got [1, 2]"),
         (b"{}", "not a LabelMe file: it has no 'shapes'"),

@@ -9,7 +9,8 @@ from PIL import Image as PillowImage
 from hintseg.errors import ConfigError, DataError, HintSegError
 from hintseg.images import read_image, write_png
 from hintseg.label_maps import overlay, read_label_map
-from hintseg.predict.files import find_inputs, predict_files
+from hintseg.predict.files import predict_files
+from hintseg.predict.inputs import find_inputs
 from hintseg.predict.predictor import Predictor
 from hintseg.structures import VOID, ClassSet
 
@@ -40,11 +41,15 @@ def draw(path, seed=0):
 
 
 def images(folder):
-    return find_inputs([str(folder)])
+    return find_inputs([str(folder)]).images
 
 
 def names(paths):
     return [path.name for path in paths]
+
+
+def found(*inputs):
+    return names(find_inputs([str(text) for text in inputs]).images.values())
 
 
 # Refinement
@@ -72,30 +77,72 @@ def test_a_folder_gives_its_images_in_order(photos):
     (photos / "._a.jpg").touch()
     (photos / "folder.png").mkdir()
     draw(photos / "inner" / "z.png")
-    assert names(find_inputs([str(photos)])) == ["a.png", "b.png", "c d.png"]
+    named = find_inputs([str(photos)]).images
+    assert list(named) == ["a", "b", "c d", "inner/z"]
+    assert names(named.values()) == ["a.png", "b.png", "c d.png", "z.png"]
+
+
+def test_what_a_folder_holds_besides_is_named(photos):
+    for name in ("x.psd", "y.psd", "notes.txt", "a.json"):
+        (photos / name).touch()
+    assert find_inputs([str(photos)]).complaints == [
+        f"{photos}: 2 files (x.psd, y.psd) not used: .psd is no format that is read; "
+        "convert to JPEG or PNG"
+    ]
+
+
+def test_a_folder_of_other_files_alone_is_an_error_that_says_why(photos):
+    (photos / "raw" / "x.cr2").parent.mkdir()
+    (photos / "raw" / "x.cr2").touch()
+    with pytest.raises(DataError, match=r"raw: no image \(1 file \(x\.cr2\) not used: \.cr2 is no"):
+        find_inputs([str(photos / "raw")])
+
+
+def test_sub_folders_come_back_in_the_folder_of_label_maps(predictor, photos, out):
+    draw(photos / "inner" / "a.png")
+    named = images(photos)
+    predict_files(predictor, named, out, overlays=True)
+    for name in ("a", "inner/a"):
+        assert (out / f"{name}.png").is_file()
+        assert (out / "overlays" / f"{name}.png").is_file()
+    assert len(predict_files(predictor, named, out, overlays=True).skipped) == 4
+
+
+def test_label_maps_inside_the_folder_of_images_are_no_images(predictor, photos):
+    predict_files(predictor, images(photos), photos / "out", overlays=True)
+    assert len(images(photos)) == 3
+
+
+def test_label_maps_never_go_beside_the_photographs_of_a_sub_folder(predictor, photos, out):
+    draw(out / "inner" / "a.jpg")
+    with pytest.raises(ConfigError, match="holds the images themselves"):
+        predict_files(predictor, images(out), out)
+    draw(photos / "overlays" / "a.png")
+    with pytest.raises(ConfigError, match="sub-folder called overlays"):
+        predict_files(predictor, images(photos), photos.parent / "other")
 
 
 def test_files_and_patterns_are_found_each_once_in_the_order_given(photos, monkeypatch):
     monkeypatch.chdir(photos.parent)
-    found = find_inputs(["photos/b.png", "photos/*.png", "photos", str(photos / "a.png")])
-    assert names(found) == ["b.png", "a.png", "c d.png"]
-    assert names(find_inputs(["photos/../photos/a.png", "./photos/a.png"])) == ["a.png"]
+    several = found("photos/b.png", "photos/*.png", "photos", photos / "a.png")
+    assert several == ["b.png", "a.png", "c d.png"]
+    assert found("photos/../photos/a.png", "./photos/a.png") == ["a.png"]
 
 
 def test_a_pattern_may_reach_into_folders(photos):
     draw(photos / "inner" / "z.png")
-    assert "z.png" in names(find_inputs([str(photos.parent / "**" / "*.png")]))
-    assert names(find_inputs([str(photos / "[ab].png")])) == ["a.png", "b.png"]
+    assert "z.png" in found(str(photos.parent / "**" / "*.png"))
+    assert found(str(photos / "[ab].png")) == ["a.png", "b.png"]
 
 
 def test_a_name_with_the_signs_of_a_pattern_is_a_name_first(photos):
     draw(photos / "a[1].png")
-    assert names(find_inputs([str(photos / "a[1].png")])) == ["a[1].png"]
+    assert found(str(photos / "a[1].png")) == ["a[1].png"]
 
 
 def test_an_explicit_file_may_have_any_ending(photos):
     (photos / "a.png").rename(photos / "a.photo")
-    assert names(find_inputs([str(photos / "a.photo")])) == ["a.photo"]
+    assert found(str(photos / "a.photo")) == ["a.photo"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +151,7 @@ def test_an_explicit_file_may_have_any_ending(photos):
         ("nowhere", "nowhere: no such file or folder, and no image matches it as a pattern"),
         ("*.jpg", r"\*\.jpg: no such file or folder"),
         ("*.txt", r"\*\.txt: no such file or folder"),
-        ("empty", r"empty: no image in this folder \(\.jpg"),
+        ("empty", r"empty: no image \(\.jpg"),
     ],
 )
 def test_an_input_that_names_nothing_is_an_error(photos, monkeypatch, text, message):
@@ -116,14 +163,12 @@ def test_an_input_that_names_nothing_is_an_error(photos, monkeypatch, text, mess
         find_inputs(["a.png", text])
 
 
-def test_two_images_of_one_name_are_an_error_that_names_both(photos, predictor, out):
+def test_two_images_of_one_name_are_an_error_that_names_both(photos, out):
     draw(photos / "more" / "a.png")
     both = [photos / "a.png", photos / "more" / "a.png"]
     message = r"more/a\.png: .*photos/a\.png has the same name, both would become a\.png"
     with pytest.raises(DataError, match=message):
         find_inputs([str(path) for path in both])
-    with pytest.raises(DataError, match=message):
-        predict_files(predictor, both, out)
     assert not out.exists()
 
 
@@ -239,7 +284,7 @@ def test_overlays_that_are_missing_are_added(photos, predictor, out):
 
 
 def test_new_images_join_the_old_ones(photos, predictor, out):
-    predict_files(predictor, [photos / "a.png"], out)
+    predict_files(predictor, {"a": photos / "a.png"}, out)
     outcome = predict_files(predictor, images(photos), out)
     assert names(outcome.skipped) == ["a.png"]
     assert names(outcome.written) == ["b.png", "c d.png"]
@@ -310,6 +355,6 @@ def test_label_maps_of_somebody_else_are_not_taken_for_done(photos, predictor, o
 def test_the_classes_decide_the_bits(photos, segmenter, out):
     many = ClassSet(tuple(map(str, range(300))))
     wide = Predictor(segmenter, many)
-    predict_files(wide, [photos / "a.png"], out)
+    predict_files(wide, {"a": photos / "a.png"}, out)
     with PillowImage.open(out / "a.png") as image:
         assert image.mode == "I;16"

@@ -376,7 +376,7 @@ def test_prototypes_of_another_model_are_an_error(segmenter, classes, index):
 
 
 def test_label_maps_of_other_prototypes_do_not_mix(segmenter, classes, known, dataset, tmp_path):
-    files, out = [dataset.images["pond"]], tmp_path / "out"
+    files, out = {"pond": dataset.images["pond"]}, tmp_path / "out"
     predict_files(
         Predictor(segmenter, classes, prototypes=lambda: known), files, out, by="retrieval"
     )
@@ -387,7 +387,7 @@ def test_label_maps_of_other_prototypes_do_not_mix(segmenter, classes, known, da
 
 
 def test_label_maps_by_retrieval_and_by_the_classifier_do_not_mix(predictor, dataset, tmp_path):
-    files = [dataset.images["pond"]]
+    files = {"pond": dataset.images["pond"]}
     predict_files(predictor, files, tmp_path / "out", by="retrieval")
     assert json.loads((tmp_path / "out" / "predict.json").read_text())["by"] == "retrieval"
     with pytest.raises(ConfigError, match="another model or other options"):

@@ -9,19 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from hintseg.data.check_image import ImageFacts, Problem, attempt, check_image
-from hintseg.data.check_splits import SplitFacts, check_splits, near
+from hintseg.data.check_splits import SplitFacts, check_splits
 from hintseg.data.dataset import (
     DATASET_FILE,
     Dataset,
     DatasetFile,
-    class_set_of,
-    coding_of,
-    duplicate_stems,
+    assemble,
     find_images,
     read_settings,
     read_split,
 )
-from hintseg.errors import DataError
+from hintseg.data.strays import check_strays
+from hintseg.image_files import ImageFolder
 from hintseg.progress import progress
 from hintseg.structures import ClassSet
 
@@ -88,10 +87,11 @@ def check(root: str | Path) -> CheckResult:
     root = Path(root)
     problems: list[Problem] = []
     settings = _settings(root, problems)
-    dataset = None if settings is None else _open(root, settings, problems)
-    if settings is None or dataset is None:
+    opened = None if settings is None else _open(root, settings, problems)
+    if settings is None or opened is None:
         return CheckResult(root, tuple(problems))
-    _check_folders(dataset, root / settings.images, problems)
+    dataset, folder = opened
+    _check_folders(dataset, folder, problems)
     images = tuple(_check_images(dataset))
     problems += [problem for facts in images for problem in facts.problems]
     splits = check_splits(dataset, settings, images, problems)
@@ -110,31 +110,20 @@ def _settings(root: Path, problems: list[Problem]) -> DatasetFile | None:
     return attempt(problems, file, lambda: read_settings(file))
 
 
-def _open(root: Path, settings: DatasetFile, problems: list[Problem]) -> Dataset | None:
+def _open(
+    root: Path, settings: DatasetFile, problems: list[Problem]
+) -> tuple[Dataset, ImageFolder] | None:
     """The data set without the splits that cannot be read; None without classes or images."""
     file = root / DATASET_FILE
-    classes = attempt(problems, file, lambda: class_set_of(settings, file))
-    images = attempt(problems, root / settings.images, lambda: find_images(root / settings.images))
+    folder = attempt(problems, root / settings.images, lambda: find_images(root, settings))
+    images = {} if folder is None else folder.images
     splits = {
-        name: attempt(problems, root / path, partial(read_split, root / path))
+        name: attempt(problems, root / path, partial(read_split, root / path, images))
         for name, path in settings.splits.items()
     }
-    if classes is None or images is None:
-        return None
-    coding = attempt(problems, file, lambda: coding_of(settings, classes, file))
-    if coding is None:
-        return None
-    return Dataset(
-        root=root,
-        classes=classes,
-        images=images,
-        hints_folder=root / settings.hints,
-        masks_folder=root / settings.masks,
-        splits={name: names for name, names in splits.items() if names is not None},
-        tags_complete=settings.tags_complete,
-        boxes_complete=settings.boxes_complete,
-        coding=coding,
-    )
+    sound = {name: names for name, names in splits.items() if names is not None}
+    dataset = attempt(problems, file, lambda: assemble(root, settings, images, sound))
+    return None if dataset is None or folder is None else (dataset, folder)
 
 
 def _check_images(dataset: Dataset) -> Iterator[ImageFacts]:
@@ -149,40 +138,19 @@ def _check_images(dataset: Dataset) -> Iterator[ImageFacts]:
             pool.shutdown(cancel_futures=True)
 
 
-def _check_folders(dataset: Dataset, images: Path, problems: list[Problem]) -> None:
-    """Files that share a stem, and files that belong to no image."""
-    shared = attempt(problems, images, lambda: duplicate_stems(images))
-    for stem, names in (shared or {}).items():
-        used = dataset.images[stem].name if stem in dataset.images else names[0]
-        others = ", ".join(name for name in names if name != used)
-        text = f"{others}: same name but for the ending; {used} is used, rename or remove the rest"
-        problems.append(Problem(str(images / used), text))
-    _check_strays(dataset, dataset.hints_folder, "hint", (".json", ".png"), problems)
-    _check_strays(dataset, dataset.masks_folder, "mask", (".png",), problems)
-
-
-def _check_strays(
-    dataset: Dataset, folder: Path, what: str, suffixes: Sequence[str], problems: list[Problem]
-) -> None:
-    """Files of a folder of hints or masks that nothing reads."""
-    for path in attempt(problems, folder, lambda: _files(folder)) or ():
-        if path.suffix not in suffixes:
-            forms = " or ".join(f"NAME{suffix}" for suffix in suffixes)
-            text = f"not used; a {what} file is called {forms}"
-            problems.append(Problem(str(path), text, "warning"))
-        elif path.stem not in dataset.images:
-            text = f"there is no image {path.stem!r} for this {what}{near(path.stem, dataset)}; "
-            text += f"add the image or remove the {what}"
-            problems.append(Problem(str(path), text))
-
-
-def _files(folder: Path) -> list[Path]:
-    """What lies in a folder, but for hidden files; nothing if there is no such folder."""
-    if not folder.exists():
-        return []
-    if not folder.is_dir():
-        raise DataError(f"{folder}: is a file, a folder is needed; move it away")
-    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+def _check_folders(dataset: Dataset, folder: ImageFolder, problems: list[Problem]) -> None:
+    """Files that are passed over, that share a name, and that belong to no image."""
+    where = str(dataset.images_folder)
+    problems += [Problem(where, text, "warning") for text in folder.complaints()]
+    labels = (dataset.partial_file, dataset.mask_file)
+    for name, doubles in folder.doubles.items():
+        used = dataset.images[name]
+        others = [path for path in doubles if all(path != find(name) for find in labels)]
+        if others:
+            names = ", ".join(path.name for path in others)
+            text = f"{names}: same name but for the ending; {used.name} is used, rename or remove "
+            problems.append(Problem(str(used), text + "the rest"))
+    problems += check_strays(dataset, folder)
 
 
 def _check_totals(result: CheckResult) -> list[Problem]:

@@ -10,11 +10,13 @@ import numpy as np
 
 from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
-from hintseg.hints.labelme import labelme_problems, read_labelme
+from hintseg.hints.labelme import image_named, labelme_problems, read_labelme
 from hintseg.hints.rasterize import rasterize
 from hintseg.hints.shapes import Size
+from hintseg.image_files import without_ending
 from hintseg.images import read_image
 from hintseg.label_maps import read_label_map
+from hintseg.names import composed, last_part
 from hintseg.structures import UNLABELLED, VOID, Hints, LabelMap
 
 T = TypeVar("T")
@@ -54,18 +56,18 @@ def check_image(dataset: Dataset, name: str) -> ImageFacts:
     size = None if image is None else (image.shape[0], image.shape[1])
     del image  # a large photograph is not needed any more
     hints = _drawn(dataset, name, size, problems)
-    painted = dataset.partial_path(name)
-    if _exists(painted, problems):
+    painted = attempt(problems, path, lambda: dataset.partial_file(name))
+    if painted is not None:
         partial = _label_map(dataset, painted, size, UNLABELLED, problems)
         hints = replace(hints, partial=partial)
-    masked = _exists(dataset.mask_path(name), problems)
-    if masked:
-        _label_map(dataset, dataset.mask_path(name), size, VOID, problems)
+    mask = attempt(problems, path, lambda: dataset.mask_file(name))
+    if mask is not None:
+        _label_map(dataset, mask, size, VOID, problems)
     share = None
     if size is not None and hints:
         share = attempt(problems, path, lambda: _labelled(dataset, name, size, hints, problems))
     return ImageFacts(
-        name, tuple(problems), bool(hints), masked, _counts(hints), labelled=share or 0.0
+        name, tuple(problems), bool(hints), mask is not None, _counts(hints), labelled=share or 0.0
     )
 
 
@@ -93,15 +95,12 @@ def regular(path: Path) -> Path:
     return path
 
 
-def _exists(path: Path, problems: list[Problem]) -> bool:
-    return bool(attempt(problems, path, path.exists))
-
-
 def _drawn(dataset: Dataset, name: str, size: Size | None, problems: list[Problem]) -> Hints:
     """The LabelMe file of an image; empty hints where it is absent or broken."""
-    path = dataset.json_path(name)
-    if not _exists(path, problems):
+    path = attempt(problems, dataset.images[name], lambda: dataset.json_file(name))
+    if path is None:
         return Hints()
+    problems += _other_file(dataset, name, path) + _other_image(dataset, name, path)
     if size is not None:
         found = attempt(problems, path, lambda: labelme_problems(path, dataset.classes, size))
         problems += [Problem(str(path), text.removeprefix(f"{path}: ")) for text in found or ()]
@@ -113,6 +112,44 @@ def _drawn(dataset: Dataset, name: str, size: Size | None, problems: list[Proble
         text = "holds no hint; draw or tick something, or remove the file"
         problems.append(Problem(str(path), text, "warning"))
     return hints
+
+
+def _other_file(dataset: Dataset, name: str, used: Path) -> list[Problem]:
+    """A second LabelMe file of the image, beside the photograph, that is not read."""
+    beside = dataset.json_beside(name)
+    if beside is None or beside == used:
+        return []
+    text = f"not used, {used} is; keep one of them"
+    return [Problem(str(beside), text, "warning")]
+
+
+def _other_image(dataset: Dataset, name: str, path: Path) -> list[Problem]:
+    """A LabelMe file whose imagePath means another image than its own name does."""
+    named = image_named(path)
+    other = None if named is None else _meant(dataset, name, named)
+    if other is None:
+        return []
+    text = (
+        f"imagePath names {named!r}, which is image {other!r}; the file counts for {name!r}, "
+        "whose name it has: rename it or correct imagePath"
+    )
+    return [Problem(str(path), text, "warning")]
+
+
+def _meant(dataset: Dataset, name: str, named: str) -> str | None:
+    """The image other than `name` that a path in its LabelMe file means; None: it means no other.
+
+    Folders count only where they lead to an image: LabelMe's paths are as seen from the file, and
+    data sets are moved.
+    """
+    found = dataset.find(named)
+    if found is None:
+        last = without_ending(named.replace("\\", "/").rpartition("/")[2])
+        found = dataset.by_last_part.get(last_part(composed(last)))
+    if found is None or found == name:
+        return None
+    alike = last_part(found) == last_part(name)
+    return None if alike and "/" not in found else found
 
 
 def _label_map(
@@ -156,12 +193,11 @@ def _labelled(
         boxes_complete=dataset.boxes_complete,
     )
     if weak.contested:
-        drawn = dataset.json_path(name)
         text = (
             f"{weak.contested} pixels ({weak.contested / weak.labels.size:.2%}) are claimed by two "
             "classes and stay unlabelled; move the shapes apart if that is much"
         )
-        path = drawn if drawn.exists() else dataset.partial_path(name)
+        path = dataset.json_file(name) or dataset.partial_file(name)
         problems.append(Problem(str(path), text, "warning"))
     return float((weak.labels >= 0).mean())
 

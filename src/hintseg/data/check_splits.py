@@ -1,6 +1,6 @@
 """The split files of a data set: what they name, and what must not be named twice."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,7 +8,8 @@ from itertools import combinations
 from pathlib import Path
 
 from hintseg.data.check_image import ImageFacts, Problem, Severity, attempt
-from hintseg.data.dataset import DATASET_FILE, Dataset, DatasetFile
+from hintseg.data.dataset import DATASET_FILE, Dataset, DatasetFile, split_lines
+from hintseg.names import composed
 
 NAMED = 5  # images that a message lists before it says "and n more"
 SEARCHED = 2000  # comparing every wrong name with every image of a larger data set would take hours
@@ -54,17 +55,20 @@ def _check_names(
     dataset: Dataset, settings: DatasetFile, split: str, problems: list[Problem]
 ) -> None:
     path = dataset.root / settings.splits[split]
-    text = attempt(problems, path, lambda: path.read_text(encoding="utf-8")) or ""
-    counts = Counter(line.strip() for line in text.splitlines() if line.strip())
-    if not counts:
-        text = f"split {split!r} names no image; list one image name without ending a line"
+    lines: defaultdict[str, list[str]] = defaultdict(list)
+    for line in attempt(problems, path, lambda: split_lines(path)) or ():
+        lines[dataset.find(line) or line].append(line)
+    if not lines:
+        text = f"split {split!r} names no image; list one image name a line"
         problems.append(Problem(str(path), text))
-    for name, count in counts.items():
+    for name, written in lines.items():
         if name not in dataset.images:
             text = f"names an image that does not exist: {name!r}{near(name, dataset)}; "
             problems.append(Problem(str(path), text + "add the image or drop the line"))
-        if count > 1:
-            text = f"names {name!r} {count} times; once is enough"
+        if len(written) > 1:
+            forms = [form for form in dict.fromkeys(written) if form != name]
+            as_ = f" (as {_listed(forms)})" if forms else ""
+            text = f"names {name!r} {len(written)} times{as_}; once is enough"
             problems.append(Problem(str(path), text))
 
 
@@ -109,8 +113,7 @@ def _unused_hints(dataset: Dataset, images: Sequence[ImageFacts]) -> list[Proble
         if not facts.hinted or split == "train":
             continue
         where = f"in split {split!r}" if split else "in no split"
-        path = dataset.json_path(facts.name)
-        path = path if path.exists() else dataset.partial_path(facts.name)
+        path = dataset.json_file(facts.name) or dataset.partial_file(facts.name)
         text = f"its image is {where}; only hints of the train split are learned from"
         problems.append(Problem(str(path), text, "warning"))
     return problems
@@ -118,7 +121,9 @@ def _unused_hints(dataset: Dataset, images: Sequence[ImageFacts]) -> list[Proble
 
 def near(name: str, dataset: Dataset) -> str:
     """' (did you mean ...?)' with the image of the nearest name; empty if none is near."""
-    close = [n for n in (Path(name).stem, name.lower(), name.upper()) if n in dataset.images]
+    close = [n for n in (name.lower(), name.upper()) if n in dataset.images]
+    inner = composed(f"/{Path(name).stem}")
+    close = close or [other for other in dataset.images if other.endswith(inner)][:1]
     if not close and len(dataset.images) <= SEARCHED:
         close = get_close_matches(name, dataset.images, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

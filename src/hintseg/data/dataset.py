@@ -1,8 +1,7 @@
 """The data set folder: dataset.yaml, images, hints, masks, splits (docs/data.md)."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hintseg.data.coding import read_coding
 from hintseg.errors import ConfigError, DataError, UnknownNameError
-from hintseg.files import write_text
+from hintseg.files import read_text, write_text
 from hintseg.hints.labelme import read_labelme
-from hintseg.images import IMAGE_SUFFIXES, image_size, is_image_name, read_image
+from hintseg.image_files import ImageFolder, find_name, no_image, scan_images
+from hintseg.images import image_size, read_image
 from hintseg.label_maps import CLASS_INDICES, Coding, read_label_map
+from hintseg.names import NamedFiles, last_part
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
@@ -47,13 +48,15 @@ class Dataset:
 
     root: Path
     classes: ClassSet
-    images: Mapping[str, Path]  # image stem -> file, sorted by stem
+    images: Mapping[str, Path]  # name -> file, sorted by name; a name has slashes in sub-folders
+    images_folder: Path
     hints_folder: Path
     masks_folder: Path
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tags_complete: bool = True
     boxes_complete: bool = True
     coding: Coding = CLASS_INDICES  # of painted hints and masks
+    beside: bool = False  # LabelMe files beside the photographs count where `hints_folder` has none
 
     def names(self, split: str) -> tuple[str, ...]:
         """Image stems of a split; without splits, `train` is every image with hints.
@@ -87,23 +90,41 @@ class Dataset:
 
     def has_hints(self, name: str) -> bool:
         """Whether a hint file exists for an image."""
-        return self.json_path(name).exists() or self.partial_path(name).exists()
+        return self.json_file(name) is not None or self.partial_file(name) is not None
 
     def has_mask(self, name: str) -> bool:
         """Whether a dense mask exists for an image."""
-        return self.mask_path(name).exists()
+        return self.mask_file(name) is not None
 
-    def json_path(self, name: str) -> Path:
-        """The LabelMe file of an image, existing or not."""
-        return self.hints_folder / f"{name}.json"
+    def json_file(self, name: str) -> Path | None:
+        """The LabelMe file of an image; None where there is none."""
+        found = self._hint_files.find(name, ".json")
+        return self.json_beside(name) if found is None else found
 
-    def partial_path(self, name: str) -> Path:
-        """The partial label map of an image, existing or not."""
-        return self.hints_folder / f"{name}.png"
+    def json_beside(self, name: str) -> Path | None:
+        """The LabelMe file beside the photograph, where those count."""
+        return self._image_files.find(name, ".json") if self.beside else None
+
+    def partial_file(self, name: str) -> Path | None:
+        """The partial label map of an image; None where there is none."""
+        return self._label_file(self._hint_files, name)
+
+    def mask_file(self, name: str) -> Path | None:
+        """The dense mask of an image; None where there is none."""
+        return self._label_file(self._mask_files, name)
 
     def mask_path(self, name: str) -> Path:
-        """The dense mask of an image, existing or not."""
-        return self.masks_folder / f"{name}.png"
+        """The dense mask of an image, or where it should be."""
+        return self.mask_file(name) or self.masks_folder / f"{name}.png"
+
+    def find(self, text: str) -> str | None:
+        """The name of the image that a person means, as `image_files.find_name`; None: no image."""
+        return find_name(text, self.images)
+
+    @cached_property
+    def by_last_part(self) -> Mapping[str, str]:
+        """The last part of a name, whatever its case -> the first image called so."""
+        return {last_part(name): name for name in reversed(tuple(self.images))}
 
     def image(self, name: str) -> Image:
         """The photograph, uint8 RGB, upright."""
@@ -121,19 +142,18 @@ class Dataset:
         """
         size = self.size(name)
         hints = Hints()
-        if self.json_path(name).exists():
-            hints, claimed = read_labelme(self.json_path(name), self.classes)
-            self._check_size(self.json_path(name), claimed, size)
-        if self.partial_path(name).exists():
-            partial = self._label_map(self.partial_path(name), UNLABELLED, size)
-            hints = replace(hints, partial=partial)
+        drawn, painted = self.json_file(name), self.partial_file(name)
+        if drawn is not None:
+            hints, claimed = read_labelme(drawn, self.classes)
+            self._check_size(drawn, claimed, size)
+        if painted is not None:
+            hints = replace(hints, partial=self._label_map(painted, UNLABELLED, size))
         return hints
 
     def truth(self, name: str) -> LabelMap | None:
         """The dense mask (class index or VOID), None where the image has none."""
-        if not self.has_mask(name):
-            return None
-        return self._label_map(self.mask_path(name), VOID, self.size(name))
+        mask = self.mask_file(name)
+        return None if mask is None else self._label_map(mask, VOID, self.size(name))
 
     def checked_truth(self, name: str) -> LabelMap:
         """The dense mask of an image that has to have one.
@@ -154,10 +174,29 @@ class Dataset:
         facts = self.classes, complete, sorted(self.splits.items()), *coded
         digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
         for name in self.images:
-            for path in (self.json_path(name), self.partial_path(name), self.mask_path(name)):
-                content = path.read_bytes() if path.exists() else b""
+            for path in (self.json_file(name), self.partial_file(name), self.mask_file(name)):
+                content = b"" if path is None else path.read_bytes()
                 digest.update(hashlib.sha256(content).digest())  # of one length: order tells whose
         return digest.hexdigest()
+
+    @cached_property
+    def _image_files(self) -> NamedFiles:
+        return NamedFiles(self.images_folder)
+
+    @cached_property
+    def _hint_files(self) -> NamedFiles:
+        return NamedFiles(self.hints_folder)
+
+    @cached_property
+    def _mask_files(self) -> NamedFiles:
+        return NamedFiles(self.masks_folder)
+
+    def _label_file(self, files: NamedFiles, name: str) -> Path | None:
+        """A PNG of labels; never the photograph itself, where they share a folder."""
+        found, image = files.find(name, ".png"), self.images.get(name)
+        if found is None or image is None or image.suffix.lower() != ".png":
+            return found
+        return None if image.exists() and found.samefile(image) else found
 
     def _label_map(self, path: Path, undeclared: int, size: tuple[int, int]) -> LabelMap:
         labels = read_label_map(
@@ -176,8 +215,8 @@ class Dataset:
     def _image_path(self, name: str, where: str = "") -> Path:
         if name not in self.images:
             named = f" named by {where}" if where else ""
-            bare = Path(name).stem
-            remedy = f"write {bare}" if bare in self.images else "add the file or remove the name"
+            meant = self.find(name)
+            remedy = f"write {meant}" if meant else "add the file or remove the name"
             raise DataError(f"{self.root}: no image {name!r}{named}; {remedy}")
         return self.images[name]
 
@@ -191,64 +230,76 @@ def open_dataset(path: str | Path) -> Dataset:
     root = Path(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; a data set is a folder with {DATASET_FILE}")
+    settings = read_settings(root / DATASET_FILE)
+    images = find_images(root, settings).images
+    splits = {name: read_split(root / file, images) for name, file in settings.splits.items()}
+    return assemble(root, settings, images, splits)
+
+
+def assemble(
+    root: Path,
+    settings: DatasetFile,
+    images: Mapping[str, Path],
+    splits: Mapping[str, tuple[str, ...]],
+) -> Dataset:
+    """The data set that dataset.yaml describes, of what its files were found to hold.
+
+    Raises:
+        DataError: Classes, values or colours that cannot be.
+    """
     file = root / DATASET_FILE
-    settings = read_settings(file)
     classes = class_set_of(settings, file)
     return Dataset(
         root=root,
         classes=classes,
-        images=find_images(root / settings.images),
+        images=images,
+        images_folder=root / settings.images,
         hints_folder=root / settings.hints,
         masks_folder=root / settings.masks,
-        splits={name: read_split(root / file) for name, file in settings.splits.items()},
+        splits=splits,
         tags_complete=settings.tags_complete,
         boxes_complete=settings.boxes_complete,
+        beside="hints" not in settings.model_fields_set,
         coding=coding_of(settings, classes, file),
     )
 
 
-def find_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted by it; of two with one stem the first is taken.
+def find_images(root: Path, settings: DatasetFile) -> ImageFolder:
+    """The photographs of a data set; folders of hints and masks inside are not looked into.
 
     Raises:
         DataError: No such folder, or no image in it.
     """
+    folder = root / settings.images
     try:
-        files = sorted(filter(is_image_name, folder.iterdir()), reverse=True)
+        found = scan_images(folder, apart=(root / settings.hints, root / settings.masks))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
             f"{folder}: no such folder; put the images there or set images: in {DATASET_FILE}"
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: cannot be read ({_reason(error)})") from error
-    if not files:
-        raise DataError(f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}); put the images there")
-    by_stem = {path.stem: path for path in files}
-    return {stem: by_stem[stem] for stem in sorted(by_stem)}
+    if not found.images:
+        raise no_image(folder, found, "put the images there")
+    return found
 
 
-def duplicate_stems(folder: Path) -> dict[str, list[str]]:
-    """Stems that several image files of a folder share."""
-    by_stem: defaultdict[str, list[str]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if is_image_name(path):
-            by_stem[path.stem].append(path.name)
-    return {stem: names for stem, names in by_stem.items() if len(names) > 1}
-
-
-def read_split(path: Path) -> tuple[str, ...]:
-    """Image stems of a split file, one a line; blank lines and repetitions are dropped.
+def read_split(path: Path, images: Collection[str]) -> tuple[str, ...]:
+    """Names of images in a split file, each once; a line that means no image stays as it is.
 
     Raises:
         DataError: The file is missing or no text.
     """
+    return tuple(dict.fromkeys(find_name(line, images) or line for line in split_lines(path)))
+
+
+def split_lines(path: Path) -> list[str]:
+    """The lines of a split file but for blank ones; DataError as `read_split`."""
     try:
-        lines = path.read_text(
-            encoding="utf-8-sig"
-        ).splitlines()  # Windows marks UTF-8 at the start
+        lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: split file cannot be read ({_reason(error)})") from error
-    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    return [line.strip() for line in lines if line.strip()]
 
 
 def dump_settings(path: Path, settings: DatasetFile) -> None:
@@ -260,7 +311,7 @@ def dump_settings(path: Path, settings: DatasetFile) -> None:
 def read_settings(path: Path) -> DatasetFile:
     """What dataset.yaml says; DataError names the key that is wrong."""
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file; write one that lists classes: (docs/data.md)"

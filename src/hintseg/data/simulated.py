@@ -96,12 +96,12 @@ def _draw(
 
 
 def _write(dataset: Dataset, name: str, hints: Hints, out: Path) -> None:
-    folder = out / "hints"
+    file = out / "hints" / f"{name}.json"
     write_labelme(
-        folder / f"{name}.json",
+        file,
         hints,
         dataset.classes,
-        image_path=relative_to(dataset.images[name], folder),
+        image_path=relative_to(dataset.images[name], file.parent),
         size=dataset.size(name),
     )
 
@@ -115,7 +115,7 @@ def _write_settings(dataset: Dataset, out: Path) -> None:
         DatasetFile(
             classes=list(dataset.classes.names),
             background=None if background is None else dataset.classes.names[background],
-            images=relative_to(next(iter(dataset.images.values())).parent, out),
+            images=relative_to(dataset.images_folder, out),
             masks=relative_to(dataset.masks_folder, out),
             splits={split: f"splits/{split}.txt" for split in dataset.splits},
             values=value_names(dataset.coding, dataset.classes),

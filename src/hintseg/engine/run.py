@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from hintseg.errors import ConfigError, RunError
-from hintseg.files import append_line, read_json, write_json, write_text
+from hintseg.files import append_line, read_json, read_text, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigError: Missing or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        content = yaml.safe_load(read_text(path))
+    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ConfigError(f"{path}: cannot be read as YAML ({reason})") from error
     if not isinstance(content, dict):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hintseg.errors import DataError
-from hintseg.files import replacing
+from hintseg.files import read_text, replacing
 from hintseg.hints.entries import Report, at, class_of, is_number, shape_of, show
 from hintseg.hints.shapes import FARTHEST, Size, outside_problem
 from hintseg.structures import ClassSet, Hints, Shape, ShapeKind
@@ -59,6 +59,13 @@ def read_labelme(path: Path, classes: ClassSet) -> tuple[Hints, Size | None]:
     document = _read(path, classes, stop)
     shapes = tuple(shape for shape in document.shapes if shape is not None)
     return Hints(shapes, document.flags, extra=document.extra), document.size
+
+
+def image_named(path: Path) -> str | None:
+    """The `imagePath` of a file; None where it has none or cannot be read."""
+    content = _load(path, lambda problem: None)
+    named = None if content is None else content.get("imagePath")
+    return named if isinstance(named, str) else None
 
 
 def labelme_problems(path: Path, classes: ClassSet, size: Size) -> list[str]:
@@ -162,13 +169,13 @@ def _read(path: Path, classes: ClassSet, report: Report) -> _Document:
 
 def _load(path: Path, report: Report) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = json.loads(read_text(path))
     except FileNotFoundError:
         report("no such file")
     except OSError as error:
         report(f"cannot be read ({error.strerror})")
-    except UnicodeDecodeError as error:
-        report(f"not UTF-8 text (byte {error.start}); save it as UTF-8")
+    except UnicodeError as error:
+        report(str(error))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         report(f"not JSON, or cut short ({place}: {error.msg}); save it again in LabelMe")

@@ -25,6 +25,7 @@ from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter
+from hintseg.names import NamedFiles
 from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
 from hintseg.predict.pseudo import doubtless, pseudo_scores
@@ -169,16 +170,16 @@ def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
     """Samples with their regions: the user's, or made once and kept in the run folder."""
     dataset, settings = job.dataset, spml_settings(job).regions
     if settings.maps is not None:
-        maps = Path(settings.maps)
+        maps = NamedFiles(Path(settings.maps))
         return with_regions(
-            load, lambda name: read_regions(maps / f"{name}.png", dataset.size(name))
+            load, lambda name: read_regions(maps.path(name, ".png"), dataset.size(name))
         )
     if settings.edges is not None:
-        edges = Path(settings.edges)
+        edges = NamedFiles(Path(settings.edges))
         return with_regions(
             load,
             lambda name: regions_from_edges(
-                read_edges(edges / f"{name}.png", dataset.size(name)), count=settings.count
+                read_edges(edges.path(name, ".png"), dataset.size(name)), count=settings.count
             ),
         )
     folder = job.run.stage_folder(REGIONS)

@@ -1,8 +1,7 @@
 """Folders and files of images -> folder of label maps."""
 
-import glob
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_json, write_json
-from hintseg.images import IMAGE_SUFFIXES, is_image_name, read_image, write_png
+from hintseg.images import read_image, write_png
 from hintseg.label_maps import overlay, write_label_map
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.tiles import check_tile
@@ -33,23 +32,9 @@ class Outcome:
     failed: dict[Path, str] = field(default_factory=dict)  # image -> why
 
 
-def find_inputs(inputs: Sequence[str]) -> list[Path]:
-    """Image files named by folders, files and glob patterns, each once, in order.
-
-    Raises:
-        DataError: An input names nothing, or two images would get the same output name.
-    """
-    found: dict[Path, Path] = {}  # by its full path: one file can be named in several ways
-    for text in inputs:
-        for path in _matches(text):
-            found.setdefault(path.resolve(), path)
-    _refuse_same_names(found.values())
-    return list(found.values())
-
-
 def predict_files(  # noqa: PLR0913 - the options of the command
     predictor: Predictor,
-    files: Sequence[Path],
+    images: Mapping[str, Path],
     out: Path,
     *,
     scales: Sequence[float] = (1.0,),
@@ -61,29 +46,30 @@ def predict_files(  # noqa: PLR0913 - the options of the command
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
 
-    Files that an earlier call with the same model and options has finished are skipped. A broken
-    image is reported in the outcome and does not stop the rest.
+    `images` are files by name; a name with slashes goes to sub-folders. Files that an earlier call
+    with the same model and options has finished are skipped. A broken image is reported in the
+    outcome and does not stop the rest.
 
     Raises:
         ConfigError: An option cannot work, or `out` holds the images themselves, other files, or
             predictions of another model or other options.
-        DataError: Two images would get the same output name.
         RunError: By retrieval, and the run has no prototypes.
     """
     predictor.check(by)  # what cannot work is refused before anything is written
     make_views(scales, flip=flip)
     check_tile(tile)
-    _refuse_same_names(files)
-    refuse_folder_of(files, out)
+    refuse_folder_of(images.values(), out, images)
     options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile, "by": by}
     refined = {} if crf is None else {"crf": asdict(find_preset(crf))}
     claim(out, {"model": digest_of(predictor, by), **options, **refined})
     predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by, crf=crf)
     outcome, classes = Outcome(), len(predictor.classes)
-    with progress("predict", len(files)) as advance:
-        for file in files:
-            label, target = partial(_labelled, predict, file), out / f"{file.stem}.png"
-            label_file(label, file, target, classes=classes, overlays=overlays, outcome=outcome)
+    with progress("predict", len(images)) as advance:
+        for name, file in images.items():
+            label, picture = partial(_labelled, predict, file), overlay_file(out, name, overlays)
+            label_file(
+                label, file, out / f"{name}.png", classes=classes, picture=picture, outcome=outcome
+            )
             advance(file.name)
     return outcome
 
@@ -99,7 +85,7 @@ def label_file(
     target: Path,
     *,
     classes: int,
-    overlays: bool,
+    picture: Path | None,
     outcome: Outcome,
 ) -> None:
     """Write the labels of one image, unless that is done; they come last, as the sign of it.
@@ -107,13 +93,12 @@ def label_file(
     Args:
         label: Gives image and labels; a DataError of its is noted in the outcome.
         file: The image file that the outcome names.
-        target: The label map to write; its overlay goes to the folder `overlays` beside it.
+        target: The label map to write.
         classes: How many there are.
-        overlays: Whether to write that.
+        picture: The overlay to write; None: none is wanted.
         outcome: Takes note of what became of the image.
     """
-    picture = target.parent / OVERLAYS / target.name
-    if target.exists() and (picture.exists() or not overlays):
+    if target.exists() and (picture is None or picture.exists()):
         outcome.skipped.append(file)
         return
     try:
@@ -121,52 +106,34 @@ def label_file(
     except DataError as error:
         outcome.failed[file] = str(error)
         return
-    if overlays:
+    if picture is not None:
         write_png(picture, PillowImage.fromarray(overlay(image, labels)))
     write_label_map(target, labels, classes=classes)
     outcome.written.append(target)
 
 
-def _matches(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if _is_image_file(p)]
-        if not files:
-            raise DataError(f"{path}: no image in this folder ({', '.join(IMAGE_SUFFIXES)})")
-        return files
-    if path.is_file():
-        return [path]
-    matched = [Path(name) for name in sorted(glob.glob(text, recursive=True))]
-    images = [p for p in matched if _is_image_file(p)]
-    if not images:
-        raise DataError(f"{text}: no such file or folder, and no image matches it as a pattern")
-    return images
+def overlay_file(out: Path, name: str, overlays: bool) -> Path | None:
+    """Where the overlay of an image goes; None where none is wanted."""
+    return out / OVERLAYS / f"{name}.png" if overlays else None
 
 
-def _is_image_file(path: Path) -> bool:
-    return is_image_name(path) and path.is_file()
-
-
-def _refuse_same_names(files: Iterable[Path]) -> None:
-    by_stem: dict[str, Path] = {}
-    for path in files:
-        if path.stem in by_stem:
-            raise DataError(
-                f"{path}: {by_stem[path.stem]} has the same name, both would become "
-                f"{path.stem}.png; predict them into different --out folders"
-            )
-        by_stem[path.stem] = path
-
-
-def refuse_folder_of(files: Iterable[Path], out: Path) -> None:
+def refuse_folder_of(files: Iterable[Path], out: Path, names: Iterable[str]) -> None:
     """Label maps beside photographs of the same names would replace them or be taken for them.
 
     Raises:
-        ConfigError: `out` or its folder of overlays holds one of the images.
+        ConfigError: `out`, a sub-folder to write to or its folder of overlays holds one of the
+            files, or the overlay of an image would have the place of a label map.
     """
     folders = {folder.resolve() for folder in {file.parent for file in files}}
-    if folders & {out.resolve(), (out / OVERLAYS).resolve()}:
+    inner = {Path(name).parent for name in names}
+    targets = {(out / OVERLAYS).resolve(), out.resolve()}
+    if folders & targets.union((out / folder).resolve() for folder in inner):
         raise ConfigError(f"{out}: holds the images themselves; choose another --out")
+    if any(folder.parts[:1] == (OVERLAYS,) for folder in inner):
+        raise ConfigError(
+            f"{out}: images lie in a sub-folder called {OVERLAYS}, the name of the folder of "
+            "pictures; rename it"
+        )
 
 
 def claim(out: Path, record: dict, *, file: str = RECORD, of: str = "model") -> None:

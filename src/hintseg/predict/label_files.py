@@ -9,7 +9,14 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_hinted
 from hintseg.errors import ConfigError, DataError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH
-from hintseg.predict.files import Outcome, claim, digest_of, label_file, refuse_folder_of
+from hintseg.predict.files import (
+    Outcome,
+    claim,
+    digest_of,
+    label_file,
+    overlay_file,
+    refuse_folder_of,
+)
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.pseudo import pseudo_scores
 from hintseg.predict.tiles import label_at_resolution
@@ -76,7 +83,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     _check_classes(predictor, dataset)
     names = hinted_names(dataset, split)
     files = [dataset.images[name] for name in names]
-    refuse_folder_of([*files, dataset.json_path(names[0])], out)
+    refuse_folder_of([*files, dataset.hints_folder / "NAME.json"], out, names)
     drawn = {"point_radius": point_radius, "scribble_width": scribble_width}
     made_of = {"model": digest_of(predictor, by), "data": dataset.digest}
     record = {**made_of, "by": by, "confidence": float(confidence), **drawn}
@@ -90,7 +97,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
                 file,
                 out / f"{name}.png",
                 classes=classes,
-                overlays=overlays,
+                picture=overlay_file(out, name, overlays),
                 outcome=outcome,
             )
             advance(name)
