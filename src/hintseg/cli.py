@@ -12,7 +12,7 @@ import typer
 from hintseg.errors import ConfigError, HintSegError, WriteError
 
 if TYPE_CHECKING:
-    from hintseg.predict.files import Outcome
+    from hintseg.predict.folder import Outcome
 
 app = typer.Typer(
     add_completion=False,
@@ -151,32 +151,35 @@ def label(
     data: Data,
     out: Annotated[Path, typer.Option(help="folder for the label maps")],
     split: Annotated[str, typer.Option(help="split whose images are labelled")] = "train",
-    by: By = "classifier",
+    by: Annotated[
+        str | None, typer.Option(help="classifier or retrieval; default: as the run did")
+    ] = None,
     confidence: Annotated[
         float, typer.Option(help="0 to 1; less probable pixels stay unlabelled (255)")
     ] = 0.0,
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
     device: Device = "auto",
 ) -> None:
-    """Label every pixel of the images with hints: model and hints together; writes NAME.png."""
+    """Label every pixel of the images with hints: model and hints together; writes NAME.png.
+
+    Walk and CRF are those of the run (spml.relabel).
+    """
     from hintseg.data.dataset import open_dataset
-    from hintseg.methods.config import read_train_settings
+    from hintseg.methods.config import label_options
     from hintseg.predict.label_files import label_files
     from hintseg.predict.predictor import load
 
     predictor, dataset = load(run, device=_device(device)), open_dataset(data)
-    drawn = read_train_settings(run)
+    options = label_options(run)
     with _stoppable("the same command does the rest"):
         outcome = label_files(
             predictor,
             dataset,
             out,
             split=split,
-            by=by,
             confidence=confidence,
             overlays=overlays,
-            point_radius=drawn.point_radius,
-            scribble_width=drawn.scribble_width,
+            **{**options, **({} if by is None else {"by": by})},
         )
     done = len(outcome.written) + len(outcome.skipped) + len(outcome.failed)
     without = len(dataset.names(split)) - done

@@ -9,12 +9,14 @@ from threading import Lock
 import numpy as np
 from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from hintseg.errors import DataError, MissingExtraError
 from hintseg.files import replacing
 from hintseg.image_files import is_heic, register_heic
 from hintseg.structures import Image
 
+NOTE = "hintseg"  # keyword of the text in a PNG
 TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
@@ -46,10 +48,25 @@ def image_size(path: Path) -> tuple[int, int]:
         return (width, height) if turned else (height, width)
 
 
-def write_png(path: Path, image: PillowImage.Image) -> None:
-    """Write an image under a temporary name, then rename it: a reader never sees half a file."""
+def write_png(path: Path, image: PillowImage.Image, *, note: str = "") -> None:
+    """Write an image under a temporary name, then rename it: a reader never sees half a file.
+
+    `note` says of what it was made; it stands in the file as text that does not touch the pixels.
+    """
+    text = PngInfo()
+    if note:
+        text.add_text(NOTE, note)
     with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", pnginfo=text)
+
+
+def note_in(path: Path) -> str:
+    """The note that `write_png` has left in a file; empty for any other file, and for none."""
+    try:
+        with _opened(path) as image:
+            return str(image.info.get(NOTE, ""))
+    except DataError:
+        return ""
 
 
 class _Silence:

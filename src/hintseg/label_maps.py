@@ -230,15 +230,18 @@ def _colour(number: int) -> list[int]:
     return [number & 255, (number >> 8) & 255, number >> 16]
 
 
-def write_label_map(path: Path, labels: LabelMap, *, classes: int) -> None:
-    """Write a label map as PNG with the palette of the classes, atomically; no class is 255."""
+def write_label_map(path: Path, labels: LabelMap, *, classes: int, note: str = "") -> None:
+    """Write a label map as PNG with the palette of the classes, atomically; no class is 255.
+
+    `note` says of what it was made (`images.note_in`).
+    """
     if classes > MAX_8BIT_CLASSES:
         values = np.where(labels < 0, 65535, labels).astype(np.uint16)
-        write_png(path, PillowImage.fromarray(values))
+        write_png(path, PillowImage.fromarray(values), note=note)
         return
     image = PillowImage.fromarray(np.where(labels < 0, UNDECLARED_VALUE, labels).astype(np.uint8))
     image.putpalette(palette(256).tobytes())
-    write_png(path, image)
+    write_png(path, image, note=note)
 
 
 def palette(count: int) -> UInt8[np.ndarray, "{count} 3"]:

@@ -380,6 +380,29 @@ def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
     assert hintseg_again(words) == 0
 
 
+@pytest.mark.parametrize(
+    "settings", [["relabel.steps=0"], ["relabel.sharpness=2", "relabel.crf=psa"]]
+)
+def test_label_does_what_the_stage_of_the_run_did(hintseg, data_folder, tmp_path, settings):
+    words = ["train", data_folder, *SMALL, "--backbone", "test_efficientnet", "--out", "{run}"]
+    for setting in ("train.zoom=1", "spml.relabel.confidence=0.4", "spml.classify.steps=0"):
+        words += ["--set", setting]
+    for setting in settings:
+        words += ["--set", f"spml.{setting}"]
+    run, out = tmp_path / "run", tmp_path / "labels"
+    assert hintseg(*(run if word == "{run}" else word for word in words))[0] == 0
+    assert hintseg("label", run, data_folder, "--confidence", "0.4", "--out", out)[0] == 0
+    for file in (run / "relabel" / "labels").iterdir():
+        stage, mine = (np.asarray(PillowImage.open(path)) for path in (file, out / file.name))
+        assert len(np.unique(stage)) > 1
+        assert np.array_equal(stage, mine)
+    plain = tmp_path / "plain"
+    (run / "config.yaml").unlink()  # nothing is known of the run: the defaults
+    assert hintseg("label", run, data_folder, "--confidence", "0.4", "--out", plain)[0] == 0
+    maps = [[(f / f"{n}.png").read_bytes() for n in ("herd", "hill")] for f in (out, plain)]
+    assert maps[0] != maps[1]
+
+
 def test_a_disk_that_is_full_during_training_is_one_line_and_the_run_goes_on(
     hintseg, data_folder, tmp_path
 ):

@@ -1,6 +1,7 @@
 """Images with hints become dense pseudo labels that respect the hints, at their own resolution."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hintseg.images import read_image
 from hintseg.label_maps import overlay, read_label_map
 from hintseg.predict.label_files import label_files
 from hintseg.predict.predictor import Predictor
+from hintseg.predict.pseudo import doubtless, pseudo_scores, refined
 from hintseg.predict.retrieval import build_prototypes
 from hintseg.structures import UNLABELLED, ClassSet
 
@@ -152,16 +154,47 @@ def test_a_broken_hint_file_is_reported_and_the_rest_is_done(predictor, dataset,
 )
 def test_other_options_are_refused(predictor, dataset, out, options):
     label_files(predictor, dataset, out)
-    with pytest.raises(ConfigError, match="holds predictions of another model, of other hints or"):
+    with pytest.raises(ConfigError, match="holds predictions of another model or other options"):
         label_files(predictor, dataset, out, **options)
 
 
-def test_another_model_and_other_hints_are_refused(predictor, segmenter, classes, dataset, out):
+def test_another_model_is_refused(predictor, segmenter, classes, dataset, out):
     label_files(predictor, dataset, out)
     with pytest.raises(ConfigError, match="another model"):
         label_files(Predictor(segmenter, classes, size=32), dataset, out)
-    with pytest.raises(ConfigError, match="other hints"):
-        label_files(predictor, keep_only(dataset, "herd", tags=("cow",)), out)
+
+
+def test_an_image_whose_hints_or_photograph_have_changed_is_labelled_anew(predictor, dataset, out):
+    label_files(predictor, dataset, out)
+    changed = keep_only(dataset, "herd", tags=("cow",))
+    shutil.copy(dataset.images["field"], dataset.images["hill"])
+    outcome = label_files(predictor, changed, out)
+    assert (names(outcome.written), names(outcome.skipped)) == (["herd", "hill"], TRAIN[::3])
+    label_files(predictor, changed, out / "new")
+    for name in TRAIN:
+        assert (out / f"{name}.png").read_bytes() == (out / "new" / f"{name}.png").read_bytes()
+    assert names(label_files(predictor, changed, out).skipped) == TRAIN
+
+
+def test_what_silence_means_is_part_of_the_hints(predictor, dataset, out):
+    dataset = keep_only(dataset, "herd", tags=("cow",))
+    label_files(predictor, dataset, out)
+    description = dataset.root / "dataset.yaml"
+    description.write_text(description.read_text() + "tags_complete: false\n")
+    assert "herd" in names(label_files(predictor, open_dataset(dataset.root), out).written)
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"sharpness": 1.0}, {"crf": "psa"}])
+def test_walk_and_crf_are_as_told(predictor, dataset, out, options):
+    label_files(predictor, dataset, out / "usual", confidence=0.5)
+    label_files(predictor, dataset, out / "other", confidence=0.5, **options)
+    usual, other = labels_in(out / "usual"), labels_in(out / "other")
+    assert (usual != other).any()
+    crf = options.pop("crf", None)
+    sample = load_hinted(dataset, "herd", size=None)
+    scores = pseudo_scores(predictor.model, sample, **options)
+    scores = scores if crf is None else refined(scores, sample, crf)
+    assert np.array_equal(other, doubtless(scores, sample.weak, confidence=0.5))
 
 
 def test_a_folder_of_predictions_or_of_the_data_set_is_refused(predictor, dataset, out):

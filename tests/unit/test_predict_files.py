@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError, HintSegError
 from hintseg.images import read_image, write_png
-from hintseg.label_maps import overlay, read_label_map
+from hintseg.label_maps import overlay, read_label_map, write_label_map
 from hintseg.predict.files import predict_files
 from hintseg.predict.inputs import find_inputs
 from hintseg.predict.predictor import Predictor
@@ -281,6 +281,58 @@ def test_overlays_that_are_missing_are_added(photos, predictor, out):
     assert len(outcome.written) == 3
     assert (out / "a.png").read_bytes() == before
     assert len(predict_files(predictor, images(photos), out).skipped) == 3
+
+
+def test_the_same_name_of_another_photograph_is_labelled_anew(photos, predictor, out, tmp_path):
+    predict_files(predictor, images(photos), out, overlays=True)
+    other = tmp_path / "other"
+    shutil.copytree(photos, other)
+    draw(other / "a.png", 7)
+    outcome = predict_files(predictor, images(other), out, overlays=True)
+    assert (names(outcome.written), names(outcome.skipped)) == (["a.png"], ["b.png", "c d.png"])
+    labels = read_label_map(out / "a.png", classes=3, undeclared=VOID)
+    assert np.array_equal(labels, predictor.predict(other / "a.png").labels)
+    expected = overlay(read_image(other / "a.png"), labels)
+    assert np.array_equal(read_image(out / "overlays" / "a.png"), expected)
+
+
+def test_an_overlay_of_another_photograph_goes(photos, predictor, out):
+    predict_files(predictor, images(photos), out, overlays=True)
+    draw(photos / "a.png", 7)
+    predict_files(predictor, images(photos), out)
+    assert names(sorted((out / "overlays").iterdir())) == ["b.png", "c d.png"]
+    outcome = predict_files(predictor, images(photos), out, overlays=True)
+    assert names(outcome.written) == ["a.png"]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", "mask"])
+def test_a_file_that_does_not_say_what_it_is_made_of_is_made_anew(photos, predictor, out, content):
+    predict_files(predictor, images(photos), out)
+    whole = (out / "a.png").read_bytes()
+    if content == "mask":
+        write_label_map(out / "a.png", np.zeros((3, 4), np.int16), classes=3)
+    else:
+        (out / "a.png").write_bytes(content)
+    assert names(predict_files(predictor, images(photos), out).written) == ["a.png"]
+    assert (out / "a.png").read_bytes() == whole
+
+
+def test_a_photograph_among_the_predictions_is_not_overwritten(photos, predictor, out):
+    predict_files(predictor, {"b": photos / "b.png"}, out)
+    draw(out / "a.png")
+    before = (out / "a.png").read_bytes()
+    outcome = predict_files(predictor, images(photos), out)
+    assert "out/a.png: is no label map of hintseg's; move it" in outcome.failed[photos / "a.png"]
+    assert names(outcome.written) == ["c d.png"]
+    assert (out / "a.png").read_bytes() == before
+
+
+def test_what_a_mask_is_made_of_stands_beside_its_pixels(photos, predictor, out):
+    predict_files(predictor, images(photos), out / "one")
+    predict_files(predictor, images(photos), out / "two")
+    assert (out / "one" / "a.png").read_bytes() == (out / "two" / "a.png").read_bytes()
+    with PillowImage.open(out / "one" / "a.png") as image:
+        assert (image.mode, list(image.info)) == ("P", ["hintseg"])
 
 
 def test_new_images_join_the_old_ones(photos, predictor, out):

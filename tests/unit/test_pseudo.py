@@ -7,7 +7,8 @@ from torch import nn
 
 from hintseg.models.embedder import Classifier, Embedder, Segmenter
 from hintseg.predict.prototype_index import PrototypeIndex
-from hintseg.predict.pseudo import doubtless, pseudo_scores
+from hintseg.predict.pseudo import doubtless, pseudo_scores, refined
+from hintseg.predict.tiles import label_at_resolution
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
 
 SIDE = 24
@@ -168,6 +169,15 @@ def test_where_no_class_is_possible_nothing_is_labelled():
     scores = pseudo_scores(model_of(), sample, steps=4)
     assert (scores == 0).all()
     assert (doubtless(scores, sample.weak, confidence=0.0) == UNLABELLED).all()
+
+
+@pytest.mark.parametrize("crf", [None, "psa"])
+def test_where_no_class_is_possible_the_scores_are_zero_after_a_crf_too(crf):
+    sample = sample_of(absent=(0, 1, 2))
+    scores = pseudo_scores(model_of(), sample)
+    scores = scores if crf is None else refined(scores, sample, crf)
+    assert not scores.any()
+    assert (label_at_resolution(scores, 9, 9, covered=(SIDE, SIDE)) == UNLABELLED).all()
 
 
 def test_one_pixel():

@@ -10,6 +10,7 @@ from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.methods import find_method
 from hintseg.methods.job import Method
 from hintseg.methods.settings import Settings, TrainSettings, merge, validated
+from hintseg.methods.spml_settings import RelabelSettings
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -81,17 +82,24 @@ def parse_config(content: Mapping[str, Any], where: str) -> tuple[str | None, di
         raise ConfigError(f"{where}: {error}") from error
 
 
-def read_train_settings(root: Path) -> TrainSettings:
-    """The shared settings of a run; the defaults where it has no config.yaml.
+def label_options(root: Path) -> dict[str, Any]:
+    """What `label` has to do as a run did: how hints are drawn, who labels, what comes after.
+
+    The defaults where the folder has no config.yaml.
 
     Raises:
         ConfigError: A damaged config.yaml.
     """
     file = root / "config.yaml"
-    if not file.exists():
-        return TrainSettings()
-    _, sections = parse_config(read_config(file), str(file))
-    return validated(TrainSettings, "train", sections.get("train", {}))
+    method, sections = parse_config(read_config(file), str(file)) if file.exists() else (None, {})
+    train = validated(TrainSettings, "train", sections.get("train", {}))
+    own = sections.get(method or "", {}).get("relabel", {})
+    relabel = validated(RelabelSettings, f"{method}.relabel", own)
+    return {
+        "by": relabel.rounds[-1] if relabel.rounds else "classifier",
+        **relabel.model_dump(include={"steps", "sharpness", "crf"}),
+        **train.model_dump(include={"point_radius", "scribble_width"}),
+    }
 
 
 def _differences(

@@ -8,6 +8,7 @@ from hintseg.methods.energies import EnergySettings
 from hintseg.methods.sec_settings import SizeAndBoundary
 from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
+from hintseg.predict.pseudo import SHARPNESS, WALK_STEPS
 from hintseg.refine.dense_crf import PresetName
 
 
@@ -50,8 +51,8 @@ class RelabelSettings(Settings):
     rounds: tuple[Literal["classifier", "retrieval"], ...] = Field(
         ("classifier",), description="who labels before each training on pseudo labels"
     )
-    steps: int = Field(64, ge=0, description="of the random walk")
-    sharpness: float = Field(100.0, ge=0, description="of its transitions")
+    steps: int = Field(WALK_STEPS, ge=0, description="of the random walk")
+    sharpness: float = Field(SHARPNESS, ge=0, description="of its transitions")
     confidence: Share = Field(0.7, description="least probability; below: unlabelled")
     crf: PresetName | None = Field(None, description="preset of a dense CRF after the walk")
 

@@ -26,15 +26,14 @@ from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter
 from hintseg.names import NamedFiles
-from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
-from hintseg.predict.pseudo import doubtless, pseudo_scores
+from hintseg.predict.pseudo import doubtless, pseudo_scores, refined
 from hintseg.predict.retrieval import build_prototypes
 from hintseg.progress import progress
 from hintseg.region_files import load_regions, make_regions, read_edges, read_regions
 from hintseg.regions import regions_from_edges
 from hintseg.segments.gather import total
-from hintseg.structures import Batch, Sample
+from hintseg.structures import Batch
 
 REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
 RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
@@ -216,7 +215,7 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
                 index=index,
             )
             if settings.crf is not None:
-                scores = _refined(scores, sample, settings.crf)
+                scores = refined(scores, sample, settings.crf)
             sure = doubtless(scores, sample.weak, confidence=settings.confidence)
             file = folder / "labels" / f"{name}.png"
             write_label_map(file, sure, classes=len(job.dataset.classes))
@@ -229,15 +228,6 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
         write_sheet(folder / "labels.png", [label_row(s, labelled(s.name)) for s in shown])
     share = float(total(shares)) / len(names)
     return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
-
-
-def _refined(scores: Tensor, sample: Sample, crf: str) -> Tensor:
-    """The scores of all pixels after a dense CRF over the classes that can be in the image."""
-    size, possible = sample.image.shape[:2], ~sample.weak.absent
-    if not possible.any():
-        return scores
-    device = scores.device
-    return crf_scores(sample.image, scores, crf, covered=size, possible=possible, device=device)
 
 
 def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> dict[str, Any]:

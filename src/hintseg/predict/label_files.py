@@ -1,27 +1,34 @@
 """Images with hints -> folder of dense pseudo labels: model and hints together."""
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import load_hinted
+from hintseg.data.samples import load_hinted, load_weak
 from hintseg.errors import ConfigError, DataError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH
-from hintseg.predict.files import (
+from hintseg.predict.folder import (
+    LabelFolder,
     Outcome,
     claim,
     digest_of,
-    label_file,
-    overlay_file,
+    digest_of_file,
     refuse_folder_of,
 )
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.pseudo import pseudo_scores
+from hintseg.predict.pseudo import SHARPNESS, WALK_STEPS, pseudo_scores, refined
 from hintseg.predict.tiles import label_at_resolution
+from hintseg.predict.views import STRIDE
 from hintseg.progress import progress
-from hintseg.structures import UNLABELLED, Image, LabelMap
+from hintseg.refine.dense_crf import find_preset
+from hintseg.structures import UNLABELLED, Image, LabelMap, Sample, WeakLabels
 
 RECORD = "label.json"
 
@@ -51,14 +58,21 @@ def label_files(  # noqa: PLR0913 - the options of the command
     by: str = "classifier",
     confidence: float = 0.0,
     overlays: bool = False,
+    steps: int = WALK_STEPS,
+    sharpness: float = SHARPNESS,
+    crf: str | None = None,
     point_radius: float = POINT_RADIUS,
     scribble_width: float = SCRIBBLE_WIDTH,
 ) -> Outcome:
     """Write NAME.png for every image of a split with hints, and overlays/NAME.png on request.
 
-    Files that an earlier call with the same model, hints and options has finished are skipped. An
-    image that cannot be read, or whose hints cannot, is reported in the outcome and does not stop
-    the rest.
+    What an earlier call with the same model and options has made of the same photograph and hints
+    is skipped; where one of them has changed the image is labelled anew. An image that cannot be
+    read, or whose hints cannot, is reported in the outcome and does not stop the rest.
+
+    With the settings of a run these are the labels that its stage `relabel` would give by this
+    model, at the resolution of the photographs. Seeds that the run made take no part: the model has
+    learned from them.
 
     Args:
         predictor: The model; by retrieval an image does not find its own segments.
@@ -68,6 +82,9 @@ def label_files(  # noqa: PLR0913 - the options of the command
         by: "classifier" or "retrieval".
         confidence: Pixels whose highest probability is below this are UNLABELLED; 0: none.
         overlays: Also write pictures.
+        steps: Of the random walk; 0: none.
+        sharpness: Of its transitions.
+        crf: Preset of a dense CRF after the walk; None: none.
         point_radius: Of a point, in longer sides; as the run drew it.
         scribble_width: Of a stroke, in longer sides; as the run drew it.
 
@@ -84,47 +101,58 @@ def label_files(  # noqa: PLR0913 - the options of the command
     names = hinted_names(dataset, split)
     files = [dataset.images[name] for name in names]
     refuse_folder_of([*files, dataset.hints_folder / "NAME.json"], out, names)
-    drawn = {"point_radius": point_radius, "scribble_width": scribble_width}
-    made_of = {"model": digest_of(predictor, by), "data": dataset.digest}
-    record = {**made_of, "by": by, "confidence": float(confidence), **drawn}
-    claim(out, record, file=RECORD, of="model, of other hints")
-    outcome, classes = Outcome(), len(dataset.classes)
+    drawn: dict[str, Any] = {"point_radius": point_radius, "scribble_width": scribble_width}
+    record = {
+        "model": digest_of(predictor, by),
+        "by": by,
+        "confidence": float(confidence),
+        "steps": steps,
+        "sharpness": float(sharpness),
+        "crf": None if crf is None else asdict(find_preset(crf)),
+        **drawn,
+    }
+    claim(out, record, file=RECORD)
+    folder = LabelFolder(out, record, len(dataset.classes), overlays)
+    load, weak = partial(load_hinted, dataset, **drawn), partial(load_weak, dataset, **drawn)
+    index = predictor.prototypes if by == "retrieval" else None
+    score = partial(pseudo_scores, predictor.model, steps=steps, sharpness=sharpness, index=index)
+    label = partial(_labelled, predictor, load, score, crf=crf, confidence=confidence)
     with progress("label", len(names)) as advance:
         for name, file in zip(names, files, strict=True):
-            label = partial(_labelled, predictor, dataset, name, by, confidence, **drawn)
-            label_file(
-                label,
-                file,
-                out / f"{name}.png",
-                classes=classes,
-                picture=overlay_file(out, name, overlays),
-                outcome=outcome,
-            )
+            folder.add(name, file, partial(_digest, file, weak, name), partial(label, name))
             advance(name)
-    return outcome
+    return folder.outcome
+
+
+def _digest(file: Path, load: Callable[..., WeakLabels], name: str) -> str:
+    """Hash of the photograph's file, and of the hints as they are understood."""
+    weak = load(name, size=None)
+    digest = hashlib.sha256(digest_of_file(file).encode())
+    for part in (weak.labels, weak.tags, weak.absent, weak.boxes):
+        digest.update(f"{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 def _labelled(
     predictor: Predictor,
-    dataset: Dataset,
+    load: Callable[..., Sample],
+    score: Callable[[Sample], Tensor],
     name: str,
-    by: str,
-    confidence: float,
     *,
-    point_radius: float,
-    scribble_width: float,
+    crf: str | None,
+    confidence: float,
 ) -> tuple[Image, LabelMap]:
     """An image and its pseudo labels, both at its own resolution."""
-    load = partial(
-        load_hinted, dataset, name, point_radius=point_radius, scribble_width=scribble_width
-    )
-    whole = load(size=None)
+    whole = load(name, size=None)
     height, width = whole.weak.labels.shape
-    fitted = predictor.fit(height, width)
-    sample = whole if fitted == (height, width) else load(size=predictor.size, zoom=predictor.zoom)
-    index = predictor.prototypes if by == "retrieval" else None
-    scores = pseudo_scores(predictor.model, sample, index=index).cpu()
-    labels = label_at_resolution(scores, height, width, covered=fitted, confidence=confidence)
+    covered = predictor.fit(height, width)
+    is_whole = covered == (height, width)
+    sample = whole if is_whole else load(name, size=predictor.size, zoom=predictor.zoom)
+    scores = score(sample).cpu()
+    if crf is not None:
+        scores = refined(scores, sample, crf)
+        covered = scores.shape[1] * STRIDE, scores.shape[2] * STRIDE  # cells of any size
+    labels = label_at_resolution(scores, height, width, covered=covered, confidence=confidence)
     known = whole.weak.labels
     return whole.image, np.where(known == UNLABELLED, labels, known).astype(np.int16)
 

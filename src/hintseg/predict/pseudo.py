@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.models.embedder import Segmenter, upsample
+from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex
 from hintseg.predict.retrieval import voted_scores
 from hintseg.predict.views import STRIDE
@@ -13,6 +14,7 @@ from hintseg.refine.random_walk import embedding_walk
 from hintseg.resize import pool_labels
 from hintseg.structures import UNLABELLED, VOID, LabelMap, Sample, WeakLabels
 
+WALK_STEPS, SHARPNESS = 64, 100.0
 LEAST = 1e-12  # probability of a possible class: of classes that are all denied each is as likely
 
 
@@ -21,8 +23,8 @@ def pseudo_scores(
     model: Segmenter,
     sample: Sample,
     *,
-    steps: int = 64,
-    sharpness: float = 100.0,
+    steps: int = WALK_STEPS,
+    sharpness: float = SHARPNESS,
     negligible: float = 1e-6,
     index: PrototypeIndex | None = None,
 ) -> Float[Tensor, "classes rows columns"]:
@@ -69,6 +71,20 @@ def pseudo_scores(
     scores = torch.zeros_like(probabilities)
     scores[possible] = F.normalize(walked, p=1, dim=0)
     return scores
+
+
+def refined(
+    scores: Float[Tensor, "classes rows columns"], sample: Sample, crf: str
+) -> Float[Tensor, "classes height width"]:
+    """The pseudo scores of all pixels after a dense CRF over the classes that can be in the image.
+
+    Of an image of more than 2^20 pixels as of the shrunken one; all 0 where no class can be.
+    """
+    size, possible = sample.image.shape[:2], ~sample.weak.absent
+    if not possible.any():
+        return scores.new_zeros(len(scores), *size)
+    device = scores.device
+    return crf_scores(sample.image, scores, crf, covered=size, possible=possible, device=device)
 
 
 def doubtless(

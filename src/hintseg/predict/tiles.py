@@ -79,7 +79,7 @@ def label_at_resolution(
         height: Rows of the result.
         width: Columns of the result.
         covered: Height and width of the scored image; the grid may reach up to 3 pixels beyond.
-        confidence: Pixels whose highest score is below this are UNLABELLED.
+        confidence: Pixels whose highest score is below this, or is 0, are UNLABELLED.
     """
     labels = np.empty((height, width), dtype=np.int16)
     step = max(1, BAND_VALUES // (scores.shape[0] * width))
@@ -88,7 +88,8 @@ def label_at_resolution(
     for first in range(0, height, step):
         band = _lerp(_lerp(scores, down[first : first + step], dim=1), across, dim=2)
         best, label = band.max(dim=0)
-        labels[first : first + step] = label.where(best >= confidence, UNLABELLED).numpy()
+        is_sure = (best >= confidence) & (best > 0)
+        labels[first : first + step] = label.where(is_sure, UNLABELLED).numpy()
     return labels
 
 
