@@ -22,15 +22,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hintseg.cores import spread
 from hintseg.errors import ConfigError, UnknownNameError
 
 Reduction = Literal["mean", "sum", "none"]
+Block = tuple[Tensor, Tensor, Tensor]  # pixels, their place among the groups, these groups
 Context = Any  # what autograd hands to a function has no public type
 
 _TILE = {"cpu": 2**20}  # similarities in one tile: 4 MB in float32 stay in the cache
 _TILE_ELSEWHERE = 2**26  # enough work to fill a GPU
 _ALONE = {"cpu": 2**16}  # similarities of a group that make a block of its own worth while
 _ALONE_ELSEWHERE = 2**24
+_LANES = 16  # rows of work that any number of threads share: what is computed depends on no thread
 _MERGED = 4  # smaller groups share a block up to this many times as large
 
 
@@ -216,15 +219,39 @@ class _Sweep:
             return
         kind = self.embeddings.device.type
         self.tile = _TILE.get(kind, _TILE_ELSEWHERE)
+        alone = -(-_ALONE.get(kind, _ALONE_ELSEWHERE) // len(self.prototypes))
+        blocks = list(_blocks(self.relation.pixel_group, alone))
+        if kind != "cpu":
+            self._add(self._lane(blocks))
+            return
+        pairs = sum(len(block[0]) for block in blocks) * len(self.prototypes)
+        lanes = _lanes(blocks, min(_LANES, -(-pairs // self.tile)))
+        for gradient in spread(lambda lane: self._lane(lanes[lane]), len(lanes)):
+            self._add(gradient)
+
+    def _lane(self, blocks: list[Block]) -> Tensor | None:
+        """Visit some blocks, one after the other; what they add to the gradient of the segments."""
+        gradient = None if self.weights is None else torch.zeros_like(self.prototypes)
         pairs = 2 * len(self.prototypes)  # of one row: a segment may be on both sides
         most = max(pairs, min(self.tile, len(self.embeddings) * pairs))
-        self.cells = self.embeddings.new_empty(most + 2)
-        alone = -(-_ALONE.get(kind, _ALONE_ELSEWHERE) // len(self.prototypes))
-        with torch.autocast(kind, enabled=False):  # half precision is not enough for exponents
-            for pixels, row_group, groups in _blocks(self.relation.pixel_group, alone):
-                self._block(pixels, row_group, groups)
+        cells = self.embeddings.new_empty(most + 2)
+        with torch.autocast(self.embeddings.device.type, enabled=False):  # exponents need it all
+            for block in blocks:
+                self._block(*block, cells, gradient)
+        return gradient
 
-    def _block(self, pixels: Tensor, row_group: Tensor, groups: Tensor) -> None:
+    def _add(self, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            self.segment_gradient += gradient
+
+    def _block(
+        self,
+        pixels: Tensor,
+        row_group: Tensor,
+        groups: Tensor,
+        cells: Tensor,
+        gradient: Tensor | None,
+    ) -> None:
         """Pixels of a few groups, with the segments that any of these groups is related to."""
         relation, prototypes = self.relation, self.prototypes
         repelled = _related(relation.repel, groups, relation.segment_group)
@@ -242,22 +269,24 @@ class _Sweep:
             return
         away = _Others(prototypes, repelled, row_group, relation.own[pixels])
         for rows in _tiles(len(pixels), self.tile // max(1, toward.width + away.width)):
-            self._tile(pixels[rows], rows, toward, away)
+            self._tile(pixels[rows], rows, toward, away, cells)
         self.counts[pixels] = True
-        if self.weights is not None:
-            toward.hand_over(self.segment_gradient)
-            away.hand_over(self.segment_gradient)
+        if gradient is not None:
+            toward.hand_over(gradient)
+            away.hand_over(gradient)
 
     def _own_has_group(self, pixels: Tensor) -> Tensor:
         own = self.relation.own[pixels]
         return (own >= 0) & (self.relation.segment_group[own] >= 0)
 
-    def _tile(self, pixels: Tensor, rows: slice, toward: "_Own | _Others", away: "_Others") -> None:
+    def _tile(
+        self, pixels: Tensor, rows: slice, toward: "_Own | _Others", away: "_Others", cells: Tensor
+    ) -> None:
         """A few rows that see all their segments at once."""
         scaled = self.embeddings.index_select(0, pixels).mul_(self.concentration)
         cut = len(pixels) * toward.width + 1
-        difference = away.log_sum(scaled, rows, self.cells[cut:])
-        difference -= toward.log_sum(scaled, rows, self.cells[:cut])
+        difference = away.log_sum(scaled, rows, cells[cut:])
+        difference -= toward.log_sum(scaled, rows, cells[:cut])
         self.losses.index_copy_(0, pixels, -F.logsigmoid(-difference))
         if self.weights is None:
             return
@@ -346,7 +375,7 @@ class _Own:
         gradient.index_add_(0, self.own, self.gradient)
 
 
-def _blocks(pixel_group: Tensor, alone: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _blocks(pixel_group: Tensor, alone: int) -> Iterator[Block]:
     """Pixels of one large group or of several small ones; their place among the groups; these.
 
     A group of `alone` pixels is large.
@@ -368,6 +397,21 @@ def _blocks(pixel_group: Tensor, alone: int) -> Iterator[tuple[Tensor, Tensor, T
         if last or row - begin >= _MERGED * alone or size >= alone or sizes[group + 1] >= alone:
             yield order[begin:row], place[begin:row] - first, groups[first : group + 1]
             first, begin = group + 1, row
+
+
+def _lanes(blocks: list[Block], count: int) -> list[list[Block]]:
+    """The blocks in so many rows with about as many pixels each; blocks are cut where it fits."""
+    total, done = sum(len(block[0]) for block in blocks), 0
+    lanes: list[list[Block]] = [[] for _ in range(count)]
+    for pixels, row_group, groups in blocks:
+        first = 0
+        while first < len(pixels):
+            lane = (done * count) // total
+            end = min(len(pixels), first + -(-total * (lane + 1) // count) - done)
+            lanes[lane].append((pixels[first:end], row_group[first:end], groups))
+            done += end - first
+            first = end
+    return lanes
 
 
 def _related(table: Tensor, groups: Tensor, segment_group: Tensor) -> Tensor:
