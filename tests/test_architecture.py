@@ -12,6 +12,7 @@ LAYERS = [
     "structures",
     "files",
     "progress",
+    "cores",
     "names",
     "image_files",
     "images",

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hintseg.cores import use_cores
     from hintseg.data.dataset import Dataset, open_dataset
     from hintseg.data.simulated import simulate_dataset
     from hintseg.errors import HintSegError
@@ -34,6 +35,7 @@ __all__ = [
     "open_dataset",
     "simulate_dataset",
     "train",
+    "use_cores",
 ]
 
 _HOMES = {
@@ -52,6 +54,7 @@ _HOMES = {
     "open_dataset": "data.dataset",
     "simulate_dataset": "data.simulated",
     "train": "training",
+    "use_cores": "cores",
 }
 
 

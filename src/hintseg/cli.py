@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, HintSegError, WriteError
 
 if TYPE_CHECKING:
@@ -354,6 +355,7 @@ def _with_preset(words: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point: a user's mistake is one or two lines and exit code 1, never a traceback."""
+    use_cores()
     for stream in (sys.stdout, sys.stderr):  # a name may have letters that the console has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -9,14 +9,26 @@ each do whole parts alone and meet once (`spread`).
 Torch is imported only by the functions that need it: the waiting policy has to be set before.
 """
 
+import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Spread(Protocol):
+    """Results of work(0), ..., work(count - 1)."""
+
+    def __call__(self, work: Callable[[int], T], count: int) -> list[T]:
+        """Do the parts."""
+        ...
+
 
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Environment variables by which a user says how threads wait."""
@@ -40,26 +52,49 @@ def use_cores() -> int:
     """
     if not any(name in os.environ for name in POLICIES):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    count = threads_of_rank(1)
+    count = threads_of_rank(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if not any(name in os.environ for name in COUNTS) or _by_torchrun():
+        os.environ["OMP_NUM_THREADS"] = _written["OMP_NUM_THREADS"] = str(count)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)
-    elif not any(name in os.environ for name in COUNTS):
-        os.environ["OMP_NUM_THREADS"] = str(count)
     return count
 
 
-def threads_of_rank(ranks: int) -> int:
-    """Threads for each of so many processes of one training: what the user says, else a fair share.
+@contextmanager
+def shared_cores(ranks: int) -> Iterator[int]:
+    """Torch has its share of the cores while the block runs, and so have the ranks it starts.
 
-    torchrun sets OMP_NUM_THREADS=1 where the user has not set it, on a machine of any size: under
-    torchrun, 1 is nobody's choice.
+    Args:
+        ranks: Processes of one training on this machine.
     """
-    chosen = next((os.environ[name] for name in COUNTS if os.environ.get(name)), "")
-    first = chosen.split(",")[0]  # a list is for nested teams
-    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and first == "1"
-    if first.isdigit() and int(first) and not by_torchrun:
+    import torch  # noqa: PLC0415 - see above
+
+    before, count = torch.get_num_threads(), threads_of_rank(ranks)
+    if "OMP_NUM_THREADS" in _written:
+        os.environ["OMP_NUM_THREADS"] = _written["OMP_NUM_THREADS"] = str(count)
+    torch.set_num_threads(min(before, count))
+    try:
+        yield min(before, count)
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_of_rank(ranks: int) -> int:
+    """Threads for each of so many processes of one training: what the user says, else a share."""
+    values = {name: os.environ[name] for name in COUNTS if os.environ.get(name)}
+    chosen = [value for name, value in values.items() if value != _written.get(name)]
+    first = chosen[0].split(",")[0] if chosen else ""  # a list is for nested teams
+    if first.isdigit() and int(first) and not _by_torchrun():
         return int(first)
-    return max(1, usable_cores() // ranks)
+    return max(1, usable_cores() // max(1, ranks))
+
+
+def _by_torchrun() -> bool:
+    """Torchrun says 1 thread on a machine of any size, where the user says nothing."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1"
+
+
+_written: dict[str, str] = {}  # what this process has put into the environment of its children
 
 
 def usable_cores() -> int:
@@ -69,7 +104,7 @@ def usable_cores() -> int:
     except AttributeError:  # not on this system
         allowed = os.cpu_count() or 1
     quota = core_quota(GROUPS, _own_groups())
-    return max(1, min(allowed, allowed if quota is None else round(quota)))
+    return max(1, min(allowed, allowed if quota is None else math.ceil(quota)))
 
 
 def core_quota(root: Path, own: Mapping[str, str]) -> float | None:
@@ -129,19 +164,25 @@ def spread(work: Callable[[int], T], count: int) -> list[T]:
     with that thread alone meanwhile, hence no one waits before the end. What is computed does not
     depend on the number of threads. No gradient is recorded.
     """
+    with crew() as run:
+        return run(work, count)
+
+
+@contextmanager
+def crew() -> Iterator[Spread]:
+    """`spread` by threads that stay while the block runs, for work in many rounds."""
     import torch  # noqa: PLC0415 - see above
 
     threads, is_inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
-    if threads == 1 or count <= 1:
-        with torch.no_grad():
-            return [work(part) for part in range(count)]
+    pool = ThreadPoolExecutor(threads, "spread", torch.set_num_threads, (1,))
 
-    def alone(part: int) -> T:
-        with torch.inference_mode(is_inference), torch.no_grad():
-            return work(part)
+    def run(work: Callable[[int], T], count: int) -> list[T]:
+        def alone(part: int) -> T:
+            with torch.inference_mode(is_inference), torch.no_grad():
+                return work(part)
 
-    with ThreadPoolExecutor(min(threads, count), "spread", torch.set_num_threads, (1,)) as pool:
-        parts = [pool.submit(alone, part) for part in range(count)]
-        done = [part.result() for part in parts]
+        return list((pool.map if threads > 1 and count > 1 else map)(alone, range(count)))
+
+    with pool:  # starts no thread before it has work
+        yield run
     torch.set_num_threads(threads)  # the last call decides for all threads to come
-    return done

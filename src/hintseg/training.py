@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from lightning_fabric import Fabric
 
+from hintseg.cores import shared_cores
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
@@ -73,7 +74,8 @@ def train(
         refuse_existing(root)
     run = Run(root)
     try:
-        _work(chosen, dataset, run)
+        with shared_cores(processes(chosen.train.devices)[0]):
+            _work(chosen, dataset, run)
     except HintSegError:
         run.discard_if_untrained()
         raise

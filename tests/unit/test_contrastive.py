@@ -367,3 +367,21 @@ def test_inputs_stay_as_they_are():
 def test_a_concentration_that_is_no_positive_number_is_refused(concentration):
     with pytest.raises(ConfigError, match="concentration: must be a positive number"):
         segment_contrastive_loss(*make_case(0), concentration=concentration)
+
+
+def test_the_number_of_threads_changes_nothing():
+    threads, found = torch.get_num_threads(), []
+    generator = torch.Generator().manual_seed(0)
+    unit = [F.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (9000, 400)]
+    own, group = (torch.randint(400, (n,), generator=generator) for n in (9000, 400))
+    group = group % 5
+    table = torch.eye(5, dtype=torch.bool)
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        given = [tensor.clone().requires_grad_() for tensor in unit]
+        relation = own, group[own], group, table, ~table
+        loss = segment_contrastive_loss(*given, *relation, concentration=8.0)
+        found.append([loss.detach(), *torch.autograd.grad(loss, given)])
+    torch.set_num_threads(threads)
+    for one, other in zip(found[0] * 2, found[1] + found[2], strict=True):
+        assert torch.equal(one, other)

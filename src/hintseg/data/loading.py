@@ -58,7 +58,8 @@ def iterate(
             [view(load(order.name(p)), order.generator(p)) for p in order.positions(step)]
         )
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
+    # Torch works with each thread alone: teams of theirs would take the cores from the training.
+    with ThreadPoolExecutor(threads, "batches", torch.set_num_threads, (1,)) as pool:
         waiting: deque[Future[Batch]] = deque()
         ahead = max(BATCHES_AHEAD, threads)
         try:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hintseg.cores import Spread, crew
 from hintseg.errors import ConfigError
 
 SHARPEST = 1e30  # sharper changes nothing, and float32 ends at 3e38
@@ -28,9 +29,12 @@ MOST_STORED = 2**25  # transitions; the same for very many cells
 STORED_VALUES = 2**20  # of a block that is kept; read twice a step, the second time from the cache
 TILE_VALUES = 2**18  # of a block that is dropped again; 1 MB stays in the cache
 
+LANES = 8  # rows of blocks that any number of threads share
+
 State = Float[Tensor, "classes cells"]
 Transition = Callable[[State], State]
-Blocks = Callable[[], Iterable[tuple[int, Tensor]]]
+Blocks = Callable[[int], Iterable[tuple[int, Tensor]]]  # of a lane
+Band = tuple[slice, slice]  # rows and columns
 
 
 @torch.no_grad()
@@ -85,9 +89,11 @@ def embedding_walk(
     state = hold(state)
     if steps and state.numel():
         low, high = state.aminmax(dim=1, keepdim=True)
-        transition = _transition(_Affinities.of(embeddings.to(dtype), sharpness), negligible)
-        for _ in range(steps):
-            state = hold(transition(state))
+        affinities = _Affinities.of(embeddings.to(dtype), sharpness)
+        with crew() as run:
+            transition = _transition(affinities, negligible, run)
+            for _ in range(steps):
+                state = hold(transition(state))
         state = state.clamp(low, high)  # rounding adds up over the steps
     return state.reshape(scores.shape).to(scores.dtype)
 
@@ -139,7 +145,7 @@ class _Affinities:
     def __len__(self) -> int:
         return self.vectors.shape[1]
 
-    def bands(self, values: int) -> Iterator[tuple[slice, slice]]:
+    def bands(self, values: int) -> Iterator[Band]:
         """Rows, and the columns from the first of them on: the upper half of A and a little."""
         first = 0
         while first < len(self):
@@ -147,9 +153,9 @@ class _Affinities:
             yield slice(first, end), slice(first, len(self))
             first = end
 
-    def blocks(self, values: int) -> Iterator[tuple[int, Float[Tensor, "some others"]]]:
-        """First row and A of the bands."""
-        for rows, columns in self.bands(values):
+    def blocks(self, bands: Iterable[Band]) -> Iterator[tuple[int, Float[Tensor, "some others"]]]:
+        """First row and A of some bands."""
+        for rows, columns in bands:
             yield rows.start, self.weights(self.closeness(rows, columns))
 
     def closeness(self, rows: slice, columns: slice) -> Float[Tensor, "some others"]:
@@ -179,22 +185,34 @@ class _Affinities:
         return math.log(negligible) if len(self.vectors) == 1 else negligible ** (1 / POWER)
 
 
-def _transition(affinities: _Affinities, negligible: float) -> Transition:
+def _transition(affinities: _Affinities, negligible: float, run: Spread) -> Transition:
     """The cheapest way to apply the transition."""
-    if negligible > 0 and affinities.vectors.device.type == "cpu":
+    on_cpu = affinities.vectors.device.type == "cpu"
+    if negligible > 0 and on_cpu:
         sparse = _sparse(affinities, negligible)
         if sparse is not None:
             return sparse
-    if len(affinities) > DENSE_CELLS:
-        return _dense(affinities, lambda: affinities.blocks(TILE_VALUES))
-    blocks = list(affinities.blocks(STORED_VALUES))
-    return _dense(affinities, lambda: blocks)
+    is_stored = len(affinities) <= DENSE_CELLS
+    bands = list(affinities.bands(STORED_VALUES if is_stored else TILE_VALUES))
+    count = min(LANES, len(bands)) if on_cpu else 1
+    lanes = [bands[first::count] for first in range(count)]
+    if not is_stored:
+        return _dense(affinities, lambda lane: affinities.blocks(lanes[lane]), count, run)
+    blocks = run(lambda lane: list(affinities.blocks(lanes[lane])), count)
+    return _dense(affinities, lambda lane: blocks[lane], count, run)
 
 
-def _dense(affinities: _Affinities, blocks: Blocks) -> Transition:
+def _dense(affinities: _Affinities, blocks: Blocks, lanes: int, run: Spread) -> Transition:
     """S T = (S A) / (1 A), from the upper half of A, which is symmetric."""
-    degree = _times_symmetric(affinities.vectors.new_ones(1, len(affinities)), blocks())
-    return lambda state: _times_symmetric(state, blocks()).div_(degree)
+
+    def times(state: State) -> State:
+        first, *others = run(lambda lane: _times_symmetric(state, blocks(lane)), lanes)
+        for other in others:
+            first += other
+        return first
+
+    degree = times(affinities.vectors.new_ones(1, len(affinities)))
+    return lambda state: times(state).div_(degree)
 
 
 def _times_symmetric(state: State, blocks: Iterable[tuple[int, Tensor]]) -> State:

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hintseg.cores import spread
+
 
 def locations(valid: Bool[Tensor, "batch rows columns"]) -> Float[Tensor, "batch rows columns 2"]:
     """(y, x) of every cell, evenly from -0.5 to 0.5 over the rows and columns in use.
@@ -51,12 +53,28 @@ def spherical_kmeans(
     (Hwang et al. 2019, arXiv:1910.06962, section 3.1). Pixels that are not valid take no part; a
     part that is empty is never chosen. No gradient flows.
     """
-    with torch.no_grad():
-        part = initial
-        for _ in range(iterations):
-            sums, is_empty = _sums(vectors, part, valid, count)
-            nearness = vectors @ F.normalize(sums, dim=2).mT
-            part = nearness.masked_fill_(is_empty[:, None], -torch.inf).argmax(dim=2)
+    if vectors.is_cuda:
+        with torch.no_grad():
+            return _refined(vectors, initial, valid, count, iterations)
+
+    def one(image: int) -> Tensor:
+        some = slice(image, image + 1)
+        return _refined(vectors[some], initial[some], valid[some], count, iterations)
+
+    return torch.cat(spread(one, len(vectors))) if len(vectors) else initial
+
+
+def _refined(
+    vectors: Float[Tensor, "batch pixels dim"],
+    part: Int[Tensor, "batch pixels"],
+    valid: Bool[Tensor, "batch pixels"],
+    count: int,
+    iterations: int,
+) -> Int[Tensor, "batch pixels"]:
+    for _ in range(iterations):
+        sums, is_empty = _sums(vectors, part, valid, count)
+        nearness = vectors @ F.normalize(sums, dim=2).mT
+        part = nearness.masked_fill_(is_empty[:, None], -torch.inf).argmax(dim=2)
     return part
 
 
