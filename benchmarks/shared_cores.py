@@ -6,8 +6,8 @@
 The contrastive loss (12 800 pixels, 5 600 segments, forward and backward), the dense CRF on a photo
 scene of 500 x 375 (preset psa, 21 classes), a training step of `partial` and of `spml` (crop 160,
 batch 8, mean over the last 20), and `predict` of 20 photo scenes. Each is measured in a process of
-its own, set up as the command line does; a busy process is a loop that keeps one core. The loads take turns; figures
-are medians over the rounds, in seconds, and multiples of the quiet one.
+its own, set up as the command line does; a busy process is a loop that keeps one core. The loads
+take turns; figures are medians over the rounds, in seconds, and multiples of the quiet one.
 
 --source measures the code of another checkout (its folder src), for before and after; the two take
 turns as well. --spinning leaves the environment as it is, as a program that does not call
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
-        print(prepare(options.work) if options.task == "prepare" else TASKS[options.task](options.work))
+        print({"prepare": prepare, **TASKS}[options.task](options.work))
         return
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: options.cores]))
     with tempfile.TemporaryDirectory() as folder:

@@ -98,11 +98,10 @@ print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
 )
 def test_threads_sleep_unless_the_user_has_them_spin(wish, said):
     silent = {k: v for k, v in os.environ.items() if k not in (*cores.POLICIES, *cores.COUNTS)}
-    done = subprocess.run(
-        [sys.executable, "-c", SHOW], env={**silent, **wish}, capture_output=True, text=True
-    )
+    words, environment = [sys.executable, "-c", SHOW], {**silent, **wish}
+    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
     count = wish.get("OMP_NUM_THREADS", str(cores.usable_cores()))
-    assert done.stdout.split() == [count, said], done.stderr
+    assert done.stdout.split() == [count, said]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])

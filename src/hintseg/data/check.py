@@ -1,6 +1,5 @@
 """`hintseg check`: every problem of a data set at once, and what its hints amount to."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from hintseg.cores import usable_cores
 from hintseg.data.check_image import ImageFacts, Problem, attempt, check_image
 from hintseg.data.check_splits import SplitFacts, check_splits
 from hintseg.data.dataset import (
@@ -128,7 +128,7 @@ def _open(
 
 def _check_images(dataset: Dataset) -> Iterator[ImageFacts]:
     """The images one after another, worked on by several threads."""
-    pool = ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="check")
+    pool = ThreadPoolExecutor(min(MOST_THREADS, usable_cores()), thread_name_prefix="check")
     with progress("check", len(dataset.images)) as advance:
         try:
             for facts in pool.map(lambda name: check_image(dataset, name), dataset.images):
