@@ -169,9 +169,18 @@ def listed(files: Sequence[Path]) -> str:
 def _passed_over(path: Path) -> str | None:
     """Why a file is not used; empty where nobody needs to know; None for a photograph."""
     if _printed(path) != path.name:
-        return "the name is no Unicode; rename it"
+        return _misnamed(path)
     ending = path.suffix.lower()
     return _JSON if ending == ".json" else "" if ending in COMPANIONS else unreadable(path)
+
+
+def _misnamed(path: Path) -> str:
+    """Why the bytes of a name are no text."""
+    try:
+        os.fsencode(path.name).decode()
+    except UnicodeDecodeError:
+        return "the name is no Unicode; rename it"
+    return "the locale has no such letters; set LC_ALL=C.UTF-8"
 
 
 def _printed(path: Path) -> str:
@@ -203,7 +212,7 @@ def _walk(
     for path in inner:
         here = path.resolve()
         if _printed(path) != path.name:
-            unused["the name is no Unicode; rename it"].append(path)
+            unused[_misnamed(path)].append(path)
             continue
         if here in closed or here in above:  # hints and masks; a link that leads back
             continue

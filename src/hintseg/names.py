@@ -9,7 +9,7 @@ import time
 import unicodedata
 from pathlib import Path
 
-SETTLED = 2 * 10**9  # ns after a change from which on a folder shows any further one in its time
+SETTLED = 2 * 10**9  # ns; a folder that changes again so soon may not show it in its time
 
 
 def last_part(name: str) -> str:
@@ -57,7 +57,7 @@ class NamedFiles:
         try:
             changed = folder.stat().st_mtime_ns
             seen = self._listed.get(folder)
-            if seen is not None and seen[0] == changed and seen[1] - changed > SETTLED:
+            if seen is not None and seen[0] == changed and not 0 <= seen[1] - changed <= SETTLED:
                 return seen[2]
             now = time.time_ns()
             children = {_key(path.name): path for path in sorted(folder.iterdir(), reverse=True)}

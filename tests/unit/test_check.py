@@ -1,6 +1,7 @@
 """`check` lists every problem of a data set at once and never raises."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -330,6 +331,154 @@ def test_files_that_nothing_reads_are_warned_about(root):
     write_image(root / "masks/c.jpg")
     (root / "hints/.hidden").touch()
     assert "c.jpg: not used; a mask file is called NAME.png" in only(check(root), "warning")
+
+
+def test_what_is_passed_over_is_named_and_why(root):
+    write_image(root / "images/shed.tga")
+    for name in ("d.psd", "e.psd", "Thumbs.db", "notes.txt"):
+        (root / "images" / name).touch()
+    assert "images: 2 files (d.psd, e.psd) not used: .psd is no format" in only(
+        check(root), "warning"
+    )
+    write_hints(root / "hints/d.json", shape("cow"))
+    assert "its image" in only(check(root))
+    assert "d.psd is not used: .psd is no format that is read" in only(check(root))
+
+
+def test_sub_folders_are_part_of_the_data_set(root):
+    for kind in ("images", "hints"):
+        (root / kind / "in").mkdir()
+    (root / "images/a.png").rename(root / "images/in/a.png")
+    (root / "hints/a.json").rename(root / "hints/in/a.json")
+    assert has(check(root), "train.txt", "'a' (did you mean 'in/a'?)")
+    (root / "splits/train.txt").write_text("in/a\nb\n")
+    assert check(root).problems == ()
+    (root / "hints/in/a.json").rename(root / "hints/a.json")
+    assert has(check(root), "hints/a.json: there is no image 'a'", "did you mean 'in/a'?")
+
+
+@pytest.mark.parametrize("ending", [".JSON", ".Json"])
+def test_hints_and_masks_count_whatever_the_case_of_their_ending(root, ending):
+    (root / "hints/a.json").rename(root / f"hints/a{ending}")
+    (root / "masks/c.png").rename(root / "masks/c.PNG")
+    result = check(root)
+    assert (result.problems, result.hinted, result.masked) == ((), 2, 1)
+    write_hints(root / "hints/a.json", flags={"cow": True, "grass": True})
+    assert f"hints/a{ending}: not used, {root}/hints/a.json is; keep one" in only(
+        check(root), "warning"
+    )
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_every_text_is_read_by_one_reader(root, coding):
+    for name in ("dataset.yaml", "splits/train.txt", "hints/a.json"):
+        (root / name).write_text((root / name).read_text(), encoding=coding)
+        if coding == "utf-16":
+            assert has(check(root), name, "UTF-16 text; save it as UTF-8")
+            (root / name).write_text((root / name).read_text(encoding="utf-16"))
+        else:
+            assert check(root).problems == ()
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_either_form_of_unicode_is_the_same_name(root, forms):
+    photo, other = (unicodedata.normalize(form, "Kühe") for form in forms)
+    (root / "images/a.png").rename(root / f"images/{photo}.png")
+    (root / "hints/a.json").rename(root / f"hints/{other}.json")
+    write_labels(root / f"masks/{other}.png", np.zeros((HEIGHT, WIDTH)))
+    (root / "splits/train.txt").write_text(f"{other}.png\nb\n")
+    result = check(root)
+    assert (result.problems, result.hinted, result.masked) == ((), 2, 2)
+
+
+# Hints beside the photographs
+
+
+def beside(root):
+    """LabelMe's own layout; the photographs are grey PNGs."""
+    for name in "ab":
+        (root / f"hints/{name}.json").rename(root / f"images/{name}.json")
+        with PillowImage.open(root / f"images/{name}.png") as image:
+            image.convert("L").save(root / f"images/{name}.png")
+
+
+def test_json_beside_the_photographs_needs_no_key(root):
+    before = check(root).counts
+    beside(root)
+    result = check(root)
+    assert (result.problems, result.hinted, result.counts) == ((), 2, before)
+
+
+@pytest.mark.parametrize("key", ["hints: images", "hints: ./images"])
+def test_a_photograph_is_never_taken_for_a_label_map(root, key):
+    before = check(root).counts
+    beside(root)
+    text = (root / "dataset.yaml").read_text()
+    (root / "dataset.yaml").write_text(f"{text}{key}\n")
+    assert (check(root).problems, check(root).counts) == ((), before)
+    (root / "dataset.yaml").write_text(f"{text}{key}\nmasks: images\n")
+    assert check(root).masked == 0
+
+
+def test_masks_may_lie_beside_photographs_of_another_ending(root):
+    with PillowImage.open(root / "images/c.png") as image:
+        image.save(root / "images/c.jpg")
+    (root / "masks/c.png").replace(root / "images/c.png")
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + "masks: images\n")
+    result = check(root)
+    assert (result.problems, result.masked) == ((), 1)
+
+
+def test_of_two_hint_files_the_one_that_is_not_used_is_named(root):
+    write_hints(root / "images/a.json", shape("cow"))
+    found = only(check(root), "warning")
+    assert f"images/a.json: not used, {root}/hints/a.json is; keep one of them" in found
+
+
+def test_json_beside_the_photographs_that_a_key_rules_out_is_named(root):
+    beside(root)
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + "hints: hints\n")
+    assert has(check(root), "2 files (a.json, b.json) beside the photographs", severity="warning")
+
+
+def test_json_that_belongs_to_no_photograph_is_no_error_beside_them(root):
+    (root / "images/coco.json").write_text("{}")
+    assert "coco.json: not used" in only(check(root), "warning")
+
+
+# Which image a hint means
+
+
+@pytest.mark.parametrize(
+    ("named", "other"),
+    [
+        ("b.png", "b"),
+        ("../images/B.JPG", "b"),
+        (r"C:\photos\b.png", "b"),
+        ("a.png", None),
+        (r"..\images\A.jpg", None),
+        ("../herd/a.png", None),
+        ("elsewhere.png", None),
+        ("../images/herd/d.png", "herd/d"),
+        ("", None),
+        (7, None),
+    ],
+)
+def test_an_image_path_of_another_image_is_warned_about(root, named, other):
+    write_image(root / "images/herd/d.png")
+    write_hints(root / "hints/a.json", flags={"cow": True, "grass": True}, imagePath=named)
+    result = check(root)
+    said = f"which is image {other!r}"
+    assert has(result, "hints/a.json", said, severity="warning") == bool(other)
+    assert len(result.problems) == bool(other)
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart(root):
+    for folder in ("cow", "horse"):
+        write_image(root / f"images/{folder}/1.png")
+    for named, wrong in (("1.png", False), ("../../images/cow/1.png", True)):
+        write_hints(root / "hints/horse/1.json", shape("cow"), imagePath=named)
+        assert has(check(root), "which is image 'cow/1'", severity="warning") == wrong
 
 
 def test_a_hint_file_without_hints_is_warned_about(root):

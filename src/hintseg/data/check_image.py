@@ -143,13 +143,10 @@ def _meant(dataset: Dataset, name: str, named: str) -> str | None:
     data sets are moved.
     """
     found = dataset.find(named)
-    if found is None:
-        last = without_ending(named.replace("\\", "/").rpartition("/")[2])
-        found = dataset.by_last_part.get(last_part(composed(last)))
-    if found is None or found == name:
-        return None
-    alike = last_part(found) == last_part(name)
-    return None if alike and "/" not in found else found
+    last = last_part(without_ending(composed(named).replace("\\", "/")))
+    if last == last_part(name):
+        return found if found != name and found is not None and "/" in found else None
+    return found or dataset.by_last_part.get(last)
 
 
 def _label_map(

@@ -98,6 +98,8 @@ def _beside(dataset: Dataset, images: ImageFolder) -> list[Problem]:
             name = name_of(path, dataset.images_folder)
             if name not in dataset.images:
                 text = _imageless(dataset, images, name, "hint")
+                if not here:
+                    text = f"not used; if it is a hint: {text}"
                 problems.append(Problem(str(path), text, "error" if here else "warning"))
         return problems
     unread = [p for p in images.json_files if name_of(p, dataset.images_folder) in dataset.images]

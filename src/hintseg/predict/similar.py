@@ -81,7 +81,7 @@ def similar_segments(
     Args:
         predictor: The model.
         dataset: Where to look.
-        name: The image that holds the pixel.
+        name: The image that holds the pixel; a path or file name of it is taken too.
         at: (x, y) in pixels of that image, the origin at the centre of the top-left one.
         top: How many to find.
 
@@ -89,6 +89,7 @@ def similar_segments(
         UnknownNameError: The data set has no such image.
         ConfigError: The pixel lies outside the image, or `top` is below 1.
     """
+    name = dataset.find(name) or name
     if name not in dataset.images:
         raise UnknownNameError("image", name, dataset.images)
     if top < 1:

@@ -16,7 +16,7 @@ def print_check(result: CheckResult, console: Console | None = None) -> None:
     """Counts, then every problem with its file and remedy."""
     console = console or Console()
     if result.dataset is not None:
-        console.print(_hint_table(result))
+        console.print(_hint_table(result, console))
         splits = ", ".join(f"{n} {s.images}" for n, s in result.splits.items()) or "no splits"
         console.print(
             f"{len(result.images)} images ({splits}); {result.hinted} with hints, "
@@ -33,7 +33,7 @@ def print_check(result: CheckResult, console: Console | None = None) -> None:
         console.print("no problems")
 
 
-def _hint_table(result: CheckResult) -> Table:
+def _hint_table(result: CheckResult, console: Console) -> Table:
     """Hints by class and kind; kinds that do not occur have no column."""
     assert result.dataset is not None
     kinds = {kind: numbers for kind, numbers in result.counts.items() if any(numbers)}
@@ -41,16 +41,18 @@ def _hint_table(result: CheckResult) -> Table:
     for kind in kinds:
         table.add_column(kind, justify="right")
     for index, name in enumerate(result.dataset.classes.names):
-        table.add_row(Text(name), *(str(numbers[index] or "-") for numbers in kinds.values()))
+        table.add_row(
+            _shown(name, console), *(str(numbers[index] or "-") for numbers in kinds.values())
+        )
     return table
 
 
 def print_evaluation(figures: Mapping[str, Any], console: Console | None = None) -> None:
     """Per-class IoU, then the means."""
+    console = console or Console()
     table = Table("class", "IoU %", box=None)
     for name, iou in figures["per_class"].items():
-        table.add_row(Text(name), "absent" if iou is None else f"{100 * iou:.1f}")
-    console = console or Console()
+        table.add_row(_shown(name, console), "absent" if iou is None else f"{100 * iou:.1f}")
     console.print(table)
     console.print(
         f"{figures['images']} images of split {figures['split']}{_made_by(figures)}: "
@@ -91,6 +93,11 @@ def _labelled(result: CheckResult) -> str:
     if math.isnan(result.labelled):
         return "no pixel labelled by hints"
     return f"{100 * result.labelled:.1f} % of the pixels of hinted images labelled"
+
+
+def _shown(name: str, console: Console) -> Text:
+    """A name in letters that the console has, so that columns stay columns."""
+    return Text(name.encode(console.encoding, "backslashreplace").decode(console.encoding))
 
 
 def _percent(value: float | None) -> str:
