@@ -361,6 +361,70 @@ def test_training_on_a_set_with_a_broken_hint_names_the_file(hintseg, data_folde
     assert "herd.json" in err
 
 
+def in_sub_folders(root):
+    """The data set with every image in a sub-folder, splits as lists of files, one hint beside."""
+    for split in ("train", "val", "test"):
+        file = root / "splits" / f"{split}.txt"
+        names = file.read_text().split()
+        for path in (p for n in names for p in root.glob(f"*/{n}.*")):
+            (path.parent / split).mkdir(exist_ok=True)
+            path.rename(path.parent / split / path.name)
+        file.write_text("\ufeff" + "".join(f"images/{split}/{name}.png\r\n" for name in names))
+    (root / "hints" / "train" / "herd.json").rename(root / "images" / "train" / "herd.json")
+    return root
+
+
+@pytest.mark.parametrize("method", ["partial", "spml"])
+def test_sub_folders_go_the_whole_way(hintseg, data_folder, tmp_path, method):
+    in_sub_folders(data_folder)
+    run, masks, labels = tmp_path / "run", tmp_path / "masks", tmp_path / "labels"
+    code, out, _ = hintseg("check", data_folder)
+    assert (code, "no problems" in out) == (0, True)
+    words = ["--set", "spml.relabel.rounds=[classifier]"] if method == "spml" else []
+    assert hintseg("train", data_folder, "--method", method, "--out", run, *SMALL, *words)[0] == 0
+    assert hintseg("predict", run, data_folder / "images", "--out", masks, "--overlays")[0] == 0
+    assert (masks / "val" / "pond.png").is_file()
+    assert (masks / "overlays" / "val" / "pond.png").is_file()
+    assert hintseg("evaluate", masks, data_folder)[0] == 0
+    code, out, _ = hintseg("label", run, data_folder, "--out", labels)
+    assert "4 label maps written" in out
+    assert (labels / "train" / "herd.png").is_file()
+    hinted = tmp_path / "hinted"
+    assert hintseg("simulate", data_folder, "--hints", "tags,boxes", "--out", hinted)[0] == 0
+    code, out, _ = hintseg("check", hinted)
+    assert (code, "warning" in out) == (0, False)
+    if method == "spml":  # tags and boxes: seeds, too, lie in sub-folders
+        seeded = tmp_path / "seeded"
+        assert hintseg("train", hinted, "--out", seeded, *SMALL)[0] == 0
+        assert len(list(seeded.glob("localise/seeds/train/*.png"))) == 4
+        page = tmp_path / "pond.html"
+        words = ["--image", "images/val/pond.png", "--at", "9,9", "--out", page]
+        assert hintseg("retrieve", seeded, hinted, *words)[0] == 0
+
+
+def test_predict_names_what_it_does_not_use(hintseg, run_folder, data_folder, tmp_path):
+    (data_folder / "images" / "x.psd").touch()
+    code, out, err = hintseg("predict", run_folder, data_folder / "images", "--out", tmp_path / "m")
+    assert (code, "8 label maps written" in out) == (0, True)
+    assert "1 file (x.psd) not used: .psd is no format that is read; convert to" in err
+
+
+@pytest.mark.parametrize("coding", ["cp1252", "ascii"])
+def test_names_that_the_console_cannot_show_are_no_error(data_folder, coding):
+    text = (data_folder / "dataset.yaml").read_text().replace("sky", "'空 [red]'")
+    (data_folder / "dataset.yaml").write_text(text, encoding="utf-8")
+    for path in (data_folder / "hints").glob("*.json"):
+        path.write_text(path.read_text().replace("sky", "空 [red]"), encoding="utf-8")
+    (data_folder / "images" / "牛.psd").touch()
+    environment = {**os.environ, "PYTHONIOENCODING": coding, "PYTHONUTF8": "0"}
+    for words in (["check"], ["evaluate", data_folder / "masks"]):
+        command = [sys.executable, "-m", "hintseg.cli", *words, data_folder]
+        done = subprocess.run(command, capture_output=True, check=False, env=environment)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert rb"\u7a7a [red]" in done.stdout
+        assert (rb"\u725b.psd" in done.stdout) == (words == ["check"])
+
+
 def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
     original = Watch.on_step
 
