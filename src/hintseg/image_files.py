@@ -24,6 +24,8 @@ IMAGE_SUFFIXES = (
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+NO_HEIC = str(MissingExtraError("pillow-heif", extra="heic", purpose="HEIC"))
+
 COMPANIONS = (".txt", ".xml", ".csv", ".yaml", ".yml", ".md", ".html", ".log", ".db")
 """Text beside photographs is nobody's mistake, and is not mentioned."""
 SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
@@ -93,7 +95,7 @@ def unreadable(path: Path) -> str | None:
     """Why a file cannot be a photograph, by its name, and the remedy; None if it can."""
     ending = path.suffix.lower()
     if ending in HEIC and not register_heic():
-        return str(MissingExtraError("pillow-heif", extra="heic", purpose="HEIC"))
+        return NO_HEIC
     if ending in AVIF and "avif" not in features.get_supported_modules():
         return "this Pillow reads no AVIF; pip install --upgrade pillow"
     if ending in JPEG2000 and not features.check_codec("jpg_2000"):

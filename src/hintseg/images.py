@@ -11,9 +11,9 @@ from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from hintseg.errors import DataError, MissingExtraError
+from hintseg.errors import DataError
 from hintseg.files import replacing
-from hintseg.image_files import is_heic, register_heic
+from hintseg.image_files import NO_HEIC, is_heic, register_heic
 from hintseg.structures import Image
 
 NOTE = "hintseg"  # keyword of the text in a PNG
@@ -109,7 +109,7 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
         raise DataError(f"{path}: {error.strerror}; give an image file that can be read") from error
     except UnidentifiedImageError as error:
         if not heic and is_heic(path):
-            raise MissingExtraError("pillow-heif", extra="heic", purpose=f"{path}: HEIC") from error
+            raise DataError(f"{path}: {NO_HEIC}") from error  # of this file, not of the job
         raise DataError(f"{path}: not an image file; replace it or remove it") from error
     except PillowImage.DecompressionBombError as error:
         raise DataError(f"{path}: too large to open safely ({error}); cut it into parts") from error

@@ -4,9 +4,12 @@ import sys
 import unicodedata
 
 import pytest
+from PIL import Image as PillowImage
 
 from hintseg import image_files
+from hintseg.errors import DataError
 from hintseg.image_files import find_name, is_image_name, register_heic, scan_images
+from hintseg.images import read_image
 from hintseg.names import NamedFiles
 
 
@@ -110,6 +113,24 @@ def test_codecs_that_pillow_lacks_are_named(tmp_path, monkeypatch):
     touch(tmp_path, "a.avif", "b.jp2")
     said = scan_images(tmp_path).complaints()
     assert ["AVIF; pip install --upgrade pillow" in said[0], "JPEG 2000" in said[1]] == [True] * 2
+
+
+@pytest.mark.parametrize("ending", ["heic", "jpg"])
+def test_heic_without_its_reader_is_told_whatever_its_ending(tmp_path, no_heic, ending):
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(DataError, match=r"a\.\w+: HEIC needs pillow-heif: pip install 'hintseg"):
+        read_image(path)
+
+
+def test_heic_is_read_with_its_reader(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    heif.register_heif_opener()
+    PillowImage.new("RGB", (64, 48), (200, 30, 30)).save(tmp_path / "a.HEIC")
+    assert list(scan_images(tmp_path).images) == ["a"]
+    image = read_image(tmp_path / "a.HEIC")
+    assert image.shape == (48, 64, 3)
+    assert abs(image.mean(axis=(0, 1)) - (200, 30, 30)).max() < 9
 
 
 # Names as people write them

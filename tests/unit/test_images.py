@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
-from hintseg.errors import DataError
+from hintseg.errors import DataError, WriteError
 from hintseg.image_files import is_image_name
 from hintseg.images import image_size, read_image, write_png
 from hintseg.label_maps import read_label_map
@@ -314,7 +314,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "a.png"
     write_png(path, PillowImage.fromarray(RGB))
     before = path.read_bytes()
-    with pytest.raises(OSError, match="cannot write mode"):
+    with pytest.raises(WriteError, match="cannot write mode"):
         write_png(path, PillowImage.fromarray(RGB).convert("LAB"))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
