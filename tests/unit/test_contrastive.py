@@ -46,8 +46,22 @@ def by_hand(embeddings, prototypes, own, pixel_group, segment_group, attract, re
     return torch.stack([zero if loss is None else loss for loss in losses]), counts
 
 
+def each(function):
+    """The same loss, pixel by pixel."""
+
+    def losses(embeddings, prototypes, own, pixel_group, *rest, **keywords):
+        return torch.stack(
+            [
+                function(e[None], prototypes, o[None], g[None], *rest, reduction="sum", **keywords)
+                for e, o, g in zip(embeddings, own, pixel_group, strict=True)
+            ]
+        )
+
+    return losses
+
+
 def gradients(function, embeddings, prototypes, *rest, **keywords):
-    """Value and gradients of a loss (summed, if it is one per pixel, with unequal weights)."""
+    """Value and gradients of a loss (summed with unequal weights, if it is one per pixel)."""
     inputs = [embeddings.detach().requires_grad_(), prototypes.detach().requires_grad_()]
     value = function(*inputs, *rest, **keywords)
     weights = torch.linspace(1, 2, len(embeddings), dtype=value.dtype) if value.ndim else 1
@@ -59,14 +73,13 @@ def gradients(function, embeddings, prototypes, *rest, **keywords):
 @settings(max_examples=30)
 def test_each_loss_is_the_formula(seed, kappa):
     case = make_case(seed)
-    keywords = {"concentration": kappa, "reduction": "none"}
     expected = gradients(lambda *a: by_hand(*a, kappa=kappa)[0], *case)
-    got = gradients(segment_contrastive_loss, *case, **keywords)
+    got = gradients(each(segment_contrastive_loss), *case, concentration=kappa)
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
     plain = *case[:5], case[6]
     expected = gradients(lambda *a: by_hand(*a[:5], None, a[5], kappa=kappa)[0], *plain)
-    got = gradients(own_segment_loss, *plain, **keywords)
+    got = gradients(each(own_segment_loss), *plain, concentration=kappa)
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
@@ -84,7 +97,7 @@ def test_mean_and_sum_are_those_of_the_pixels_that_count(function):
     torch.testing.assert_close(total, losses.sum())
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("function", [segment_contrastive_loss, own_segment_loss])
 def test_the_gradient_is_correct(function, reduction):
     embeddings, prototypes, *rest = make_case(1, pixels=12, segments=7, groups=3, dim=3)
@@ -128,8 +141,8 @@ def golden_case(golden, number, kind):
 @pytest.mark.parametrize("number", range(4))
 def test_the_published_values(golden, number, kind):
     case, kappa = golden_case(golden, number, kind)
-    each = segment_contrastive_loss(*case, concentration=kappa, reduction="none")
-    got = each[:, None], *gradients(segment_contrastive_loss, *case, concentration=kappa)
+    losses = each(segment_contrastive_loss)(*case, concentration=kappa)
+    got = losses[:, None], *gradients(segment_contrastive_loss, *case, concentration=kappa)
     for value, name in zip(got, ("loss", "mean", "grad_e", "grad_p"), strict=True):
         expected = golden[f"{kind}{number}_{name}"]
         torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-10)
@@ -138,18 +151,17 @@ def test_the_published_values(golden, number, kind):
 @pytest.mark.parametrize("number", range(4))
 def test_the_published_values_of_the_plain_form(golden, number):
     (e, p, own, pixel_group, segment_group, _, repel), kappa = golden_case(golden, number, "single")
-    keywords = {"concentration": kappa, "reduction": "none"}
-    got = own_segment_loss(e, p, own, pixel_group, segment_group, repel, **keywords)
+    rest = own, pixel_group, segment_group, repel
+    got = each(own_segment_loss)(e, p, *rest, concentration=kappa)
     expected = golden[f"plain{number}_loss"][:, 0]
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("tile", [1, 7, 60, 10**6])
 @pytest.mark.parametrize("alone", [1, 4, 1000])
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_tiles_and_blocks_of_any_size_agree(monkeypatch, tile, alone, reduction):
+def test_tiles_and_blocks_of_any_size_agree(monkeypatch, tile, alone):
     case = make_case(5)
-    keywords = {"concentration": 6.0, "reduction": reduction}
+    keywords = {"concentration": 6.0}
     expected = gradients(segment_contrastive_loss, *case, **keywords)
     monkeypatch.setitem(contrastive._TILE, "cpu", tile)
     monkeypatch.setitem(contrastive._ALONE, "cpu", alone)
@@ -176,9 +188,10 @@ def test_the_order_of_pixels_segments_and_groups_does_not_matter(seed):
         *(new_group[pixel_group[pixels]], new_group[segment_group[segments]]),
         *(attract[groups][:, groups], repel[groups][:, groups]),
     )
-    keywords = {"concentration": 6.0, "reduction": "none"}
-    each = segment_contrastive_loss(*case, **keywords)
-    torch.testing.assert_close(segment_contrastive_loss(*mixed, **keywords), each[pixels])
+    total, pull, push = gradients(segment_contrastive_loss, *case, concentration=6.0)
+    got = gradients(segment_contrastive_loss, *mixed, concentration=6.0)
+    for value, same in zip(got, (total, pull[pixels], push[segments]), strict=True):
+        torch.testing.assert_close(value, same)
 
 
 @pytest.mark.parametrize("function", [segment_contrastive_loss, own_segment_loss])
@@ -258,11 +271,14 @@ def test_a_huge_concentration_is_safe(function, dtype):
     e, p = F.normalize(e, dim=1), F.normalize(p, dim=1)
     rest = rest if function is segment_contrastive_loss else [*rest[:3], rest[4]]
     table = rest if function is segment_contrastive_loss else [*rest[:3], None, rest[3]]
-    keywords = {"concentration": 1000.0, "reduction": "none"}
-    got = gradients(function, e, p, *rest, **keywords)
+    got = gradients(function, e, p, *rest, concentration=1000.0, reduction="sum")
+
     # e and p in float64 need exponents of up to 1000: the oracle works in logarithms
-    expected = gradients(lambda *a: by_logarithms(*a, *table, kappa=1000.0), e.double(), p.double())
-    assert expected[0].max() > 500
+    def oracle(*vectors):
+        return by_logarithms(*vectors, *table, kappa=1000.0)
+
+    assert oracle(e, p).max() > 500
+    expected = gradients(lambda *a: oracle(*a).sum(), e.double(), p.double())
     for ours, theirs in zip(got, expected, strict=True):
         scale = theirs.abs().max()
         tolerance = 1e-3 if dtype is torch.float32 else 1e-10
@@ -302,10 +318,9 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert torch.equal(grad_p, wide[2].to(dtype))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_autocast_does_not_narrow_it(reduction):
+def test_autocast_does_not_narrow_it():
     case = make_case(4, dtype=torch.float32)
-    keywords = {"concentration": 12.0, "reduction": reduction}
+    keywords = {"concentration": 12.0}
     expected = gradients(segment_contrastive_loss, *case, **keywords)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = gradients(segment_contrastive_loss, *case, **keywords)
@@ -313,7 +328,7 @@ def test_autocast_does_not_narrow_it(reduction):
         assert torch.equal(value, same)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize(
     ("pixels", "segments", "groups"), [(0, 3, 2), (0, 0, 2), (4, 0, 2), (4, 3, 0), (0, 0, 0)]
 )
@@ -340,8 +355,7 @@ def test_many_groups_are_no_different(groups):
     torch.testing.assert_close(loss, expected[counts].mean())
 
 
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_nothing_of_pixels_times_segments_is_kept(reduction):
+def test_nothing_of_pixels_times_segments_is_kept():
     e, p, *rest = make_case(8, pixels=300, segments=200, dtype=torch.float32)
     kept = []
 
@@ -351,7 +365,7 @@ def test_nothing_of_pixels_times_segments_is_kept(reduction):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         inputs = e.requires_grad_(), p.requires_grad_()
-        segment_contrastive_loss(*inputs, *rest, concentration=6.0, reduction=reduction)
+        segment_contrastive_loss(*inputs, *rest, concentration=6.0)
     assert max(kept) <= e.numel()
     assert sum(kept) <= e.numel() + p.numel() + 10
 

@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 from hintseg.cores import spread
 from hintseg.errors import ConfigError, UnknownNameError
 
-Reduction = Literal["mean", "sum", "none"]
+Reduction = Literal["mean", "sum"]
 Block = tuple[Tensor, Tensor, Tensor]  # pixels, their place among the groups, these groups
 Context = Any  # what autograd hands to a function has no public type
 
@@ -48,7 +48,7 @@ def segment_contrastive_loss(  # noqa: PLR0913 (seven tensors describe a relatio
     *,
     concentration: float,
     reduction: Reduction = "mean",
-) -> Float[Tensor, ""] | Float[Tensor, " pixels"]:
+) -> Float[Tensor, ""]:
     """Pull each pixel to the segments that attract it, push it from those that repel it.
 
         L_i = -log( sum_{A_i} s_ij / (sum_{A_i} s_ij + sum_{R_i} s_ij) ),  s_ij = exp(kappa e_i.p_j)
@@ -67,8 +67,8 @@ def segment_contrastive_loss(  # noqa: PLR0913 (seven tensors describe a relatio
         attract: Which segments a pixel is pulled to.
         repel: Which segments a pixel is pushed from.
         concentration: kappa, the inverse of a temperature, above 0; any size is safe.
-        reduction: The mean or the sum over the pixels that count (an exact 0 that can be
-            differentiated if there are none), or each pixel's loss (0 where it does not count).
+        reduction: The mean or the sum over the pixels that count; an exact 0 that can be
+            differentiated if there are none.
 
     Raises:
         ConfigError: A concentration that is not a positive number, or an unknown reduction.
@@ -87,7 +87,7 @@ def own_segment_loss(  # noqa: PLR0913 (six tensors describe a relation)
     *,
     concentration: float,
     reduction: Reduction = "mean",
-) -> Float[Tensor, ""] | Float[Tensor, " pixels"]:
+) -> Float[Tensor, ""]:
     """Pull each pixel to its own segment alone, push it from those that repel it.
 
         L_i = -log( s_i,own / (s_i,own + sum_{R_i} s_ij) ),  s_ij = exp(kappa e_i.p_j)
@@ -122,14 +122,11 @@ def _reduced(
 ) -> Tensor:
     if not (concentration > 0 and math.isfinite(concentration)):
         raise ConfigError(f"concentration: must be a positive number, got {concentration}")
-    if reduction not in ("mean", "sum", "none"):
-        raise UnknownNameError("reduction", reduction, ("mean", "sum", "none"))
+    if reduction not in ("mean", "sum"):
+        raise UnknownNameError("reduction", reduction, ("mean", "sum"))
     wide = torch.promote_types(embeddings.dtype, prototypes.dtype)
     wide = torch.promote_types(wide, torch.float32)
     inputs = embeddings.to(wide), prototypes.to(wide)
-    if reduction == "none":
-        losses: Tensor = _EachLoss.apply(*inputs, relation, concentration)
-        return losses
     needed = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     total: Tensor
     total, count = _SumOfLosses.apply(*inputs, relation, concentration, needed)
@@ -148,10 +145,9 @@ class _SumOfLosses(torch.autograd.Function):
         concentration: float,
         needed: bool,
     ) -> tuple[Tensor, Tensor]:
-        weights = embeddings.new_ones(len(embeddings)) if needed else None
-        sweep = _Sweep(embeddings, prototypes, relation, concentration, weights)
+        sweep = _Sweep(embeddings, prototypes, relation, concentration, needed)
         sweep.run()
-        if weights is not None:
+        if needed:
             ctx.save_for_backward(sweep.pixel_gradient, sweep.segment_gradient)
         total, count = sweep.losses.sum(), sweep.counts.sum()
         ctx.mark_non_differentiable(count)
@@ -168,34 +164,8 @@ class _SumOfLosses(torch.autograd.Function):
         return *scaled, None, None, None
 
 
-class _EachLoss(torch.autograd.Function):
-    """Loss of each pixel; a second sweep makes the gradients once their weights are known."""
-
-    @staticmethod
-    def forward(
-        ctx: Context,
-        embeddings: Tensor,
-        prototypes: Tensor,
-        relation: _Relation,
-        concentration: float,
-    ) -> Tensor:
-        ctx.save_for_backward(embeddings, prototypes)
-        ctx.relation, ctx.concentration = relation, concentration
-        sweep = _Sweep(embeddings, prototypes, relation, concentration, None)
-        sweep.run()
-        return sweep.losses
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Context, weights: Tensor) -> tuple[Tensor | None, ...]:
-        embeddings, prototypes = ctx.saved_tensors
-        sweep = _Sweep(embeddings, prototypes, ctx.relation, ctx.concentration, weights)
-        sweep.run()
-        return sweep.pixel_gradient, sweep.segment_gradient, None, None
-
-
 class _Sweep:
-    """One pass over all pixels: losses, and with weights the gradients of their weighted sum."""
+    """One pass over all pixels: losses, and where needed the gradients of their sum."""
 
     def __init__(
         self,
@@ -203,13 +173,13 @@ class _Sweep:
         prototypes: Tensor,
         relation: _Relation,
         concentration: float,
-        weights: Tensor | None,
+        needed: bool,
     ) -> None:
         self.embeddings, self.prototypes = embeddings, prototypes
-        self.relation, self.concentration, self.weights = relation, concentration, weights
+        self.relation, self.concentration, self.needed = relation, concentration, needed
         self.losses = embeddings.new_zeros(len(embeddings))
         self.counts = torch.zeros_like(relation.own, dtype=torch.bool)
-        if weights is not None:
+        if needed:
             self.pixel_gradient = torch.zeros_like(embeddings)
             self.segment_gradient = torch.zeros_like(prototypes)
 
@@ -231,7 +201,7 @@ class _Sweep:
 
     def _lane(self, blocks: list[Block]) -> Tensor | None:
         """Visit some blocks, one after the other; what they add to the gradient of the segments."""
-        gradient = None if self.weights is None else torch.zeros_like(self.prototypes)
+        gradient = torch.zeros_like(self.prototypes) if self.needed else None
         pairs = 2 * len(self.prototypes)  # of one row: a segment may be on both sides
         most = max(pairs, min(self.tile, len(self.embeddings) * pairs))
         cells = self.embeddings.new_empty(most + 2)
@@ -288,9 +258,9 @@ class _Sweep:
         difference = away.log_sum(scaled, rows, cells[cut:])
         difference -= toward.log_sum(scaled, rows, cells[:cut])
         self.losses.index_copy_(0, pixels, -F.logsigmoid(-difference))
-        if self.weights is None:
+        if not self.needed:
             return
-        share = (difference.sigmoid() * self.weights.index_select(0, pixels))[:, None]
+        share = difference.sigmoid()[:, None]
         pull = (away.mean() - toward.mean()).mul_(share * self.concentration)
         self.pixel_gradient.index_copy_(0, pixels, pull)
         scaled.mul_(share)
