@@ -2,15 +2,16 @@
 
 import io
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from hintseg.cores import use_cores
-from hintseg.errors import ConfigError, HintSegError, WriteError
+from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
 
 if TYPE_CHECKING:
     from hintseg.predict.folder import Outcome
@@ -353,12 +354,33 @@ def _with_preset(words: list[str]) -> list[str]:
     return given
 
 
+def _print_warnings() -> None:
+    """A warning about a data set is one line without the place in the program."""
+    plain = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, DataWarning):
+            typer.echo(f"hintseg: warning: {message}", err=True)
+        else:
+            plain(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+
+
 def main() -> None:
     """Entry point: a user's mistake is one or two lines and exit code 1, never a traceback."""
     use_cores()
     for stream in (sys.stdout, sys.stderr):  # a name may have letters that the console has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    _print_warnings()
     try:
         app(_with_preset(sys.argv[1:]))
     except HintSegError as error:

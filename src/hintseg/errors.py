@@ -9,6 +9,8 @@ HintSegError
 ├── WriteError           a file cannot be written: full disk, no permission, something in the way
 └── MissingExtraError    an optional package is needed and not installed
 
+A DataWarning is no error: the work goes on, and the command line prints it.
+
 Each message names the place, the value and the remedy in one or two lines; the command line
 prints it without a traceback and exits with 1.
 """
@@ -26,6 +28,10 @@ class HintSegError(Exception):
 
 class DataError(HintSegError):
     """A file or folder is missing, broken or contradicts another."""
+
+
+class DataWarning(UserWarning):
+    """Something about a data set that may be meant so, but is often a mistake."""
 
 
 class ConfigError(HintSegError):

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
+from hintseg.data.coverage import Coverage, mask_remarks
 from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, DataError
-from hintseg.label_maps import read_label_map
+from hintseg.label_maps import has_class_palette, read_label_map
 from hintseg.models.saved import DESCRIPTION
 from hintseg.names import NamedFiles
 from hintseg.predict.predictor import Predictor, load
@@ -107,6 +108,12 @@ class Evaluation:
     metrics: Metrics
     trimaps: dict[int, Metrics]  # width in pixels -> metrics of the pixels that near a boundary
     images: dict[str, Confusion]
+    void: int = 0  # pixels of the truth that do not count
+
+    @property
+    def truth(self) -> Coverage:
+        """Pixels of the masks by class, and void ones."""
+        return Coverage(self.metrics.confusion.sum(axis=1), self.void)
 
 
 def evaluate(
@@ -117,16 +124,16 @@ def evaluate(
         raise ConfigError(f"trimap: widths are 1 pixel or more, got {min(trimaps)}")
     total = np.zeros((classes, classes + 1), dtype=np.int64)
     bands = {width: total.copy() for width in trimaps}
-    images = {}
+    images, void = {}, 0
     for name, predicted, truth in pairs:
+        void += int((truth < 0).sum())
         images[name] = confusion_of(predicted, truth, classes)
         total += images[name]
         for width in bands:
             near = near_boundary(truth, width)
             bands[width] += confusion_of(predicted, truth, classes, where=near)
-    return Evaluation(
-        metrics_of(total), {width: metrics_of(band) for width, band in bands.items()}, images
-    )
+    found = {width: metrics_of(band) for width, band in bands.items()}
+    return Evaluation(metrics_of(total), found, images, void)
 
 
 def _share(part: ArrayLike, whole: ArrayLike) -> Float[np.ndarray, "..."]:
@@ -179,7 +186,7 @@ def read_pairs(
                 f"{folder / name}.png: no prediction for image {name!r} of the split; "
                 "predict it first"
             )
-        predicted = read_label_map(path, classes=len(dataset.classes), undeclared=VOID)
+        predicted = _read_prediction(path, dataset)
         truth = dataset.checked_truth(name)
         if predicted.shape != truth.shape:
             raise DataError(
@@ -188,6 +195,20 @@ def read_pairs(
                 "resolution"
             )
         yield name, predicted, truth
+
+
+def _read_prediction(path: Path, dataset: Dataset) -> LabelMap:
+    """Class indices where the file has the palette of the classes, else coded as masks are."""
+    classes = len(dataset.classes)
+    if not dataset.coding or has_class_palette(path, classes=classes):
+        return read_label_map(path, classes=classes, undeclared=VOID)
+    try:
+        return read_label_map(path, classes=classes, undeclared=VOID, coding=dataset.coding)
+    except DataError as error:
+        raise DataError(
+            f"{error} (predictions are read as the masks of the data set, unless they have the "
+            "palette of the classes, as `hintseg predict` writes them)"
+        ) from error
 
 
 def names_with_masks(dataset: Dataset, split: str) -> tuple[str, ...]:
@@ -213,12 +234,14 @@ def summarize(evaluation: Evaluation, classes: ClassSet) -> dict[str, Any]:
     metrics = evaluation.metrics
     named = zip(classes.names, metrics.iou.tolist(), strict=True)
     per_class = {name: _number(iou) for name, iou in named}
+    named_shown = zip(classes.names, evaluation.truth.pixels.tolist(), strict=True)
     return {
         "miou": _number(metrics.miou),
         "pixel_accuracy": _number(metrics.pixel_accuracy),
         "mean_accuracy": _number(metrics.mean_accuracy),
         "per_class": per_class,
-        "absent_classes": [name for name, iou in per_class.items() if iou is None],
+        "absent_classes": [name for name, known in named_shown if not known],
+        "void": evaluation.truth.share_without,
         "trimap": {
             str(width): {"miou": _number(band.miou), "pixel_accuracy": _number(band.pixel_accuracy)}
             for width, band in evaluation.trimaps.items()
@@ -269,6 +292,7 @@ def evaluate_source(  # noqa: PLR0913 - the options of the command
     memory = {"prototypes": predictor.prototypes.labelled_by} if by == "retrieval" else {}
     return {
         **summarize(evaluation, dataset.classes),
+        "warnings": mask_remarks(evaluation.truth, dataset, f"split {split!r}"),
         "split": split,
         "source": str(source),
         "by": by if is_run else "masks",

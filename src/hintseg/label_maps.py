@@ -84,7 +84,7 @@ def has_class_palette(path: Path, *, classes: int) -> bool:
         with _opened(path) as image:
             return image.mode in GREY_MODES[2:]
     found = indexed_colours(path)
-    return found is not None and np.array_equal(found[:UNDECLARED_VALUE], palette(UNDECLARED_VALUE))
+    return found is not None and np.array_equal(found, palette(256))
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,7 +290,7 @@ def test_masks_without_hints_are_fine(root):
     for path in (root / "hints").iterdir():
         path.unlink()
     for name in "ab":
-        write_labels(root / f"masks/{name}.png", np.ones((HEIGHT, WIDTH)))
+        write_labels(root / f"masks/{name}.png", np.eye(HEIGHT, WIDTH))
     assert check(root).problems == ()
     assert np.isnan(check(root).labelled)
 
@@ -317,7 +317,7 @@ def test_a_background_needs_no_hint_where_boxes_leave_it_out(root, kind, warned)
     (root / "hints/b.json").unlink()
     text = (root / "dataset.yaml").read_text() + "background: grass\n"
     (root / "dataset.yaml").write_text(text)
-    assert has(check(root), "no hint anywhere for 'grass'", severity="warning") == warned
+    assert has(check(root), "no hint in the train split for 'grass'", severity="warning") == warned
 
 
 def test_train_images_without_hints_are_counted(root):
@@ -490,7 +490,9 @@ def test_a_hint_file_without_hints_is_warned_about(root):
 
 def test_a_mask_of_void_alone_is_warned_about(root):
     write_labels(root / "masks/c.png", np.full((HEIGHT, WIDTH), 255))
-    assert "no pixel has a class" in only(check(root), "warning")
+    result = check(root)
+    assert has(result, "masks/c.png: no pixel has a class", severity="warning")
+    assert has(result, "void covers 100% of their pixels", severity="warning")
 
 
 def test_a_file_in_place_of_the_hints_folder_is_a_problem(root):
@@ -508,3 +510,145 @@ def test_nothing_is_written_into_the_data_set(root):
     before = content()
     check(root)
     assert content() == before
+
+
+# The whole
+
+
+def mask_all(root, labels, *, keys="", palette=None):
+    """The same mask for all images, its upper half of the first label, and keys in dataset.yaml."""
+    image = PillowImage.fromarray(np.repeat(np.asarray(labels, np.uint8), HEIGHT // 2, axis=0))
+    if palette is not None:
+        image.putpalette(palette)
+    for name in "abc":
+        (root / "masks").mkdir(exist_ok=True)
+        image.resize((WIDTH, HEIGHT), PillowImage.Resampling.NEAREST).save(
+            root / "masks" / f"{name}.png"
+        )
+    with (root / "dataset.yaml").open("a") as file:
+        file.write(keys)
+    return [problem.text for problem in check(root).warnings]
+
+
+def test_masks_of_0_and_255_are_warned_about_with_the_remedy(root):
+    (text,) = mask_all(root, [[0], [255]])
+    assert "hold only the values 0 and 255" in text
+    assert "none shows 'grass', and void covers 50% of their pixels" in text
+    assert "write values: {0: cow, 255: grass} in dataset.yaml" in text
+
+
+def test_the_remedy_mends_it(root):
+    assert mask_all(root, [[0], [255]], keys="values: {0: cow, 255: grass}") == []
+
+
+def test_a_class_that_no_train_mask_shows_is_warned_about(root):
+    assert mask_all(root, [[1], [1]]) == ["no mask of the train split shows 'cow'"]
+
+
+def test_a_few_masks_need_not_show_all_classes(root):
+    mask_all(root, [[1], [1]])
+    (root / "masks/a.png").unlink()
+    assert check(root).problems == ()
+
+
+def test_masks_that_are_mostly_void_are_warned_about(root):
+    (text,) = mask_all(root, [[0, 1, 255, 255], [255, 255, 255, 255]])
+    assert "void covers 75% of their pixels" in text
+
+
+@pytest.mark.parametrize("labels", [[[0], [1]], [[0, 255], [1, 255]], [[0, 0, 1, 255]] * 2])
+def test_usual_masks_are_no_problem(root, labels):
+    assert mask_all(root, labels) == []
+
+
+def test_one_class_alone_is_warned_about(root):
+    write_hints(root / "hints/a.json", shape("cow"))
+    write_hints(root / "hints/b.json", flags={"cow": True})
+    text = (root / "dataset.yaml").read_text().replace("[cow, grass]", "[cow]")
+    (root / "dataset.yaml").write_text(text)
+    said = "'cow' is the only class", "classes: [cow, rest], background: rest"
+    assert has(check(root), *said, severity="warning")
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "Void", "_ignore_", "no label"])
+def test_a_class_of_what_has_no_class_is_warned_about(root, name):
+    text = (root / "dataset.yaml").read_text().replace("[cow,", f"['{name}', cow,")
+    (root / "dataset.yaml").write_text(text)
+    remedy = "values: {0: void, 1: cow, 2: grass} in dataset.yaml"
+    assert has(check(root), f"class '{name}' is learned like any other", remedy, severity="warning")
+    (root / "dataset.yaml").write_text(f"{text}background: '{name}'\n")
+    assert not has(check(root), "like any other", severity="warning")
+
+
+@pytest.mark.parametrize(
+    ("labels", "keys", "warned"),
+    [
+        (0, "", True),
+        (0, "values: {0: cow, 1: grass, 255: void}", False),
+        (255, "", False),
+        (1, "", False),
+        (0, "background: cow", False),
+    ],
+)
+def test_painted_hints_whose_0_may_mean_unlabelled_are_warned_about(root, labels, keys, warned):
+    painted = np.full((HEIGHT, WIDTH), labels)
+    painted[5:9] = 1
+    write_labels(root / "hints/b.png", painted)
+    with (root / "dataset.yaml").open("a") as file:
+        file.write(keys)
+    remedy = "if 0 means unlabelled, write values: {0: void, 1: cow, 2: grass}"
+    assert has(check(root), "leave no pixel unlabelled", remedy, severity="warning") == warned
+
+
+# Palettes
+
+VOC = (0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0)
+CAMVID = (128, 128, 128, 128, 0, 0, 192, 192, 128, 128, 64, 128)
+
+
+@pytest.mark.parametrize(
+    ("palette", "warned"),
+    [
+        (VOC, False),
+        ((1, 1, 1, 127, 3, 0, 2, 128, 0), False),  # an editor's VOC
+        ((0, 0, 0, 0, 128, 0, 128, 0, 0), True),  # its order of one's own
+        ((128, 0, 0, 0, 0, 0, 0, 128, 0), True),
+        ((127, 0, 1, 3, 0, 0, 0, 125, 0), True),
+        ((0, 0, 0, 1, 1, 1, 2, 2, 2), False),  # grey
+        ((0, 0, 0, 127, 127, 127, 255, 255, 255), False),
+        ((31, 119, 180, 255, 127, 14, 44, 160, 44), False),  # tab colours
+        ((120, 120, 120, 180, 120, 120, 6, 230, 230), False),  # ADE
+        (CAMVID, False),
+        ((9, 9, 9) * 3, False),
+    ],
+)
+def test_palettes_that_swap_classes_are_warned_about(root, palette, warned):
+    text = (root / "dataset.yaml").read_text().replace("[cow, grass]", "[cow, grass, sky, sea]")
+    (root / "dataset.yaml").write_text(text)
+    texts = mask_all(root, [[0, 1], [2, 255]], palette=bytes(palette))
+    found = [text for text in texts if "but its palette gives it the colour" in text]
+    assert len(found) == warned
+    if warned:
+        assert "(3 such files)" in found[0]
+        assert "list its colours under colors: in dataset.yaml" in found[0]
+
+
+def test_a_quantised_colour_mask_is_warned_about_and_its_colours_are_the_remedy(root):
+    """The quantiser's order makes classes change places; `colors:` needs no order."""
+    labels = np.ones((HEIGHT, WIDTH), int)
+    labels[:5, :5] = 0
+    pixels = np.array([(0, 0, 0), (128, 0, 0)], dtype=np.uint8)[labels]
+    for name in "abc":
+        PillowImage.fromarray(pixels).quantize(2).save(root / "masks" / f"{name}.png")
+    assert has(check(root), "masks/a.png: its index 0 is 'cow'", "[128, 0, 0]", severity="warning")
+    with (root / "dataset.yaml").open("a") as file:
+        file.write("colors: {cow: [0, 0, 0], grass: [128, 0, 0]}")
+    result = check(root)
+    assert result.problems == ()
+    assert np.array_equal(result.dataset.truth("a"), labels)
+
+
+def test_a_coding_that_cannot_be_is_the_only_problem(root):
+    with (root / "dataset.yaml").open("a") as file:
+        file.write("colors: {cow: [0, 0, 0], gras: [128, 0, 0]}")
+    assert "colors: no class named 'gras'; did you mean 'grass'" in only(check(root))

@@ -1,13 +1,17 @@
 """Metrics from one confusion matrix, checked by hand and by brute force."""
 
+import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image as PillowImage
+from rich.console import Console
 
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError, RunError
@@ -27,6 +31,7 @@ from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.files import predict_files
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval import build_prototypes
+from hintseg.report.tables import print_evaluation
 from hintseg.structures import UNLABELLED, VOID, ClassSet
 
 TRUTH = np.array([[0, 0, 0], [1, 1, VOID], [2, 2, 2]], dtype=np.int16)
@@ -366,3 +371,75 @@ def test_a_source_that_is_nothing_is_an_error(dataset, tmp_path):
     (tmp_path / "unfinished" / "config.yaml").touch()
     with pytest.raises(RunError, match="unfinished: no trained model here"):
         evaluate_source(tmp_path / "unfinished", dataset)
+
+
+# Masks that mislead
+
+
+def black_and_white(folder, dataset):
+    """Make masks of 0 and 255, cow against the rest."""
+    for name in dataset.images:
+        pixels = np.where(dataset.truth(name) == 1, 255, 0).astype(np.uint8)
+        PillowImage.fromarray(pixels).save(folder / "masks" / f"{name}.png")
+
+
+def test_figures_of_masks_of_0_and_255_are_said_to_be_worth_nothing(dataset, masks, data_folder):
+    black_and_white(data_folder, dataset)
+    for name in ("pond", "ridge"):
+        write_label_map(masks / f"{name}.png", np.zeros((40, 56), np.int16), classes=3)
+    figures = evaluate_source(masks, dataset)
+    assert figures["miou"] == 1.0
+    assert figures["absent_classes"] == ["cow", "sky"]
+    cows = [(dataset.truth(name) == VOID).mean() for name in ("pond", "ridge")]
+    assert figures["void"] == pytest.approx(np.mean(cows))
+    assert "split 'val' hold only the values 0 and 255" in figures["warnings"][0]
+    assert "write values: {0: grass, 255: CLASS}" in figures["warnings"][0]
+
+
+def test_a_class_in_no_mask_is_absent_though_it_was_predicted(dataset, masks, data_folder):
+    for name in ("pond", "ridge"):
+        grass = np.where(dataset.truth(name) == 1, 0, dataset.truth(name))
+        write_label_map(data_folder / "masks" / f"{name}.png", grass, classes=3)
+    figures = evaluate_source(masks, dataset)
+    assert figures["per_class"]["cow"] == 0.0
+    assert figures["absent_classes"] == ["cow"]
+    assert figures["warnings"] == ["no mask of split 'val' shows 'cow'"]
+    out = io.StringIO()
+    print_evaluation(figures, Console(file=out, width=200))
+    assert "0.0 (in no mask)" in out.getvalue()
+    assert "3.6 % of the mask pixels are void" in out.getvalue()
+    assert "warning: no mask of split 'val' shows 'cow'" in out.getvalue()
+
+
+def test_sound_masks_give_no_warning(dataset, masks):
+    figures = evaluate_source(masks, dataset)
+    assert figures["warnings"] == []
+    assert figures["void"] == pytest.approx(2 / 56)
+
+
+def test_predictions_are_read_as_ours_or_as_the_masks_of_the_data_set(dataset, data_folder):
+    """One with the palette of the classes holds class indices, another one what the masks hold."""
+    black_and_white(data_folder, dataset)
+    shutil.copytree(data_folder / "masks", data_folder / "other")
+    (data_folder / "dataset.yaml").write_text(
+        "classes: [cow, rest]\nvalues: {0: rest, 255: cow}\nsplits: {val: splits/val.txt}\n"
+    )
+    coded = open_dataset(data_folder)
+    write_label_map(data_folder / "other/pond.png", coded.truth("pond"), classes=2)
+    figures = evaluate_source(data_folder / "other", coded)
+    assert figures["miou"] == 1.0
+    assert figures["per_class"] == {"cow": 1.0, "rest": 1.0}
+
+
+def test_predictions_in_another_coding_are_an_error(dataset, data_folder):
+    black_and_white(data_folder, dataset)
+    (data_folder / "dataset.yaml").write_text(
+        "classes: [rest, cow]\nvalues: {0: rest, 255: cow}\nsplits: {val: splits/val.txt}\n"
+    )
+    coded = open_dataset(data_folder)
+    (data_folder / "other").mkdir()
+    for name in ("pond", "ridge"):
+        pixels = PillowImage.fromarray(coded.truth(name).astype(np.uint8))
+        pixels.save(data_folder / f"other/{name}.png")
+    with pytest.raises(DataError, match=r"pond.png: value 1 .*not listed .*predictions are read"):
+        evaluate_source(data_folder / "other", coded)

@@ -1,7 +1,7 @@
 """`hintseg check`: every problem of a data set at once, and what its hints amount to."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from hintseg.cores import usable_cores
 from hintseg.data.check_image import ImageFacts, Problem, attempt, check_image
 from hintseg.data.check_splits import SplitFacts, check_splits
+from hintseg.data.check_totals import check_totals
 from hintseg.data.dataset import (
     DATASET_FILE,
     Dataset,
@@ -22,11 +23,9 @@ from hintseg.data.dataset import (
 from hintseg.data.strays import check_strays
 from hintseg.image_files import ImageFolder
 from hintseg.progress import progress
-from hintseg.structures import ClassSet
 
 KINDS = ("tag", "point", "scribble", "box", "polygon", "mask")
 MOST_THREADS = 8
-NAMED = 10  # classes that a message lists before it says "and n more"
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ def check(root: str | Path) -> CheckResult:
     images = tuple(_check_images(dataset))
     problems += [problem for facts in images for problem in facts.problems]
     splits = check_splits(dataset, settings, images, problems)
-    result = CheckResult(root, tuple(problems), dataset, images, splits)
-    problems += _check_totals(result)
+    problems += check_totals(dataset, images)
     problems.sort(key=lambda problem: problem.severity)  # stable: errors first
     return CheckResult(root, tuple(problems), dataset, images, splits)
 
@@ -151,37 +149,3 @@ def _check_folders(dataset: Dataset, folder: ImageFolder, problems: list[Problem
             text = f"{names}: same name but for the ending; {used.name} is used, rename or remove "
             problems.append(Problem(str(used), text + "the rest"))
     problems += check_strays(dataset, folder)
-
-
-def _check_totals(result: CheckResult) -> list[Problem]:
-    """What only the whole shows: nothing to learn from, classes that nobody hinted at."""
-    assert result.dataset is not None, "the caller has opened it"
-    file = str(result.root / DATASET_FILE)
-    if not any(facts.hinted or facts.masked for facts in result.images):
-        folders = (
-            f"hints in {result.dataset.hints_folder} nor masks in {result.dataset.masks_folder}"
-        )
-        remedy = "mend the files above" if result.errors else "draw some hints with LabelMe"
-        return [Problem(file, f"neither usable {folders}; {remedy}")]
-    if not result.hinted:
-        return []
-    silent = _silent_classes(result.dataset.classes, result.counts)
-    if not silent:
-        return []
-    text = f"no hint anywhere for {_listed(silent)}; give some or remove the class"
-    return [Problem(file, text, "warning")]
-
-
-def _silent_classes(classes: ClassSet, counts: Mapping[str, Sequence[int]]) -> list[str]:
-    """Classes without any hint; of a background, tags and boxes speak by what they leave out."""
-    hinted: set[int | None] = {
-        index for numbers in counts.values() for index in range(len(classes)) if numbers[index]
-    }
-    if any(counts["tag"]) or any(counts["box"]):
-        hinted.add(classes.background)
-    return [name for index, name in enumerate(classes.names) if index not in hinted]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(repr(name) for name in names[:NAMED]) + more

@@ -1,13 +1,12 @@
 """Everything that can be said of one image and its hint and mask files, without ever raising."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import numpy as np
-
+from hintseg.data.check_palettes import PaletteFacts, palette_facts
+from hintseg.data.coverage import Coverage, HintCounts, count_hints, coverage_of
 from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
 from hintseg.hints.labelme import image_named, labelme_problems, read_labelme
@@ -15,13 +14,12 @@ from hintseg.hints.rasterize import rasterize
 from hintseg.hints.shapes import Size
 from hintseg.image_files import without_ending
 from hintseg.images import read_image
-from hintseg.label_maps import read_label_map
+from hintseg.label_maps import indexed_colours, read_label_map
 from hintseg.names import composed, last_part
 from hintseg.structures import UNLABELLED, VOID, Hints, LabelMap
 
 T = TypeVar("T")
 Severity = Literal["error", "warning"]
-HintCounts = Mapping[tuple[str, int], int]  # (kind, class) -> number
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,9 @@ class ImageFacts:
     masked: bool = False  # a mask file exists, sound or not
     counts: HintCounts = field(default_factory=dict)
     labelled: float = 0.0  # share of the pixels that the hints label
+    mask: Coverage | None = None  # of a mask that is sound
+    painted: Coverage | None = None  # of a painted hint that is sound
+    palettes: tuple[PaletteFacts, ...] = ()  # of its indexed files
 
 
 def check_image(dataset: Dataset, name: str) -> ImageFacts:
@@ -56,19 +57,40 @@ def check_image(dataset: Dataset, name: str) -> ImageFacts:
     size = None if image is None else (image.shape[0], image.shape[1])
     del image  # a large photograph is not needed any more
     hints = _drawn(dataset, name, size, problems)
+    partial = truth = None
     painted = attempt(problems, path, lambda: dataset.partial_file(name))
     if painted is not None:
         partial = _label_map(dataset, painted, size, UNLABELLED, problems)
         hints = replace(hints, partial=partial)
     mask = attempt(problems, path, lambda: dataset.mask_file(name))
     if mask is not None:
-        _label_map(dataset, mask, size, VOID, problems)
+        truth = _label_map(dataset, mask, size, VOID, problems)
     share = None
     if size is not None and hints:
         share = attempt(problems, path, lambda: _labelled(dataset, name, size, hints, problems))
     return ImageFacts(
-        name, tuple(problems), bool(hints), mask is not None, _counts(hints), labelled=share or 0.0
+        name,
+        tuple(problems),
+        bool(hints),
+        mask is not None,
+        count_hints(hints),
+        labelled=share or 0.0,
+        mask=None if truth is None else coverage_of(truth, len(dataset.classes)),
+        painted=None if partial is None else coverage_of(partial, len(dataset.classes)),
+        palettes=tuple(_palettes(dataset, [(painted, partial), (mask, truth)])),
     )
+
+
+def _palettes(
+    dataset: Dataset, maps: Sequence[tuple[Path | None, LabelMap | None]]
+) -> Iterator[PaletteFacts]:
+    """What the palettes of label maps say, where it is the index that counts."""
+    for path, labels in maps:
+        if path is None or labels is None or dataset.coding:
+            continue
+        colours = indexed_colours(path)
+        if colours is not None:
+            yield palette_facts(path, labels, colours, len(dataset.classes))
 
 
 def attempt(problems: list[Problem], path: Path, read: Callable[[], T]) -> T | None:
@@ -197,14 +219,3 @@ def _labelled(
         path = dataset.json_file(name) or dataset.partial_file(name)
         problems.append(Problem(str(path), text, "warning"))
     return float((weak.labels >= 0).mean())
-
-
-def _counts(hints: Hints) -> Counter[tuple[str, int]]:
-    """How often each kind of hint says each class; a painted map counts once per class."""
-    found: Counter[tuple[str, int]] = Counter()
-    found.update((shape.kind, shape.label) for shape in hints.shapes)
-    found.update(("tag", label) for label in hints.flags)
-    if hints.partial is not None:
-        painted = np.unique(hints.partial[hints.partial >= 0])
-        found.update(("mask", int(label)) for label in painted)
-    return found

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from hintseg.data.coverage import warn_of_hints, warn_of_masks
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
@@ -84,6 +85,7 @@ def check_masks(dataset: Dataset, _: Settings) -> None:
             f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train "
             "images have none); method full needs them all, --method partial learns from hints"
         )
+    warn_of_masks(dataset, names)
 
 
 def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
@@ -99,7 +101,7 @@ def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
         labels = load_weak(dataset, name, size=None).labels
         seen |= set(np.unique(labels[labels >= 0]).tolist())
         if len(seen) >= 2:
-            return
+            return warn_of_hints(dataset, names)
     raise DataError(
         f"{dataset.hints_folder}: the hints label pixels of {len(seen)} class(es) only; "
         "cross-entropy learns from points, scribbles, polygons and painted masks, "

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from hintseg.data.coverage import warn_of_hints
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
@@ -98,6 +99,7 @@ def check_seeds(dataset: Dataset, settings: Settings) -> None:
             f"{dataset.hints_folder}: the hints label no pixel (tags and boxes only), and "
             "sec.localise.steps=0 makes no seeds of them; leave the steps as they are"
         )
+    warn_of_hints(dataset, names)
 
 
 SEC = Method(

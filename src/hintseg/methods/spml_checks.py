@@ -7,6 +7,7 @@ then, in the log and in the report.
 
 from collections.abc import Iterator
 
+from hintseg.data.coverage import warn_of_hints
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError
@@ -72,6 +73,8 @@ def _check_settings(settings: SPMLSettings) -> None:
 
 def _check_hints(dataset: Dataset, settings: SPMLSettings) -> None:
     hinted = dataset.hinted_names()
+    if hinted and any(_terms_of_hints(settings)):
+        warn_of_hints(dataset, hinted)
     tagged = any(dataset.hints(name).tags for name in hinted)
     for term in () if tagged else _terms_of_hints(settings):
         raise DataError(

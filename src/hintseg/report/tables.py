@@ -52,14 +52,20 @@ def print_evaluation(figures: Mapping[str, Any], console: Console | None = None)
     console = console or Console()
     table = Table("class", "IoU %", box=None)
     for name, iou in figures["per_class"].items():
-        table.add_row(_shown(name, console), "absent" if iou is None else f"{100 * iou:.1f}")
+        shown = "absent" if iou is None else f"{100 * iou:.1f}"
+        wrong = " (in no mask)" if iou == 0 and name in figures["absent_classes"] else ""
+        table.add_row(_shown(name, console), shown + wrong)
     console.print(table)
     console.print(
         f"{figures['images']} images of split {figures['split']}{_made_by(figures)}: "
         f"mIoU {_percent(figures['miou'])}, pixel accuracy {_percent(figures['pixel_accuracy'])}, "
-        f"mean accuracy {_percent(figures['mean_accuracy'])}",
+        f"mean accuracy {_percent(figures['mean_accuracy'])}; "
+        f"{_percent(figures['void'])} of the mask pixels are void",
         soft_wrap=True,
     )
+    for warning in figures["warnings"]:
+        label = Text("warning: ", style="yellow")
+        console.print(label.append(warning, style="default"), soft_wrap=True)
     for width, band in figures["trimap"].items():
         console.print(
             f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True
