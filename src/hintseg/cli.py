@@ -354,7 +354,8 @@ def _with_preset(words: list[str]) -> list[str]:
     return given
 
 
-def _print_warnings() -> None:
+@contextmanager
+def _printed_warnings() -> Iterator[None]:
     """A warning about a data set is one line without the place in the program."""
     plain = warnings.showwarning
 
@@ -371,7 +372,10 @@ def _print_warnings() -> None:
         else:
             plain(message, category, filename, lineno, file, line)
 
-    warnings.showwarning = show
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = show
+        yield
 
 
 def main() -> None:
@@ -380,9 +384,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a name may have letters that the console has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    _print_warnings()
     try:
-        app(_with_preset(sys.argv[1:]))
+        with _printed_warnings():
+            app(_with_preset(sys.argv[1:]))
     except HintSegError as error:
         sys.exit(f"hintseg: {error}")
     except BrokenPipeError:

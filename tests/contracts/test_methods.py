@@ -14,7 +14,7 @@ from hintseg import label_maps, training
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.engine.watch import Watch
-from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.errors import ConfigError, DataError, DataWarning, RunError
 from hintseg.methods import METHODS, localise, spml_stages
 from hintseg.methods.settings import merge
 
@@ -200,6 +200,31 @@ def test_masks_alone_are_enough_for_full_supervision(data_folder, tmp_path):
     (data_folder / "dataset.yaml").write_text("classes: [grass, cow, sky]\n")  # no splits either
     folder = run(data_folder, tmp_path / "run", "full")
     assert json.loads((folder / "train" / "manifest.json").read_text())["images"] == 8
+
+
+def test_a_class_in_no_train_mask_is_said_by_who_learns_from_masks(data_folder, tmp_path):
+    with (data_folder / "dataset.yaml").open() as file:
+        text = file.read().replace("sky]", "sky, sea]")
+    (data_folder / "dataset.yaml").write_text(text)
+    with pytest.warns(DataWarning, match=r"yaml: no mask of the train split shows 'sea'$"):
+        run(data_folder, tmp_path / "run", "full")
+
+
+@pytest.mark.parametrize("method", ["partial", "spml", "regularized", "sec"])
+def test_a_class_without_any_train_hint_is_said_by_who_learns_from_hints(data_folder, method):
+    with (data_folder / "dataset.yaml").open() as file:
+        text = file.read().replace("sky]", "sky, sea]")
+    (data_folder / "dataset.yaml").write_text(text)
+    with pytest.warns(DataWarning, match="yaml: no hint of the train split for 'sea'; give some"):
+        METHODS[method].check(open_dataset(data_folder), METHODS[method].settings())
+
+
+def test_one_class_alone_is_said(data_folder):
+    (data_folder / "dataset.yaml").write_text("classes: [cow]\n")
+    for path in (data_folder / "hints").iterdir():
+        path.write_text(path.read_text().replace("grass", "cow").replace("sky", "cow"))
+    with pytest.warns(DataWarning, match=r"'cow' is the only class, .* background: rest"):
+        METHODS["spml"].check(open_dataset(data_folder), METHODS["spml"].settings())
 
 
 def test_tags_alone_do_not_teach_partial_cross_entropy(data_folder, tmp_path):

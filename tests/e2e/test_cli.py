@@ -425,6 +425,30 @@ def test_names_that_the_console_cannot_show_are_no_error(data_folder, coding):
         assert (rb"\u725b.psd" in done.stdout) == (words == ["check"])
 
 
+@pytest.mark.parametrize("command", ["train", "check", "evaluate"])
+def test_masks_of_0_and_255_are_said_with_the_remedy(hintseg, data_folder, tmp_path, command):
+    (data_folder / "dataset.yaml").write_text(
+        "classes: [rest, cow]\nsplits: {train: splits/train.txt, val: splits/val.txt}\n"
+    )
+    for path in (data_folder / "masks").iterdir():
+        cow = np.asarray(PillowImage.open(path)) == 1
+        PillowImage.fromarray((cow * 255).astype(np.uint8)).save(path)
+    words = {
+        "train": ["train", data_folder, "--method", "full", "--out", tmp_path / "run", *SMALL],
+        "check": ["check", data_folder],
+        "evaluate": ["evaluate", data_folder / "masks", data_folder],
+    }[command]
+    _, out, err = hintseg(*words)
+    (line,) = [line for line in (out + err).splitlines() if "0 and 255" in line]
+    assert "warning: " in line
+    assert "write values: {0: rest, 255: cow} in dataset.yaml" in line
+    assert (line in err) == (command == "train")
+    with (data_folder / "dataset.yaml").open("a") as file:
+        file.write("values: {0: rest, 255: cow}\n")
+    _, out, err = hintseg(*(tmp_path / "again" if w == tmp_path / "run" else w for w in words))
+    assert "0 and 255" not in out + err
+
+
 def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
     original = Watch.on_step
 

@@ -20,6 +20,9 @@ from hintseg.methods.spml_settings import SPMLSettings, Weights
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import UNLABELLED, VOID, Batch
 
+# Here classes without hints are meant.
+pytestmark = pytest.mark.filterwarnings("ignore::hintseg.errors.DataWarning")
+
 TRAIN = {**TINY, "steps": 2}
 OWN = {
     "regions": {"count": 8},
