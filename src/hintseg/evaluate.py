@@ -15,6 +15,7 @@ from hintseg.data.coverage import Coverage, mask_remarks
 from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.label_maps import has_class_palette, read_label_map
+from hintseg.models.finite import scores_of
 from hintseg.models.saved import DESCRIPTION
 from hintseg.names import NamedFiles
 from hintseg.predict.predictor import Predictor, load
@@ -168,9 +169,10 @@ def predicted_pairs(
         )
     for name in names:
         image = dataset.image(name)
-        prediction = predictor.predict(
-            image, scales=scales, flip=flip, by=by, exclude=name, crf=crf
-        )
+        with scores_of(name):
+            prediction = predictor.predict(
+                image, scales=scales, flip=flip, by=by, exclude=name, crf=crf
+            )
         yield name, prediction.labels, dataset.checked_truth(name)
 
 

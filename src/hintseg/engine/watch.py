@@ -18,10 +18,12 @@ from hintseg.engine.checkpoint import Position, load_checkpoint, save_checkpoint
 from hintseg.engine.fit import Learner
 from hintseg.engine.optimizer import Schedule
 from hintseg.engine.run import Run
-from hintseg.errors import RunError
+from hintseg.errors import NotFiniteError
+from hintseg.models.finite import first_not_finite
 from hintseg.progress import Advance
 from hintseg.segments.gather import ranks, total
 
+REMEDY = "lower the learning rate (--set train.lr=...) and begin anew with another --out"
 Validate = Callable[[], dict[str, float]]
 
 
@@ -89,11 +91,15 @@ class Watch:
         note = ""
         if self.rhythm.now(self.rhythm.log, done):
             note = self._log(step, losses)
-        if self.rhythm.now(self.rhythm.validate, done):
-            self._validate(step)
+        validates = self.rhythm.now(self.rhythm.validate, done)
         stopping = self._stopping(done)
+        saves = stopping or self.rhythm.now(self.rhythm.checkpoint, done)
+        if validates or saves:
+            self._check_weights(step)
+        if validates:
+            self._validate(step)
         is_last = done == self.rhythm.steps  # what the last step leaves is kept by the stage
-        if stopping or (self.rhythm.now(self.rhythm.checkpoint, done) and not is_last):
+        if stopping or (saves and not is_last):
             self._save()
         advance(note)
         if stopping:
@@ -118,10 +124,7 @@ class Watch:
         values = dict(zip(losses, mean.tolist(), strict=True))  # waits for the GPU
         loss = sum(values.values())
         if not math.isfinite(loss):
-            raise RunError(
-                f"step {step}: the loss is {loss}; lower the learning rate (--set train.lr=...) "
-                "and continue with a new --out"
-            )
+            raise NotFiniteError(f"step {step}: the loss is {loss}; {REMEDY}")
         seconds = time.perf_counter() - self._since
         rate = self._steps / seconds
         line = {
@@ -137,6 +140,12 @@ class Watch:
             self.run.log(line)
         self._since, self._waited, self._steps = time.perf_counter(), 0.0, 0
         return f"loss {loss:.3f}  {rate:.1f} steps/s"
+
+    def _check_weights(self, step: int) -> None:
+        """What is kept can be continued: the last good state stays where a weight is not finite."""
+        name = first_not_finite(self.learner.model.state_dict())
+        if name is not None:
+            raise NotFiniteError(f"step {step}: weight {name!r} is NaN or infinite; {REMEDY}")
 
     def _validate(self, step: int) -> None:
         if self.validate is None or not self.writer:

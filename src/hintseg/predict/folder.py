@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image as PillowImage
 
-from hintseg.errors import ConfigError, DataError
+from hintseg.errors import ConfigError, DataError, NotFiniteError
 from hintseg.files import read_json, write_json
 from hintseg.images import note_in, write_png
 from hintseg.label_maps import has_class_palette, overlay, write_label_map
@@ -57,7 +57,8 @@ class LabelFolder:
             name: Of the label map.
             file: The image file that the outcome names.
             content: Gives the digest of what is labelled.
-            label: Gives image and labels; a DataError of either is noted in the outcome.
+            label: Gives image and labels; a DataError of either, or a NotFiniteError, is noted in
+                the outcome.
         """
         target, picture = self.out / f"{name}.png", self.out / OVERLAYS / f"{name}.png"
         try:
@@ -67,8 +68,9 @@ class LabelFolder:
                 return
             _refuse_foreign(target, self.classes)
             image, labels = label()
-        except DataError as error:
-            self.outcome.failed[file] = str(error)
+        except (DataError, NotFiniteError) as error:
+            named = isinstance(error, DataError)
+            self.outcome.failed[file] = str(error) if named else f"{file}: {error}"
             return
         if self.overlays:
             write_png(picture, PillowImage.fromarray(overlay(image, labels)), note=note)

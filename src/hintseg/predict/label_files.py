@@ -148,10 +148,11 @@ def _labelled(
     covered = predictor.fit(height, width)
     is_whole = covered == (height, width)
     sample = whole if is_whole else load(name, size=predictor.size, zoom=predictor.zoom)
-    scores = score(sample).cpu()
+    scores = score(sample)
     if crf is not None:
         scores = refined(scores, sample, crf)
         covered = scores.shape[1] * STRIDE, scores.shape[2] * STRIDE  # cells of any size
+    scores = scores.cpu()
     labels = label_at_resolution(scores, height, width, covered=covered, confidence=confidence)
     known = whole.weak.labels
     return whole.image, np.where(known == UNLABELLED, labels, known).astype(np.int16)

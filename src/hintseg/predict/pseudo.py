@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.models.embedder import Segmenter, upsample
+from hintseg.models.finite import check_scores
 from hintseg.predict.crf import crf_scores
 from hintseg.predict.prototype_index import PrototypeIndex
 from hintseg.predict.retrieval import voted_scores
@@ -43,10 +44,14 @@ def pseudo_scores(
         negligible: Transitions below this are dropped.
         index: Known segments; their votes, without those of the image itself, take the place of
             the classifier.
+
+    Raises:
+        NotFiniteError: An embedding or a score is NaN or infinite.
     """
     device, weak = next(model.parameters()).device, sample.weak
     pixels = torch.from_numpy(sample.image.transpose(2, 0, 1).copy())[None].to(device)
     embeddings = model.embedder(torch.cat([pixels, pixels.flip(-1)]))
+    check_scores(embeddings)
     if index is None:
         probabilities = _turned(model.classify(embeddings).float().softmax(dim=1)).mean(dim=0)
     else:
@@ -56,6 +61,7 @@ def pseudo_scores(
             for view in embeddings
         ]
         probabilities = _turned(torch.cat(votes)).mean(dim=0).to(device)
+    check_scores(probabilities)
     possible = torch.from_numpy(~weak.absent).to(device).nonzero()[:, 0]
     cells = pool_labels(torch.from_numpy(weak.labels).long()[None].to(device), STRIDE)[0]
     place = torch.full((len(weak.absent) + 1,), -1, device=device)  # the last: no class

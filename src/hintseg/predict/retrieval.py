@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hintseg.models.embedder import Embedder, Segmenter
+from hintseg.models.finite import check_scores, scores_of
 from hintseg.predict.prototype_index import PrototypeIndex
 from hintseg.predict.tiles import tiled_scores
 from hintseg.predict.views import STRIDE
@@ -86,6 +87,7 @@ def voted_scores(
     neighbours: int = NEIGHBOURS,
 ) -> Float[Tensor, "1 {classes} rows columns"]:
     """As `retrieved_scores`, of an image that is embedded already."""
+    check_scores(embeddings)  # votes are finite whatever they are votes of
     segments, prototypes = segment_whole(embeddings, grid=index.grid, iterations=index.iterations)
     _, place = index.nearest(prototypes.cpu().numpy(), neighbours, exclude_image=exclude_image)
     shares = torch.from_numpy(vote_shares(index.label[place], classes))
@@ -131,7 +133,8 @@ def build_prototypes(
             pixels = resize_image(image, labels.shape[0], labels.shape[1])
             for scale in scales:
                 view = _view(pixels, labels, regions, scale)
-                vectors, label, box = _known_segments(model, *view, grid, iterations)
+                with scores_of(name):
+                    vectors, label, box = _known_segments(model, *view, grid, iterations)
                 number = np.full(len(label), len(names), np.int32)
                 rows.append((vectors, label, number, _enlarged(box, view[0], image)))
             names.append(name)

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hintseg.data.dataset import Dataset
-from hintseg.errors import ConfigError, DataError, UnknownNameError
+from hintseg.errors import ConfigError, DataError, NotFiniteError, UnknownNameError
 from hintseg.models.embedder import Segmenter
+from hintseg.models.finite import check_scores, scores_of
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval import GRID, ITERATIONS, embed, segment_labels, segment_whole
 from hintseg.predict.views import STRIDE
@@ -65,6 +66,7 @@ class _CutImage:
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             logits = self.model.classify(self.embeddings.to(device)).float().cpu()
+        check_scores(logits)
         cells = logits.softmax(dim=1)[0].flatten(1).T
         sums = cells.new_zeros(len(self.segments), cells.shape[1])
         return sums.index_add(0, self.segments.member, cells).argmax(dim=1).tolist()
@@ -96,7 +98,8 @@ def similar_segments(
         raise ConfigError(f"top: must be at least 1, got {top}")
     image = dataset.image(name)
     _check_inside(image, name, at)
-    cut = _cut(predictor, image)
+    with scores_of(name):
+        cut = _cut(predictor, image)
     number = _segment_at(cut, image, at)
     best: list[FoundSegment] = []
     failed: dict[str, str] = {}
@@ -105,8 +108,9 @@ def similar_segments(
     with progress("retrieve", len(others)) as advance:
         for other in others:
             try:
-                candidate = _cut(predictor, dataset.image(other))
-            except DataError as error:
+                with scores_of(other):
+                    candidate = _cut(predictor, dataset.image(other))
+            except (DataError, NotFiniteError) as error:
                 failed[other] = str(error)
             else:
                 compared += len(candidate.segments)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.errors import ConfigError
+from hintseg.models.finite import check_scores
 from hintseg.predict.views import STRIDE
 from hintseg.structures import UNLABELLED, Image, LabelMap
 
@@ -42,6 +43,7 @@ def tiled_scores(
 
     Raises:
         ConfigError: Such tiles cannot cover an image.
+        NotFiniteError: A score is NaN or infinite.
     """
     check_tile(tile, overlap)
     height, width = image.shape[:2]
@@ -61,6 +63,7 @@ def tiled_scores(
             total[:, *cells] += scores * fade
             weight[cells] += fade
     assert total is not None
+    check_scores(total)
     return total.div_(weight)
 
 
