@@ -12,11 +12,11 @@ from lightning_fabric import Fabric
 
 from hintseg.cores import shared_cores
 from hintseg.data.dataset import Dataset, open_dataset
-from hintseg.engine.run import Run, read_config, refuse_existing, start_run
+from hintseg.engine.run import Run, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, HintSegError, RunError
 from hintseg.files import read_json
-from hintseg.methods.config import Config, make_config, parse_config
+from hintseg.methods.config import Config, make_config, read_sections
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings, merge
 from hintseg.models.saved import ModelDescription
@@ -62,9 +62,7 @@ def train(
         chosen.refuse_changes(method, sections, str(root))
         check_unchanged(root, dataset)
     else:
-        named, below = (
-            parse_config(read_config(Path(config)), str(config)) if config else (None, {})
-        )
+        named, below = read_sections(Path(config)) if config else (None, {})
         name = method or named or DEFAULT_METHOD
         mine = {key: below[key] for key in ("train", name) if key in below}  # not other methods'
         chosen = make_config(
@@ -176,8 +174,7 @@ def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:
 
 
 def _config_of(root: Path, dataset: Dataset) -> Config:
-    file = root / "config.yaml"
-    name, sections = parse_config(read_config(file), str(file))
+    name, sections = read_sections(root / "config.yaml")
     return make_config(name or DEFAULT_METHOD, str(dataset.root.resolve()), sections=sections)
 
 

@@ -1,4 +1,4 @@
-"""The regularised losses as a method, and their terms in SPML."""
+"""The regularised losses as a method."""
 
 import json
 
@@ -7,7 +7,6 @@ import torch
 
 import hintseg
 from conftest import TINY
-from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.config import make_config
@@ -15,8 +14,6 @@ from hintseg.methods.energies import EnergySettings, Kind, dense_affinity, energ
 from hintseg.methods.regularized import Regularized, RegularizedSettings
 from hintseg.methods.regularized_presets import PRESETS
 from hintseg.methods.settings import merge
-from hintseg.methods.spml_checks import check_terms
-from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import UNLABELLED, VOID, Batch
 
@@ -197,41 +194,3 @@ def test_a_preset_can_be_set(preset):
     assert own.energy == "crf"
     assert 1 <= own.weight <= 3  # a released 1e-8, converted
     assert (own.start, own.ramp, own.absent) == (0, 0, 0)
-
-
-def test_spml_adds_an_energy_to_its_classifier(data_folder, tmp_path):
-    own = {"energy": {"kind": "ncut", "weight": 0.5}, "relabel": {"rounds": []}}
-    own["regions"] = {"count": 8}
-    folder = train(data_folder, tmp_path / "run", "spml", own)
-    losses = [line["losses"] for line in Run(folder).read_log() if line["stage"] == "embed"]
-    assert 0 < losses[-1]["energy"] <= 0.5 * 3
-
-
-@pytest.mark.parametrize("refiner", ["crf", "walk"])
-def test_spml_adds_sizes_and_boundaries_to_its_classifier(data_folder, tmp_path, refiner):
-    own = {"sec": {"expand": 0.5, "constrain": 0.25, "refiner": refiner}}
-    own |= {"relabel": {"rounds": []}, "regions": {"count": 8}}
-    folder = train(data_folder, tmp_path / "run", "spml", own)
-    losses = [line["losses"] for line in Run(folder).read_log() if line["stage"] == "embed"]
-    assert losses[-1]["expand"] > 0
-    assert losses[-1]["constrain"] > 0
-
-
-@pytest.mark.parametrize(
-    ("term", "own"),
-    [
-        ("energy: the energy", {"energy": {"kind": "crf"}}),
-        ("energy: the entropy", {"energy": {"entropy": 0.1}}),
-        ("sec: the expand", {"sec": {"expand": 1.0}}),
-        ("sec: the constrain", {"sec": {"constrain": 0.1}}),
-    ],
-)
-def test_a_term_of_a_classifier_that_does_not_learn_is_refused(data_folder, term, own):
-    settings = SPMLSettings.model_validate({"classifier": 0.0, "relabel": {"rounds": []}, **own})
-    with pytest.raises(ConfigError, match=rf"spml\.{term} is that of the joint classifier"):
-        check_terms(open_dataset(data_folder), settings)
-
-
-def test_by_default_spml_has_none():
-    assert SPMLSettings().energy.terms == ()
-    assert SPMLSettings().sec.terms == ()

@@ -1,8 +1,9 @@
 import pytest
+import yaml
 
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.methods import METHODS
-from hintseg.methods.config import make_config, parse_config
+from hintseg.methods.config import make_config, parse_config, read_sections
 from hintseg.methods.settings import TrainSettings, merge, parse_overrides, validated
 
 
@@ -52,6 +53,38 @@ def test_a_dumped_configuration_parses_to_itself(name):
 )
 def test_every_preset_is_valid(method, preset):
     make_config(method, "data", preset=preset)
+
+
+OLD = {  # as version 0.1.0 wrote it before these sections went
+    "energy": {"kind": "none", "weight": 1.0, "entropy": 0.0, "kernel": {"sxy": 0.2}},
+    "sec": {"expand": 0.0, "constrain": 0.0, "decay": 0.996, "crf": {"steps": 10}},
+}
+
+
+def write_old(file, **changes):
+    own = {key: {**values, **changes.get(key, {})} for key, values in OLD.items()}
+    file.write_text(yaml.safe_dump({"method": "spml", "data": "d", "spml": {"grid": 5, **own}}))
+    return file
+
+
+def test_settings_that_are_no_more_are_passed_over_where_they_were_off(tmp_path):
+    assert read_sections(write_old(tmp_path / "config.yaml")) == ("spml", {"spml": {"grid": 5}})
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "value"),
+    [("energy", "kind", "crf"), ("energy", "entropy", 0.1), ("sec", "expand", 0.5)],
+)
+def test_settings_that_are_no_more_are_refused_where_they_were_on(tmp_path, key, name, value):
+    file = write_old(tmp_path / "config.yaml", **{key: {name: value}})
+    message = rf"config.yaml: spml.{key}.{name}={value}: hintseg has no spml.{key} any more"
+    with pytest.raises(ConfigError, match=message):
+        read_sections(file)
+
+
+def test_a_setting_that_is_no_more_cannot_be_set():
+    with pytest.raises(UnknownNameError, match=r"spml\.energy"):
+        make_config("spml", "data", sections={"spml": {"energy": {"kind": "none"}}})
 
 
 def test_given_settings_win_over_the_preset():

@@ -14,6 +14,12 @@ from hintseg.methods.spml_settings import RelabelSettings
 
 Sections = Mapping[str, Mapping[str, Any]]
 
+# Settings of older versions, with the values at which they did nothing.
+REMOVED: Mapping[str, Mapping[str, Any]] = {
+    "spml.energy": {"kind": "none", "entropy": 0.0},
+    "spml.sec": {"expand": 0.0, "constrain": 0.0},
+}
+
 
 @dataclass(frozen=True)
 class Config:
@@ -80,6 +86,32 @@ def parse_config(content: Mapping[str, Any], where: str) -> tuple[str | None, di
         return method, merge(rest)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def read_sections(file: Path) -> tuple[str | None, dict[str, Any]]:
+    """Method name and sections of a config.yaml to train by, which may be of an older version.
+
+    Raises:
+        ConfigError: A damaged file, or one with something switched on that is no more.
+    """
+    method, sections = parse_config(read_config(file), str(file))
+    return method, _without_removed(sections, str(file))
+
+
+def _without_removed(sections: Sections, where: str) -> dict[str, Any]:
+    """Sections without the settings of older versions, which must be off."""
+    kept = {section: dict(values) for section, values in sections.items()}
+    for place, off in REMOVED.items():
+        section, key = place.split(".")
+        given = kept.get(section, {}).pop(key, off)
+        for name, value in off.items():
+            found = given.get(name, value) if isinstance(given, Mapping) else given
+            if found != value:
+                raise ConfigError(
+                    f"{where}: {place}.{name}={found}: hintseg has no {place} any more, as it "
+                    f"gained nothing; take {place} out of the file to train without it"
+                )
+    return kept
 
 
 def label_options(root: Path) -> dict[str, Any]:

@@ -29,29 +29,17 @@ class WalkSettings(Settings):
     sharpness: float = Field(100.0, ge=0, description="of its transitions")
 
 
-class SizeAndBoundary(Settings):
-    """The terms of SEC beside its seeds: of any classifier of the cells of an image."""
-
-    expand: float = Field(0.0, ge=0, description="weight of the sizes of classes")
-    constrain: float = Field(0.0, ge=0, description="weight of the refiner")
-    decay: Share = Field(0.996, description="of rank pooling, on 41 x 41 cells; 1: mean, 0: max")
-    background_decay: Share = Field(0.999, description="the same for the background")
-    refiner: Literal["crf", "walk"] = Field("crf", description="who draws the boundaries")
-    crf: CRFSettings = CRFSettings()
-    walk: WalkSettings = WalkSettings()
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Names of the terms that have a weight."""
-        return tuple(name for name in ("expand", "constrain") if getattr(self, name))
-
-
-class SECSettings(SizeAndBoundary):
+class SECSettings(Settings):
     """All of SEC."""
 
     seed: float = Field(1.0, ge=0, description="weight of the seeds")
     expand: float = Field(1.0, ge=0, description="weight of the sizes of classes")
     constrain: float = Field(1.0, ge=0, description="weight of the refiner")
+    decay: Share = Field(0.996, description="of rank pooling, on 41 x 41 cells; 1: mean, 0: max")
+    background_decay: Share = Field(0.999, description="the same for the background")
+    refiner: Literal["crf", "walk"] = Field("crf", description="who draws the boundaries")
+    crf: CRFSettings = CRFSettings()
+    walk: WalkSettings = WalkSettings()
     localise: LocaliseSettings = LocaliseSettings()
 
 

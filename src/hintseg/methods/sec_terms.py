@@ -1,11 +1,11 @@
-"""Sizes and boundaries: the terms of SEC that are not its seeds, for any method's classifier."""
+"""Sizes and boundaries: the terms of SEC that are not its seeds."""
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hintseg.losses.seeded import constrain_loss, expand_loss
-from hintseg.methods.sec_settings import CRFSettings, SizeAndBoundary, WalkSettings
+from hintseg.methods.sec_settings import CRFSettings, SECSettings, WalkSettings
 from hintseg.models.embedder import Embedder
 from hintseg.refine.dense_crf import CrfPreset, dense_crf_logits
 from hintseg.refine.random_walk import embedding_walk
@@ -17,7 +17,7 @@ Cells = Int[Tensor, "batch rows columns"]
 
 
 def size_and_boundary_losses(
-    settings: SizeAndBoundary,
+    settings: SECSettings,
     batch: Batch,
     embeddings: Maps,
     logits: Maps,
@@ -44,7 +44,7 @@ def size_and_boundary_losses(
 
 
 def _expand(
-    settings: SizeAndBoundary,
+    settings: SECSettings,
     logits: Maps,
     labels: Cells,
     absent: Bool[Tensor, "batch classes"],

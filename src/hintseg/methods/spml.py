@@ -23,8 +23,6 @@ from hintseg.losses.relations import (
     shared_set,
     shared_tag,
 )
-from hintseg.methods.energies import energy_losses
-from hintseg.methods.sec_terms import size_and_boundary_losses
 from hintseg.methods.spml_settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
@@ -65,10 +63,7 @@ class RelationLearner:
         if self.settings.absent:
             loss = absent_class_loss(logits, cells, batch.absent)
             losses["absent"] = self.settings.absent * loss
-        losses |= energy_losses(self.settings.energy, logits, batch)
-        return losses | size_and_boundary_losses(
-            self.settings.sec, batch, embeddings, logits, cells, background=self.background
-        )
+        return losses
 
     def memory(self) -> dict[str, Tensor]:
         """The remembered prototypes."""

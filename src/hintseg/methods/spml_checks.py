@@ -48,14 +48,6 @@ def _check_settings(settings: SPMLSettings) -> None:
     weights = settings.relations
     if not settings.classifier and not any(getattr(weights, name) for name in Weights.model_fields):
         raise ConfigError("spml.relations: no term has a weight, so nothing is learned; give one")
-    for place in ("energy", "sec"):
-        terms = getattr(settings, place).terms
-        if terms and not settings.classifier:
-            raise ConfigError(
-                f"spml.{place}: the {terms[0]} is that of the joint classifier, which "
-                "spml.classifier=0 leaves untrained: alone it makes one class of everything; give "
-                "that a weight"
-            )
     if settings.across and not settings.plain:
         raise ConfigError("spml.across: only the plain form has it; add --set spml.plain=true")
     regions = settings.regions

@@ -4,8 +4,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from hintseg.methods.energies import EnergySettings
-from hintseg.methods.sec_settings import SizeAndBoundary
 from hintseg.methods.seeds import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
 from hintseg.predict.pseudo import SHARPNESS, WALK_STEPS
@@ -91,8 +89,6 @@ class SPMLSettings(Settings):
     located: bool = Field(True, description="image similarity sees the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
     absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
-    energy: EnergySettings = EnergySettings()
-    sec: SizeAndBoundary = SizeAndBoundary()
     detach: bool = Field(False, description="the joint classifier does not change the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()
