@@ -164,24 +164,32 @@ def crf(work: Path) -> float:
 
 def step(work: Path, method: str) -> float:
     """Mean of the last steps of a short training."""
+    short = {"spml": {"relabel": {"rounds": []}}} if method == "spml" else {}
+    settings = {"train": {**STEP, "steps": STEPS, "checkpoint_every": 10**6}, **short}
+    return step_seconds(work / "data", method=method, settings=settings)
+
+
+def step_seconds(data: Path, *, settings: dict[str, dict], **named: str) -> float:
+    """Mean seconds of the steps of a training but for the first ones."""
     from hintseg.methods import network
     from hintseg.training import train
 
     fit, ends = network.fit, []
 
-    def watched(*parts: object, on_step: Callable, **named: object) -> None:
+    def watched(*parts: object, on_step: Callable, **others: object) -> None:
         def listen(*facts: object) -> None:
             on_step(*facts)
             ends.append(time.perf_counter())
 
-        fit(*parts, on_step=listen, **named)
+        fit(*parts, on_step=listen, **others)
 
     network.fit = watched
-    short = {"spml": {"relabel": {"rounds": []}}} if method == "spml" else {}
-    settings = {"train": {**STEP, "steps": STEPS, "checkpoint_every": 10**6}, **short}
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        train(work / "data", Path(folder) / "run", method=method, settings=settings)
-    return (ends[-1] - ends[WARM - 1]) / (STEPS - WARM)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            train(data, Path(folder) / "run", settings=settings, **named)
+    finally:
+        network.fit = fit
+    return (ends[-1] - ends[WARM - 1]) / (len(ends) - WARM)
 
 
 def predict(work: Path) -> float:
@@ -191,7 +199,7 @@ def predict(work: Path) -> float:
     from hintseg.predict.predictor import load
 
     dataset, predictor = open_dataset(work / "data"), load(work / "model")
-    files = [dataset.images[name] for name in dataset.names("test")]
+    files = {name: dataset.images[name] for name in dataset.names("test")}
 
     def call() -> None:
         with tempfile.TemporaryDirectory(dir=work) as folder:

@@ -9,7 +9,10 @@ Shape shorthand: d features, n points, m vertices, d + 1 axes and corners.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeVar
 
 import scipy.sparse
 import torch
@@ -17,15 +20,17 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hintseg.cores import spread
 from hintseg.errors import ConfigError
 
 LARGEST_KEY = 2**62  # still an int64 with a step more
 DIRECT_KEYS = 8  # places in a table for each key; where more would be needed, keys are sorted
 FAR = 2**12  # cells from the origin; beyond, float32 is too coarse for a place within a cell
-CHUNK = 2**16  # points whose own weights are found at a time
+CHUNK = 2**15  # points that a thread works on at a time
 ROUNDING = 32  # units of the last place: what subtraction may leave of zero
 
 Table = Float[Tensor, "_ channels"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +127,35 @@ def build_lattice(
     Raises:
         ConfigError: Points that are not finite, or too far apart for their keys.
     """
-    quotients, rank, weights = _simplices(points)
+    quotients, rank, weights = _in_parts(_simplices, points)
     keys, steps = _keys(quotients, rank, images)
     corner, beside = _numbered(keys, steps)
-    weights = weights.to(points.dtype)
     own = None
     if without_own:
         own = weights.new_zeros(count)
         own[pixels] = _scale(len(rank)) * _own(corner, weights, rank, beside)
-    blurs = [_blur(*sides, like=weights) for sides in beside]
+    blurs = _spread(lambda axis: _blur(*beside[axis], like=weights), len(beside), weights)
     blurs[0] = replace(blurs[0], weight=_scale(len(rank)) * blurs[0].weight)
     sliced = _slice(corner, weights, pixels, count)
     splat = _transposed(sliced, beside.shape[2])
     return Lattice(splat, tuple(blurs), beside, sliced, pixels, own)
+
+
+def _in_parts(
+    work: Callable[..., tuple[Tensor, ...]], *tables: Float[Tensor, "_ points"] | Tensor
+) -> tuple[Tensor, ...]:
+    """What a function of the points makes of these tables, their columns taken part by part."""
+    count = tables[0].shape[1]
+    parts = -(-count // CHUNK)
+    bounds = [count * part // max(1, parts) for part in range(parts + 1)]
+    slices = [slice(*ends) for ends in pairwise(bounds)]
+    made = _spread(lambda i: work(*(table[:, slices[i]] for table in tables)), parts, tables[0])
+    return tuple(torch.cat(parts, dim=-1) for parts in zip(*made, strict=True))
+
+
+def _spread(work: Callable[[int], T], count: int, like: Tensor) -> list[T]:
+    """The parts of some work, on a CPU by threads that meet once."""
+    return [work(i) for i in range(count)] if like.is_cuda else spread(work, count)
 
 
 def _simplices(
@@ -167,7 +188,7 @@ def _simplices(
     weights = falling.clone()
     weights[1:] -= falling[:-1]
     weights[0] += 1 - falling[-1]
-    return nearest.long(), order, weights
+    return nearest.long(), order, weights.to(points.dtype)
 
 
 def _elevated(points: Float[Tensor, "dim points"]) -> Float[Tensor, "axes points"]:
@@ -328,11 +349,11 @@ def _own(
     together lead nowhere. Each step halves the weight, and each vertex on the way has to be there.
     """
     forth, back = (_ways(sides).to(weights) for sides in beside.unbind(1))
-    parts = []
-    for first in range(0, corner.shape[1], CHUNK):
-        some = slice(first, first + CHUNK)
-        parts.append(_own_part(corner[:, some], weights[:, some], rank[:, some], forth, back))
-    return torch.cat(parts)
+
+    def part(corner: Tensor, weights: Tensor, rank: Tensor) -> tuple[Tensor]:
+        return (_own_part(corner, weights, rank, forth, back),)
+
+    return _in_parts(part, corner, weights, rank)[0]
 
 
 def _own_part(
