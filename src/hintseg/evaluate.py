@@ -167,6 +167,7 @@ def predicted_pairs(
             f"{dataset.root}: its classes are not those of the model "
             f"({', '.join(predictor.classes.names)}), or in another order"
         )
+    dataset = dataset.read_as(predictor.reading)
     for name in names:
         image = dataset.image(name)
         with scores_of(name):

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image as PillowImage
-from PIL import ImageOps
 
 from hintseg.errors import DataError
+from hintseg.exif import orientation_of, upright
 from hintseg.images import _opened, write_png
 from hintseg.structures import Image, LabelMap
 
@@ -63,7 +63,9 @@ def read_label_map(
         DataError: Missing, broken, or a value or colour without a meaning.
     """
     with _opened(path) as stored:
-        image, is_jpeg = ImageOps.exif_transpose(stored), stored.format == "JPEG"
+        stored.load()  # a TIFF is upright now, and says so no more
+        orientation = 1 if stored.format == "TIFF" else orientation_of(stored.info)
+        image, is_jpeg = upright(stored, orientation), stored.format == "JPEG"
     try:
         labels = _labels(_pixels(image), coding, classes)
     except DataError as error:

@@ -151,6 +151,7 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         unit=config.method.unit,
         size=settings.size,
         zoom=settings.zoom or sum(settings.scale) / 2,
+        reading=dataset.reading,
     )
     job = Job(dataset, run, fabric, settings, config.own, description)
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was

@@ -130,13 +130,14 @@ def png_of_16_bit_colour(rows):
 @pytest.mark.parametrize("values", [[[-1, 0]], [[0, 65536]]])
 def test_integers_out_of_16_bits_are_an_error(tmp_path, values):
     path = saved(tmp_path / "a.tiff", PillowImage.fromarray(np.array(values, dtype=np.int32)))
-    with pytest.raises(DataError, match=r"a\.tiff: values outside \[0, 65535\]"):
+    remedy = r"a\.tiff: values of -?\d+ to \d+ without .* intensity: \[low, high\]"
+    with pytest.raises(DataError, match=remedy):
         read_image(path)
 
 
 def test_floating_point_is_an_error(tmp_path):
     path = saved(tmp_path / "a.tiff", PillowImage.fromarray(np.ones((2, 2), np.float32)))
-    with pytest.raises(DataError, match=r"a\.tiff: floating-point .*; save it as 8 bit"):
+    with pytest.raises(DataError, match=r"a\.tiff: floating-point .*; convert it to 8 bit, or"):
         read_image(path)
 
 
@@ -149,10 +150,19 @@ def test_other_formats_are_read(tmp_path, suffix):
     assert image_size(path) == (7, 11)
 
 
-def test_of_a_moving_picture_the_first_frame_is_taken(tmp_path):
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_a_stack_is_refused_with_the_remedy(tmp_path, suffix):
     frames = [PillowImage.fromarray(np.full((4, 4), v, np.uint8)) for v in (10, 200)]
-    path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
-    assert (read_image(path) == 10).all()
+    path = saved(tmp_path / f"a.{suffix}", frames[0], save_all=True, append_images=frames[1:])
+    remedy = rf"a\.{suffix}: a stack \(2 (frames|pages)\), not one image; save each image as"
+    with pytest.raises(DataError, match=remedy):
+        read_image(path)
+
+
+def test_the_smaller_copy_in_a_photograph_of_a_telephone_is_no_stack(tmp_path):
+    whole, small = (PillowImage.fromarray(RGB).resize((side, side)) for side in (16, 8))
+    path = saved(tmp_path / "a.jpg", whole, format="MPO", save_all=True, append_images=[small])
+    assert read_image(path).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tiff", "webp"])

@@ -53,7 +53,7 @@ def check_image(dataset: Dataset, name: str) -> ImageFacts:
     """Decode the files of one image completely and say what is wrong with each."""
     problems: list[Problem] = []
     path = dataset.images[name]
-    image = attempt(problems, path, lambda: read_image(regular(path)))
+    image = attempt(problems, path, lambda: read_image(regular(path), dataset.reading))
     size = None if image is None else (image.shape[0], image.shape[1])
     del image  # a large photograph is not needed any more
     hints = _drawn(dataset, name, size, problems)

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hintseg.data.coding import read_coding
+from hintseg.data.stored import PHOTOGRAPHS, StoredImages, stored_images
 from hintseg.errors import ConfigError, DataError, UnknownNameError
 from hintseg.files import read_text, write_text
 from hintseg.hints.labelme import read_labelme
@@ -18,6 +19,7 @@ from hintseg.image_files import ImageFolder, find_name, no_image, scan_images
 from hintseg.images import image_size, read_image
 from hintseg.label_maps import CLASS_INDICES, Coding, read_label_map
 from hintseg.names import NamedFiles, last_part
+from hintseg.reading import Reading
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
@@ -38,6 +40,8 @@ class DatasetFile(BaseModel):
     splits: dict[str, str] = Field(default_factory=dict)
     tags_complete: bool = True
     boxes_complete: bool = True
+    intensity: Any = None
+    channels: Any = None
     values: dict[Any, Any] = Field(default_factory=dict)
     colors: dict[Any, Any] = Field(default_factory=dict)
 
@@ -56,6 +60,7 @@ class Dataset:
     tags_complete: bool = True
     boxes_complete: bool = True
     coding: Coding = CLASS_INDICES  # of painted hints and masks
+    stored: StoredImages = PHOTOGRAPHS  # how the image files are read
     beside: bool = False  # LabelMe files beside the photographs count where `hints_folder` has none
 
     def names(self, split: str) -> tuple[str, ...]:
@@ -126,9 +131,21 @@ class Dataset:
         """The last part of a name, whatever its case -> the first image called so."""
         return {last_part(name): name for name in reversed(tuple(self.images))}
 
+    @cached_property
+    def reading(self) -> Reading:
+        """How the image files become uint8 RGB: one range and the same channels for all of them."""
+        return self.stored.reading(tuple(self.images.values()))
+
+    def read_as(self, reading: Reading) -> "Dataset":
+        """The same data set, its images read as those that a model has learned from.
+
+        A model that has seen nothing but ordinary photographs has no say.
+        """
+        return replace(self, stored=replace(self.stored, given=reading)) if reading else self
+
     def image(self, name: str) -> Image:
         """The photograph, uint8 RGB, upright."""
-        return read_image(self._image_path(name))
+        return read_image(self._image_path(name), self.reading)
 
     def size(self, name: str) -> tuple[int, int]:
         """Height and width of the photograph."""
@@ -170,7 +187,8 @@ class Dataset:
     def digest(self) -> str:
         """Hash of classes, splits and all label files, for the record of a run."""
         complete = self.tags_complete, self.boxes_complete
-        coded = (self.coding,) if self.coding else ()  # nothing to say: as before there was any
+        said = (self.coding, self.stored)
+        coded = tuple(part for part in said if part)  # nothing to say: as before there was any
         facts = self.classes, complete, sorted(self.splits.items()), *coded
         digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
         for name in self.images:
@@ -261,6 +279,7 @@ def assemble(
         boxes_complete=settings.boxes_complete,
         beside="hints" not in settings.model_fields_set,
         coding=coding_of(settings, classes, file),
+        stored=stored_images(settings.intensity, settings.channels, file),
     )
 
 

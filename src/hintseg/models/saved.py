@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,9 +14,11 @@ from hintseg.files import read_json, replacing, write_json
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.finite import REMEDY, first_not_finite
+from hintseg.reading import AS_STORED, Reading
 from hintseg.structures import ClassSet
 
 FORMAT = 1
+SPANS = ("intensity", "channels")  # what JSON has as lists
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
@@ -32,6 +35,7 @@ class ModelDescription:
     unit: bool = False  # the classifier sees directions only
     size: int | None = None  # longer side of the images at which it was trained
     zoom: float = 1.0  # times that: at which it predicts
+    reading: Reading = AS_STORED  # how image files become what it sees
 
     def class_set(self) -> ClassSet:
         """The classes it tells apart."""
@@ -76,6 +80,14 @@ def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
     return model.eval(), description
 
 
+def _reading_of(known: dict[str, Any] | None) -> Reading:
+    """What model.json says of it; models of earlier versions say nothing."""
+    if known is None:
+        return AS_STORED
+    spans = {key: None if known[key] is None else tuple(known[key]) for key in SPANS}
+    return Reading(**{**known, **spans})
+
+
 def _read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -89,6 +101,7 @@ def _read_description(folder: Path) -> ModelDescription:
         if content.pop("format") != FORMAT:
             raise RunError(f"{path}: written by another version of hintseg; update hintseg")
         content["classes"] = tuple(content["classes"])
+        content["reading"] = _reading_of(content.get("reading"))
         description = ModelDescription(**content)
         description.class_set()
     except (KeyError, TypeError) as error:

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from hintseg.images import read_image
 from hintseg.predict.folder import (
     LabelFolder,
     Outcome,
@@ -57,13 +56,16 @@ def predict_files(  # noqa: PLR0913 - the options of the command
     claim(out, record, file=RECORD)
     folder = LabelFolder(out, record, len(predictor.classes), overlays)
     predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by, crf=crf)
+    label = partial(_labelled, predictor, predict)
     with progress("predict", len(images)) as advance:
         for name, file in images.items():
-            folder.add(name, file, partial(digest_of_file, file), partial(_labelled, predict, file))
+            folder.add(name, file, partial(digest_of_file, file), partial(label, file))
             advance(file.name)
     return folder.outcome
 
 
-def _labelled(predict: Callable[[Image], Prediction], file: Path) -> tuple[Image, LabelMap]:
-    image = read_image(file)
+def _labelled(
+    predictor: Predictor, predict: Callable[[Image], Prediction], file: Path
+) -> tuple[Image, LabelMap]:
+    image = predictor.read(file)
     return image, predict(image).labels

@@ -141,6 +141,8 @@ def claim(out: Path, record: Mapping[str, Any], *, file: str) -> None:
 def digest_of(predictor: Predictor, by: str) -> str:
     """Hash of all of a model that decides its predictions."""
     digest = hashlib.sha256(f"{predictor.size} {predictor.zoom}".encode())
+    if predictor.reading:
+        digest.update(repr(predictor.reading).encode())
     for tensor in predictor.model.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     if by == "retrieval":

@@ -98,6 +98,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     if not 0 <= confidence <= 1:
         raise ConfigError(f"confidence: must be 0 to 1, got {confidence}")
     _check_classes(predictor, dataset)
+    dataset = dataset.read_as(predictor.reading)
     names = hinted_names(dataset, split)
     files = [dataset.images[name] for name in names]
     refuse_folder_of([*files, dataset.hints_folder / "NAME.json"], out, names)
@@ -110,6 +111,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         "sharpness": float(sharpness),
         "crf": None if crf is None else asdict(find_preset(crf)),
         **drawn,
+        **({"reading": asdict(dataset.reading)} if dataset.reading else {}),
     }
     claim(out, record, file=RECORD)
     folder = LabelFolder(out, record, len(dataset.classes), overlays)

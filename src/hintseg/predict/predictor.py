@@ -17,6 +17,7 @@ from hintseg.predict.prototype_index import PrototypeIndex, read_prototypes
 from hintseg.predict.retrieval import retrieved_scores
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
 from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores, make_views
+from hintseg.reading import AS_STORED, Reading
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import ClassSet, Image, Prediction
 
@@ -32,6 +33,7 @@ class Predictor:
         size: The longer side of every image is brought to this before all else; None: as it is.
         zoom: Times that size, the mean of the random sizes at which the model has seen images.
         device: Where the model runs.
+        reading: How image files become what the model has learned from.
         prototypes: Gives the known segments; asked when something is first retrieved.
     """
 
@@ -43,10 +45,11 @@ class Predictor:
         size: int | None = None,
         zoom: float = 1.0,
         device: torch.device | str = "cpu",
+        reading: Reading = AS_STORED,
         prototypes: Callable[[], PrototypeIndex] | None = None,
     ) -> None:
         self.classes, self.device = classes, torch.device(device)
-        self.size, self.zoom = size, zoom
+        self.size, self.zoom, self.reading = size, zoom, reading
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self._find_prototypes = prototypes
 
@@ -80,7 +83,7 @@ class Predictor:
             RunError: Nothing can be retrieved: the run has no prototypes, or damaged ones.
         """
         score = self._scorer(by, exclude)
-        pixels = read_image(Path(image)) if isinstance(image, str | Path) else _checked(image)
+        pixels = self.read(Path(image)) if isinstance(image, str | Path) else _checked(image)
         views = make_views(scales, flip=flip)
         height, width = pixels.shape[:2]
         fitted = self.fit(height, width)
@@ -94,6 +97,10 @@ class Predictor:
             fitted = scores.shape[1] * STRIDE, scores.shape[2] * STRIDE  # cells of any size
         labels = label_at_resolution(scores, height, width, covered=fitted)
         return Prediction(labels=labels, scores=scores, classes=self.classes.names)
+
+    def read(self, file: Path) -> Image:
+        """An image file as the model sees it; DataError if it cannot be read."""
+        return read_image(file, self.reading)
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
         """The size at which the model sees an image."""
@@ -147,6 +154,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Predictor:
         size=description.size,
         zoom=description.zoom,
         device=device,
+        reading=description.reading,
         prototypes=partial(read_prototypes, Path(run)),
     )
 

@@ -91,7 +91,7 @@ def similar_segments(
         UnknownNameError: The data set has no such image.
         ConfigError: The pixel lies outside the image, or `top` is below 1.
     """
-    name = dataset.find(name) or name
+    name, dataset = dataset.find(name) or name, dataset.read_as(predictor.reading)
     if name not in dataset.images:
         raise UnknownNameError("image", name, dataset.images)
     if top < 1:

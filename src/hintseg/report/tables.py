@@ -23,6 +23,10 @@ def print_check(result: CheckResult, console: Console | None = None) -> None:
             f"{result.masked} with masks; {_labelled(result)}",
             soft_wrap=True,
         )
+        intensity = result.dataset.reading.intensity
+        if intensity is not None:
+            black, white = (f"{value:g}" for value in intensity)
+            console.print(f"intensity: {black} is black, {white} is white", soft_wrap=True)
         if result.unhinted_train:
             console.print(f"{result.unhinted_train} train images without hints", soft_wrap=True)
     for problem in result.problems:
