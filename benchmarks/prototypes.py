@@ -48,7 +48,7 @@ def main() -> None:
         sample = load_hinted(dataset, name, size=train.size)
         return replace(sample, regions=regions(sample.image, count=own.regions.count))
 
-    view = Augmentation(crop=train.crop, scale=train.scale, jitter=train.jitter)
+    view = Augmentation(crop=train.crop, scale=train.scale, jitter=train.jitter, hue=train.hue)
     order, view = Order(dataset.hinted_names(), 1, seed=0), partial(augment, settings=view)
     batches = iterate(order, load, view, start=0, stop=options.images)
     learner = RelationLearner(network(options.run, dataset.classes, train.dim), own)

@@ -44,7 +44,7 @@ def edge_map(image: Image) -> EdgeMap:
     return _edges_of(_lab(image))
 
 
-def regions(image: Image, *, count: int | None = COUNT, threshold: float = 0.0) -> RegionMap:
+def regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
     """Cut an image into regions 0 .. R - 1, numbered top-left to bottom-right, each 4-connected.
 
     Basins of the colour gradient are merged by Ward's rule (Ward: Hierarchical Grouping to Optimize
@@ -55,13 +55,11 @@ def regions(image: Image, *, count: int | None = COUNT, threshold: float = 0.0) 
         image: The photograph.
         count: At most that many regions (None: no limit). There are fewer only where the image
             has no more basins.
-        threshold: Merges also go on while each adds no more than that to the mean squared distance
-            over the image (CIELAB units, squared).
 
     Raises:
-        ConfigError: A count below one or a threshold that is no number from zero up.
+        ConfigError: A count below one.
     """
-    _check_cut(count, threshold)
+    _check_count(count)
     lab = _lab(image)
     if lab.shape[0] * lab.shape[1] < 2:
         return np.zeros(lab.shape[:2], dtype=np.int32)  # higra knows no graph without edges
@@ -72,13 +70,11 @@ def regions(image: Image, *, count: int | None = COUNT, threshold: float = 0.0) 
     features = [np.bincount(basin, channel.ravel()) / sizes for channel in _features(lab)]
     means = np.stack(features, axis=1)
     tree, altitudes = hg.binary_partition_tree_ward_linkage(rag, means, sizes)
-    owner = _cut(tree, altitudes / basin.size, count, threshold)
+    owner = _cut(tree, altitudes / basin.size, count)
     return numbered(owner[basin]).reshape(lab.shape[:2])
 
 
-def regions_from_edges(
-    edges: EdgeMap, *, count: int | None = COUNT, threshold: float = 0.0
-) -> RegionMap:
+def regions_from_edges(edges: EdgeMap, *, count: int | None = COUNT) -> RegionMap:
     """Cut along an edge map, such as that of an edge detector; regions as from `regions`.
 
     Oriented watershed and ultrametric contour map (Arbelaez, Maire, Fowlkes, Malik: Contour
@@ -89,12 +85,11 @@ def regions_from_edges(
     Args:
         edges: Edge strength of every pixel, not negative.
         count: At most that many regions (None: no limit).
-        threshold: Boundaries whose mean strength is not above that vanish.
 
     Raises:
         ConfigError: As `regions`; a strength that is negative or not finite.
     """
-    _check_cut(count, threshold)
+    _check_count(count)
     if not np.isfinite(edges).all() or edges.min(initial=0) < 0:
         raise ConfigError("edges: every strength must be a finite number, zero or more")
     if edges.size < 2:
@@ -108,7 +103,7 @@ def regions_from_edges(
         tree, altitudes = hg.filter_non_relevant_node_from_tree(
             tree, altitudes, lambda tree, _: _smaller_part(tree, sizes) < least, rag, False
         )
-    return numbered(_cut(tree, altitudes, count, threshold)[basin]).reshape(edges.shape)
+    return numbered(_cut(tree, altitudes, count)[basin]).reshape(edges.shape)
 
 
 def spread_labels(
@@ -174,16 +169,16 @@ def _smaller_part(
 
 
 def _cut(
-    tree: hg.Tree, altitudes: Float[np.ndarray, " nodes"], count: int | None, threshold: float
+    tree: hg.Tree, altitudes: Float[np.ndarray, " nodes"], count: int | None
 ) -> Int[np.ndarray, " basins"]:
     """The node of a binary tree that each leaf belongs to after the first merges.
 
     Inner nodes stand in the order of the merges. An altitude may be lower than an earlier one (Ward
-    among neighbours): merging stops before the first that exceeds the threshold.
+    among neighbours): merges that cost nothing are made until the first that does.
     """
     basins = tree.num_leaves()
     reached = np.maximum.accumulate(altitudes[basins:])
-    merges = int(np.searchsorted(reached, threshold, side="right"))
+    merges = int(np.searchsorted(reached, 0.0, side="right"))
     if count is not None:
         merges = max(merges, basins - count)
     nodes = np.arange(tree.num_vertices())
@@ -192,8 +187,6 @@ def _cut(
     return np.asarray(hg.propagate_sequential(tree, nodes, inside)[:basins])
 
 
-def _check_cut(count: int | None, threshold: float) -> None:
+def _check_count(count: int | None) -> None:
     if count is not None and count < 1:
         raise ConfigError(f"regions: count must be at least 1, got {count}")
-    if not threshold >= 0:  # not a number, too
-        raise ConfigError(f"regions: threshold must be 0 or more, got {threshold}")

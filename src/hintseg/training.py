@@ -18,7 +18,9 @@ from hintseg.errors import ConfigError, HintSegError, RunError
 from hintseg.files import read_json
 from hintseg.methods.config import Config, make_config, read_sections
 from hintseg.methods.job import Job
+from hintseg.methods.network import validation_names
 from hintseg.methods.settings import TrainSettings, merge
+from hintseg.methods.supervision import recorded
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import load
 from hintseg.report.run_page import report_run
@@ -169,8 +171,12 @@ def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:
         "method": config.method.name,
         "seed": config.train.seed,
         "data": {"path": config.data, "sha256": dataset.digest},
-        "hints": config.method.takes,
-        "extra_supervision": "none",
+        **recorded(
+            config.method.sees(dataset, config.own),
+            validation_names(dataset, config.train.validate_images),
+            dataset,
+            config.train,
+        ),
     }
 
 

@@ -327,3 +327,48 @@ def at_file(stage, number, patch, happen):
 
     for module in (localise, spml_stages):
         patch.setattr(module, "write_label_map", write)
+
+
+# What run.json says of the supervision
+
+
+def supervision(drawn, out, method, own=None, **train):
+    short = {"steps": 1, "validate_every": 1, **train}
+    found = json.loads((run(drawn, out, method, own, **short) / "run.json").read_text())
+    return found["hints"], found["extra_supervision"], found["init"]["trained_on"]
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"full"}))
+def test_what_was_used_is_recorded(drawn, tmp_path, method):
+    hints, beyond, _ = supervision(drawn, tmp_path / "run", method, validate_images=0)
+    names, dataset = open_dataset(drawn).hinted_names(), open_dataset(drawn)
+    assert hints["images"] == len(names)
+    for kind in ("point", "scribble", "box", "polygon"):
+        shapes = [sum(s.kind == kind for s in dataset.hints(name).shapes) for name in names]
+        expected = {"images": sum(map(bool, shapes)), "hints": sum(shapes)}
+        assert hints.get(kind, {"images": 0, "hints": 0}) == expected
+    assert beyond == "none"
+
+
+def test_masks_that_choose_the_best_step_are_supervision(drawn, tmp_path):
+    _, beyond, trained_on = supervision(drawn, tmp_path / "run", "partial", weights="random")
+    assert len(beyond) == 1
+    assert beyond[0].startswith("dense masks of")
+    assert "validation" in beyond[0]
+    assert trained_on == "nothing"
+
+
+@pytest.mark.parametrize(("method", "own"), [("full", {}), ("spml", {"labels": "masks"})])
+def test_dense_masks_are_no_hints(drawn, tmp_path, method, own):
+    hints, beyond, _ = supervision(drawn, tmp_path / "run", method, own, validate_images=0)
+    count = len(open_dataset(drawn).train_names())
+    assert hints == {"images": 0}
+    assert beyond == [f"dense masks of {count} images (what it learns from)"]
+
+
+def test_masks_for_retrieval_are_recorded(drawn, tmp_path):
+    own = {"retrieval": {"masks": True}}
+    hints, beyond, _ = supervision(drawn, tmp_path / "run", "spml", own, validate_images=0)
+    assert hints["images"] > 0
+    assert len(beyond) == 1
+    assert beyond[0].endswith("(they name the segments for retrieval)")

@@ -30,7 +30,7 @@ def spoilt(segmenter, classes):
     with torch.no_grad():
         next(model.embedder.parameters()).fill_(float("nan"))
     samples = [("x", torch.zeros(40, 56, 3, dtype=torch.uint8).numpy())]
-    labelled = ((name, image, image[..., 0].astype("int16"), None) for name, image in samples)
+    labelled = ((name, image, image[..., 0].astype("int16")) for name, image in samples)
     index = build_prototypes(segmenter, labelled)
     return Predictor(model, classes, prototypes=lambda: index)
 
@@ -89,7 +89,7 @@ def test_every_other_use_names_the_image(spoilt, dataset):
         similar_segments(spoilt, dataset, "pond", (3.0, 3.0))
     image = dataset.image("pond")
     with pytest.raises(NotFiniteError, match=r"^pond: the model gives NaN"):
-        build_prototypes(spoilt.model, [("pond", image, image[..., 0].astype("int16"), None)])
+        build_prototypes(spoilt.model, [("pond", image, image[..., 0].astype("int16"))])
 
 
 def test_a_training_that_diverges_ends_before_it_spoils_what_is_saved(data_folder, tmp_path):

@@ -124,15 +124,6 @@ def pixels_as_basins(graph, weights, shape):
     return rag, weights
 
 
-def test_a_threshold_merges_what_differs_little():
-    image = np.full((20, 30, 3), 100, dtype=np.uint8)
-    image[:, 10:20], image[:, 20:] = 104, 250
-    assert regions(image).max() == 2
-    assert regions(image, threshold=50.0).max() == 1
-    assert regions(image, threshold=1e9).max() == 0
-    assert regions(smooth(40, 40), threshold=1e9).max() == 0
-
-
 def stripes():
     """Edges of strengths 0.2, 0.5 and 0.9 between four stripes of flat ground."""
     edges = np.zeros((20, 40), dtype=np.float32)
@@ -147,8 +138,6 @@ def test_given_edges_are_cut_from_the_weakest():
         assert found.max() == last
     two = regions_from_edges(stripes(), count=2)
     assert np.array_equal(two[0], (np.arange(40) >= 30).astype(int))
-    for threshold, last in ((0.1, 3), (0.3, 2), (0.6, 1), (1.0, 0)):
-        assert regions_from_edges(stripes(), threshold=threshold).max() == last
 
 
 def test_specks_do_not_use_up_the_count():
@@ -179,12 +168,6 @@ def test_no_region_at_all_is_an_error(count):
         regions(noise(4, 5), count=count)
     with pytest.raises(ConfigError, match="count"):
         regions_from_edges(np.zeros((4, 5)), count=count)
-
-
-@pytest.mark.parametrize("threshold", [-1.0, float("nan")])
-def test_a_threshold_is_a_number_from_zero_up(threshold):
-    with pytest.raises(ConfigError, match="threshold"):
-        regions(noise(4, 5), threshold=threshold)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.1])

@@ -58,9 +58,9 @@ def photograph(height, width, seed=0):
 
 
 def train_samples(dataset):
-    """(name, image, labels, no regions) of the train images."""
+    """(name, image, labels) of the train images."""
     for name in dataset.names("train"):
-        yield name, dataset.image(name), dataset.truth(name), None
+        yield name, dataset.image(name), dataset.truth(name)
 
 
 @pytest.fixture
@@ -179,17 +179,6 @@ def test_boxes_hold_the_cells_of_their_segments():
     assert cell_boxes(member, 3).tolist() == [[0, 0, 2, 2], [2, 0, 5, 2], [1, 1, 4, 2]]
 
 
-def test_the_regions_cut_segments():
-    embeddings = torch.randn(1, 8, 6, 10, generator=torch.Generator().manual_seed(0))
-    regions = torch.zeros(1, 6, 10, dtype=torch.long)
-    regions[..., 5:] = 1
-    segments, _ = segment_whole(embeddings, grid=2, iterations=3, regions=regions)
-    where = regions.flatten()
-    for number in range(len(segments)):
-        assert len(where[segments.member == number].unique()) == 1
-    assert len(segments) > 4
-
-
 def test_one_segment_can_fill_an_image():
     embeddings = torch.ones(1, 8, 6, 10)
     segments, vectors = segment_whole(embeddings, grid=1, iterations=10)
@@ -238,38 +227,17 @@ def test_prototypes_know_class_image_and_place(known, dataset):
 def test_boxes_are_in_pixels_of_the_image_on_disk(segmenter, dataset):
     image = dataset.image("field")
     labels = resize_labels(dataset.truth("field"), 80, 112)
-    index = build_prototypes(segmenter, [("field", image, labels, None)], grid=6)
+    index = build_prototypes(segmenter, [("field", image, labels)], grid=6)
     assert index.box[:, 2].max() <= 56
     assert index.box[:, 2].max() > 50
     assert index.box[:, 3].max() == 40
-
-
-def test_every_scale_gives_prototypes(segmenter, dataset, known):
-    both = build_prototypes(segmenter, train_samples(dataset), scales=(1.0, 0.5), grid=6)
-    assert len(known) < len(both) <= 2 * 4 * 36
-    assert both.names == known.names
-    assert both.box[:, 2].max() == known.box[:, 2].max()
-
-
-def test_known_segments_end_where_given_regions_end(segmenter, dataset):
-    image, truth = dataset.image("field"), dataset.truth("field")
-    regions = np.zeros((40, 56), np.int16)
-    regions[:, 24:] = 1  # a border of cells at both scales
-    for scales in ((1.0,), (0.5, 2.0)):
-        index = build_prototypes(
-            segmenter, [("field", image, truth, regions)], grid=2, scales=scales
-        )
-        left, right = index.box[:, 0], index.box[:, 2]
-        assert ((right <= 24) | (left >= 24)).all()
-        assert (right <= 24).any()
-        assert (left >= 24).any()
 
 
 def test_what_has_no_label_gives_no_prototype(segmenter, dataset):
     image = dataset.image("field")
     for value in (VOID, UNLABELLED):
         labels = np.full(image.shape[:2], value, np.int16)
-        index = build_prototypes(segmenter, [("field", image, labels, None)])
+        index = build_prototypes(segmenter, [("field", image, labels)])
         assert (len(index), index.vectors.shape, index.names) == (0, (0, 8), ("field",))
     assert len(build_prototypes(segmenter, [])) == 0
 
@@ -286,7 +254,7 @@ def test_the_mode_of_the_model_stays(segmenter, dataset):
 
 def test_one_pixel_is_an_image(segmenter, classes):
     image, labels = np.full((1, 1, 3), 9, np.uint8), np.ones((1, 1), np.int16)
-    index = build_prototypes(segmenter, [("dot", image, labels, None)])
+    index = build_prototypes(segmenter, [("dot", image, labels)])
     assert (len(index), index.label.tolist(), index.box.tolist()) == (1, [1], [[0, 0, 1, 1]])
     prediction = Predictor(segmenter, classes, prototypes=lambda: index).predict(
         image, by="retrieval", scales=(0.5, 1.0), flip=True
@@ -320,7 +288,7 @@ def test_cells_of_a_segment_have_the_votes_of_its_neighbours(predictor, segmente
 def test_a_known_image_finds_itself_unless_it_is_excluded(segmenter, classes):
     images = {name: photograph(40, 56, seed) for seed, name in enumerate(("a", "b"))}
     samples = [
-        (name, image, np.full((40, 56), label, np.int16), None)
+        (name, image, np.full((40, 56), label, np.int16))
         for label, (name, image) in enumerate(images.items())
     ]
     index = build_prototypes(segmenter, samples, grid=3)

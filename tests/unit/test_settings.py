@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import yaml
 
+from hintseg.data.transforms import Augmentation, augment
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.methods import METHODS
 from hintseg.methods.config import make_config, parse_config, read_sections
 from hintseg.methods.settings import TrainSettings, merge, parse_overrides, validated
+from hintseg.structures import Sample, WeakLabels
 
 
 def test_overrides_are_yaml_values_by_section():
@@ -118,3 +121,19 @@ def test_continuing_with_other_settings_is_refused():
 def test_sections_that_are_no_mappings_are_refused():
     with pytest.raises(ConfigError, match="must be a mapping"):
         merge({"train": 3})
+
+
+PRESETS = [(m.name, name) for m in METHODS.values() for name in m.presets]
+
+
+@pytest.mark.parametrize(("method", "preset"), PRESETS)
+def test_a_published_preset_changes_no_colour(method, preset):
+    """None of these recipes has colour jitter: a view has the colours of the plain crop."""
+    train = make_config(method, "data", preset=preset).train
+    image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    none = np.zeros((24, 24), np.int16), np.zeros(2, bool), np.zeros(2, bool), np.zeros((0, 5))
+    view = Augmentation(crop=24, scale=(1.0, 1.0), jitter=train.jitter, hue=train.hue)
+    for seed in range(4):
+        sample, rng = Sample("a", image, WeakLabels(*none)), np.random.default_rng(seed)
+        seen = augment(sample, rng, settings=view).image
+        assert any(np.array_equal(seen, plain) for plain in (image, image[:, ::-1]))

@@ -24,8 +24,8 @@ class Augmentation:
 
     crop: int
     scale: tuple[float, float] = (0.5, 1.5)
-    jitter: float = 0.3
-    hue: float = 0.03
+    jitter: float = 0.0
+    hue: float = 0.0
 
     def __post_init__(self) -> None:
         low, high = self.scale

@@ -21,6 +21,7 @@ from hintseg.losses.pixelwise import labelled_cross_entropy
 from hintseg.methods.job import Job, Method
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
 from hintseg.methods.settings import Settings
+from hintseg.methods.supervision import Supervision, masks_of
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import Batch
 
@@ -39,6 +40,7 @@ DEEPLAB_V2 = {
         "warmup": 0,
         "zoom": 1.0,
         "jitter": 0.0,
+        "hue": 0.0,
         "freeze_norm": True,
     }
 }
@@ -109,6 +111,11 @@ def check_labelled_pixels(dataset: Dataset, _: Settings) -> None:
     )
 
 
+def _sees_masks(dataset: Dataset, _: Settings) -> Supervision:
+    names = dataset.train_names()
+    return Supervision(beyond=[masks_of(names, dataset, "what it learns from")])
+
+
 FULL = Method(
     name="full",
     summary="cross-entropy on dense masks: the ceiling",
@@ -116,6 +123,7 @@ FULL = Method(
     paper="Chen et al. 2017, DeepLab (arXiv:1606.00915)",
     stages=full_stages,
     check=check_masks,
+    sees=_sees_masks,
     presets={"deeplab-v2": DEEPLAB_V2},
 )
 

@@ -13,6 +13,7 @@ from hintseg.data.samples import load_hinted, load_masked, load_weak
 from hintseg.engine.run import Run
 from hintseg.engine.stages import Stage
 from hintseg.methods.settings import Settings, TrainSettings
+from hintseg.methods.supervision import Supervision, from_hints
 from hintseg.models.backbone import load_weights
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import ModelDescription, build_segmenter
@@ -67,7 +68,8 @@ class Job:
         init = load_weights(backbone, self.settings.weights)
         backbone.freeze(self.settings.freeze, norm=self.settings.freeze_norm)
         if self.fabric.is_global_zero:
-            self.run.record({"init": {"weights": init.source, "sha256": init.sha256}})
+            facts = {"weights": init.source, "sha256": init.sha256, "trained_on": init.trained_on}
+            self.run.record({"init": facts})
         return model
 
 
@@ -82,6 +84,7 @@ class Method:
     stages: Callable[[Job], tuple[Stage, ...]]
     check: Callable[[Dataset, Settings], None]  # DataError when the data cannot teach it
     settings: type[Settings] = Settings
+    sees: Callable[[Dataset, Any], Supervision] = from_hints  # with its settings: what it uses
     unit: bool = False  # its classifier sees the directions of embeddings only
     stage_names: tuple[str, ...] = ("train",)
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)

@@ -169,7 +169,7 @@ def _trained_classifier(job: Job, settings: LocaliseSettings, folder: Path) -> T
     # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
     # between a tag that is not in its crop and a map that takes in the surroundings.
     load = partial(load_hinted, dataset, size=train.crop)
-    view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter)
+    view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter, hue=train.hue)
     names, steps = dataset.hinted_names(), job.share(settings.steps, PART)
     batches = Batches(job, names, load, steps=steps, view=view)
     lr = settings.lr_factor * train.lr

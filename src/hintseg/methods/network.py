@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hintseg.data.dataset import Dataset
 from hintseg.data.loading import Order, iterate
 from hintseg.data.samples import Loader, remembered
 from hintseg.data.transforms import Augmentation, augment
@@ -146,7 +147,7 @@ class Batches:
             names, settings.batch, settings.seed, fabric.global_rank, fabric.world_size
         )
         self.view = view or Augmentation(
-            crop=settings.crop, scale=settings.scale, jitter=settings.jitter
+            crop=settings.crop, scale=settings.scale, jitter=settings.jitter, hue=settings.hue
         )
         self.steps = settings.steps if steps is None else steps
         self.load, self.threads = remembered(load), settings.threads
@@ -168,7 +169,7 @@ def _optimizer(settings: TrainSettings, learner: Learner, lr: float) -> Optimize
 
 def _validation(job: Job, model: nn.Module) -> Validate | None:
     """Metrics of the val split (at most `validate_images`, evenly spread), if it has masks."""
-    names = _validation_names(job)
+    names = validation_names(job.dataset, job.settings.validate_images)
     if not names or not isinstance(model, Segmenter):
         return None
 
@@ -187,8 +188,8 @@ def _validation(job: Job, model: nn.Module) -> Validate | None:
     return validate
 
 
-def _validation_names(job: Job) -> Sequence[str]:
-    dataset, most = job.dataset, job.settings.validate_images
+def validation_names(dataset: Dataset, most: int) -> Sequence[str]:
+    """The images of the val split that are validated on: those with masks, evenly spread."""
     if not dataset.has_split("val") or not most:
         return ()
     names = [name for name in dataset.names("val") if dataset.has_mask(name)]

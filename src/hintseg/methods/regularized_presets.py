@@ -19,6 +19,7 @@ _VOC: Mapping[str, Any] = {
     "warmup": 0,
     "zoom": 1.0,
     "jitter": 0.0,
+    "hue": 0.0,
     "freeze_norm": True,
     "checkpoint_every": 1000,
     "validate_every": 5000,

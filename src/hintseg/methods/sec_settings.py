@@ -63,6 +63,7 @@ _VOC_TAG: Mapping[str, Any] = {
         "momentum": 0.9,
         "warmup": 0,
         "jitter": 0.0,
+        "hue": 0.0,
         "checkpoint_every": 1000,
         "validate_every": 2000,
     },

@@ -47,6 +47,7 @@ class TrainSettings(Settings):
         None, gt=0, description="of prediction, times size; null: mean of the size factors"
     )
     jitter: Share = Field(0.3, description="relative range of brightness, contrast, saturation")
+    hue: float = Field(0.03, ge=0, le=0.5, description="range of the hue, in turns")
     point_radius: float = Field(0.012, gt=0, lt=1, description="of a point, in longer sides")
     scribble_width: float = Field(0.006, gt=0, lt=1, description="of a stroke, in longer sides")
     log_every: int = Field(10, ge=1)

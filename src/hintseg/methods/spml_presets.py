@@ -33,6 +33,7 @@ _TRAIN: Mapping[str, Any] = {
     "scale": [0.5, 1.5],
     "zoom": 1.0,
     "jitter": 0.0,
+    "hue": 0.0,
     "checkpoint_every": 1000,
     "validate_every": 5000,
 }

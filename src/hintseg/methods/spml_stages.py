@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader, with_labels, with_regions, with_spread_labels
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
@@ -24,6 +25,7 @@ from hintseg.methods.spml import RelationLearner
 from hintseg.methods.spml_checks import check_terms, train_images
 from hintseg.methods.spml_presets import PRESETS
 from hintseg.methods.spml_settings import SPMLSettings
+from hintseg.methods.supervision import Supervision, masks_of
 from hintseg.models.embedder import Segmenter
 from hintseg.models.finite import scores_of
 from hintseg.names import NamedFiles
@@ -134,7 +136,7 @@ def _index(job: Job, model: Segmenter, labels: str | None, *, masks: bool) -> Pr
     samples = (load(name) for name in names)
     return build_prototypes(
         model,
-        ((s.name, job.dataset.image(s.name), s.weak.labels, None) for s in samples),
+        ((s.name, job.dataset.image(s.name), s.weak.labels) for s in samples),
         grid=settings.retrieval.grid,
         iterations=settings.iterations,
         labelled_by="masks" if masks else settings.labels if labels is None else "pseudo labels",
@@ -242,7 +244,7 @@ def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> 
         _hinted(job),
         _labelled(job, relabel),
         steps=steps,
-        view=Augmentation(crop=train.crop, scale=(low, high), jitter=train.jitter),
+        view=Augmentation(crop=train.crop, scale=(low, high), jitter=train.jitter, hue=train.hue),
     )
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
 
@@ -257,6 +259,20 @@ def _prototypes(job: Job, last: str, relabel: str | None, folder: Path) -> dict[
     return {"prototypes": len(index), "images": len(index.names), "labelled_by": index.labelled_by}
 
 
+def _sees(dataset: Dataset, settings: SPMLSettings) -> Supervision:
+    """Hints or masks, and the cues that the settings name."""
+    names, beyond = train_images(dataset, settings), []
+    if settings.labels == "masks":
+        beyond.append(masks_of(names, dataset, "what it learns from"))
+    if settings.retrieval.masks:
+        beyond.append(masks_of(names, dataset, "they name the segments for retrieval"))
+    if settings.regions.edges is not None:
+        beyond.append(f"edge maps of {settings.regions.edges}")
+    if settings.regions.maps is not None:
+        beyond.append(f"region maps of {settings.regions.maps}")
+    return Supervision(dataset.hinted_names() if settings.labels == "hints" else (), beyond)
+
+
 SPML = Method(
     name="spml",
     summary="pixel-to-segment contrastive learning: unlabelled pixels teach as well",
@@ -264,6 +280,7 @@ SPML = Method(
     paper="Ke, Hwang, Yu 2021 (arXiv:2105.00957)",
     stages=spml_stages,
     check=check_terms,
+    sees=_sees,
     settings=SPMLSettings,
     stage_names=(LOCALISE, EMBED, RELABEL, CLASSIFY, PROTOTYPES),
     presets=PRESETS,

@@ -33,6 +33,7 @@ class InitWeights:
 
     source: str
     sha256: str  # of the tensors in the order of the network
+    trained_on: str  # "nothing", data and task, or "not known"
 
 
 class Backbone(nn.Module):
@@ -107,16 +108,25 @@ def load_weights(backbone: Backbone, weights: str) -> InitWeights:
     Raises:
         ConfigError: The weights cannot be had or do not fit the network.
     """
+    source, trained_on = _filled(backbone, weights)
+    return InitWeights(source, _digest(backbone.network.state_dict()), trained_on)
+
+
+def _filled(backbone: Backbone, weights: str) -> tuple[str, str]:
+    """Fill a backbone; the source of the weights, and what they were trained on."""
     if weights == "random":
-        return InitWeights("random", _digest(backbone.network.state_dict()))
+        return "random", "nothing"
     if weights != "imagenet":
         _fit(backbone, _read(Path(weights)), weights)
-        return InitWeights(Path(weights).name, _digest(backbone.network.state_dict()))
+        return Path(weights).name, "not known"
     if backbone.name == DEFAULT_BACKBONE:
         _fit_by_order(backbone, _packaged_state())
-        return InitWeights(PACKAGED, _digest(backbone.network.state_dict()))
-    _fit(backbone, _hub_state(backbone.name), f"timm/{backbone.name}")
-    return InitWeights(f"timm/{backbone.name}", _digest(backbone.network.state_dict()))
+        return PACKAGED, "ImageNet-1k, classification"
+    source = f"timm/{backbone.name}"
+    _fit(backbone, _hub_state(backbone.name), source)
+    settings = timm.get_pretrained_cfg(backbone.name)
+    tag = settings.tag if settings is not None else ""
+    return source, f"classification; timm's name of the data is {tag or 'not known'}"
 
 
 def _norms(module: nn.Module) -> list[nn.Module]:

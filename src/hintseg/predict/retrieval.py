@@ -5,7 +5,7 @@ its nearest neighbours (Hwang et al. 2019, arXiv:1910.06962, section 3.3; Ke et 
 arXiv:2105.00957).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from hintseg.models.finite import check_scores, scores_of
 from hintseg.predict.prototype_index import PrototypeIndex
 from hintseg.predict.tiles import tiled_scores
 from hintseg.predict.views import STRIDE
-from hintseg.resize import pool_labels, resize_image, resize_labels, resize_regions_window
+from hintseg.resize import pool_labels, resize_image
 from hintseg.segments.prototypes import find_segments, mean_directions, unit_cells
 from hintseg.structures import VOID, Image, LabelMap, Segments
 
@@ -25,7 +25,7 @@ GRID = 12  # an image is cut from a partition of GRID x GRID
 ITERATIONS = 10
 NEIGHBOURS = 20  # that vote
 
-Labelled = tuple[str, Image, LabelMap, LabelMap | None]  # name, image, labels, regions
+Labelled = tuple[str, Image, LabelMap]  # name, image, labels
 
 
 def vote_shares(
@@ -49,16 +49,13 @@ def segment_whole(
     *,
     grid: int,
     iterations: int,
-    regions: Int[Tensor, "1 rows columns"] | None = None,
 ) -> tuple[Segments, Float[Tensor, "segments dim"]]:
-    """All cells of one image as segments, and their prototypes; cut along regions if given.
+    """All cells of one image as segments, and their prototypes.
 
     Labels do not cut: an image that is asked about has none.
     """
     every = torch.zeros_like(embeddings[:, 0], dtype=torch.long)
-    segments, _ = find_segments(
-        embeddings, every, every if regions is None else regions, grid=grid, iterations=iterations
-    )
+    segments, _ = find_segments(embeddings, every, every, grid=grid, iterations=iterations)
     pixels = unit_cells(embeddings).flatten(0, 2)
     return segments, mean_directions(pixels, segments.member, len(segments))
 
@@ -105,7 +102,6 @@ def build_prototypes(
     model: Segmenter,
     samples: Iterable[Labelled],
     *,
-    scales: Sequence[float] = (1.0,),
     grid: int = GRID,
     iterations: int = ITERATIONS,
     labelled_by: str = "hints",
@@ -118,8 +114,7 @@ def build_prototypes(
     Args:
         model: In any mode; it predicts in evaluation mode.
         samples: Name; image of any size; labels (class, UNLABELLED or VOID) of the size at which
-            the model shall see it; regions of that size, to cut along, or None.
-        scales: Every image is seen at these factors of its working size; each gives prototypes.
+            the model shall see it.
         grid: Segments start from grid x grid cells.
         iterations: Of k-means.
         labelled_by: What the labels are: "hints", "pseudo labels" or "masks".
@@ -129,14 +124,12 @@ def build_prototypes(
     mode = model.training
     model.eval()
     try:
-        for name, image, labels, regions in samples:
+        for name, image, labels in samples:
             pixels = resize_image(image, labels.shape[0], labels.shape[1])
-            for scale in scales:
-                view = _view(pixels, labels, regions, scale)
-                with scores_of(name):
-                    vectors, label, box = _known_segments(model, *view, grid, iterations)
-                number = np.full(len(label), len(names), np.int32)
-                rows.append((vectors, label, number, _enlarged(box, view[0], image)))
+            with scores_of(name):
+                vectors, label, box = _known_segments(model, pixels, labels, grid, iterations)
+            number = np.full(len(label), len(names), np.int32)
+            rows.append((vectors, label, number, _enlarged(box, pixels, image)))
             names.append(name)
     finally:
         model.train(mode)
@@ -176,33 +169,16 @@ def _no_segments() -> tuple[np.ndarray, ...]:
     return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 4), np.int32)
 
 
-def _view(
-    image: Image, labels: LabelMap, regions: LabelMap | None, scale: float
-) -> tuple[Image, LabelMap, LabelMap | None]:
-    height, width = (max(1, round(side * scale)) for side in labels.shape)
-    if regions is not None:
-        regions = resize_regions_window(
-            regions, height, width, rows=(0, height), columns=(0, width)
-        )
-    return resize_image(image, height, width), resize_labels(labels, height, width), regions
-
-
 def _known_segments(
     model: Segmenter,
     image: Image,
     labels: LabelMap,
-    regions: LabelMap | None,
     grid: int,
     iterations: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Prototypes, labels and boxes (in cells) of the segments that have a label."""
     embeddings = embed(model, image)
-    segments, vectors = segment_whole(
-        embeddings,
-        grid=grid,
-        iterations=iterations,
-        regions=None if regions is None else _pooled(regions),
-    )
+    segments, vectors = segment_whole(embeddings, grid=grid, iterations=iterations)
     label = segment_labels(_pooled(labels).flatten(), segments.member, len(segments)).numpy()
     box = cell_boxes(segments.member.view(embeddings.shape[-2:]).numpy(), len(segments))
     known = label >= 0
