@@ -30,6 +30,14 @@ TURNS = {
 }
 """How Pillow turns an image of each orientation upright."""
 
+IN_WORDS = {
+    5: "mirror it along its main diagonal",
+    6: "turn it by 90 degrees clockwise",
+    7: "mirror it along its other diagonal",
+    8: "turn it by 90 degrees counter-clockwise",
+}
+"""The same of those that swap height and width, for a person."""
+
 
 def orientation_of(info: Mapping[Any, Any]) -> int:
     """The orientation, 1 to 8, in what Pillow has found beside the pixels; 1: upright."""

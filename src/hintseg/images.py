@@ -51,6 +51,16 @@ def image_size(path: Path) -> tuple[int, int]:
             return (width, height) if orientation_of(image.info) in TRANSPOSED else (height, width)
 
 
+def image_orientation(path: Path) -> int:
+    """The EXIF orientation of a photograph as stored, 1 to 8; 1: upright."""
+    with _complaints(path):
+        if is_tiff(path):
+            with opened_tiff(path) as tiff:
+                return tiff.orientation
+        with _opened(path) as image:
+            return orientation_of(image.info)
+
+
 def is_deep(path: Path) -> bool:
     """Whether a file holds other numbers than 8-bit ones, as its header says."""
     with _complaints(path):

@@ -29,7 +29,7 @@ MOST_CLASSES = 2**15 - 1  # label maps are 16-bit integers
 
 Image = UInt8[np.ndarray, "_ _ 3"]  # height, width; a function may see several sizes
 LabelMap = Int[np.ndarray, "_ _"]
-ShapeKind = Literal["point", "scribble", "box", "polygon"]
+ShapeKind = Literal["point", "scribble", "box", "polygon", "mask"]
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,16 @@ class ClassSet:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One thing drawn on an image: a point, scribble, box or polygon of one class."""
+    """One thing drawn on an image: a point, scribble, box, polygon or bitmap of one class."""
 
     kind: ShapeKind
     label: int  # class index
-    points: tuple[tuple[float, float], ...]  # (x, y) in pixels of the image; a box: two corners
+    # (x, y) in pixels of the image; of a box two corners, of a mask its first and its last pixel
+    points: tuple[tuple[float, float], ...]
     extra: Mapping[str, Any] = field(
         default_factory=dict, compare=False
     )  # foreign keys of its file
+    bitmap: Bool[np.ndarray, "_ _"] | None = field(default=None, compare=False)  # of a mask
 
 
 @dataclass(frozen=True, slots=True)

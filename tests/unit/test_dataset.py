@@ -171,7 +171,9 @@ def test_an_unknown_image_is_an_error(dataset):
 def test_a_label_map_of_another_size_is_an_error(dataset, data_folder, kind):
     write_label_map(data_folder / kind / "hill.png", np.zeros((56, 40), np.int16), classes=3)
     read = dataset.hints if kind == "hints" else dataset.truth
-    with pytest.raises(DataError, match=rf"{kind}/hill\.png: 40 x 56 pixels, its image is 56 x 40"):
+    with pytest.raises(
+        DataError, match=rf"{kind}/hill\.png: 40 x 56 pixels, its image hill\.png was"
+    ):
         read("hill")
 
 
@@ -179,8 +181,22 @@ def test_hints_drawn_on_another_size_are_an_error(dataset, data_folder):
     path = data_folder / "hints" / "hill.json"
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "imageHeight": 80, "imageWidth": 112}))
-    with pytest.raises(DataError, match=r"hill\.json: 112 x 80 pixels, its image is 56 x 40"):
+    with pytest.raises(
+        DataError, match=r"hill\.json: .* 80 x 112 .*, hill\.png was read as 40 x 56"
+    ):
         dataset.hints("hill")
+
+
+def test_a_mask_of_the_photograph_before_it_is_turned_gets_the_right_remedy(data_folder):
+    exif = PillowImage.Exif()
+    exif[274] = 6
+    image = np.zeros((40, 56, 3), np.uint8)
+    (data_folder / "images/hill.png").unlink()
+    PillowImage.fromarray(image).save(data_folder / "images" / "hill.jpg", exif=exif)
+    write_label_map(data_folder / "masks/hill.png", np.zeros((40, 56), np.int16), classes=3)
+    remedy = r"56 x 40 .* hill\.jpg was read as 40 x 56, .* 6 says; turn it by 90 degrees clockwise"
+    with pytest.raises(DataError, match=remedy):
+        open_dataset(data_folder).truth("hill")
 
 
 def test_a_mask_with_an_unknown_class_is_an_error(dataset, data_folder):

@@ -105,7 +105,7 @@ def test_by_retrieval_an_image_does_not_find_itself(segmenter, classes, dataset,
     def labelled_with(names, folder):
         images = {name: dataset.image(known_as) for name, known_as in names.items()}
         samples = (
-            (name, image, np.full(image.shape[:2], known[names[name]]), None)
+            (name, image, np.full(image.shape[:2], known[names[name]]))
             for name, image in images.items()
         )
         index = build_prototypes(segmenter, samples, labelled_by="masks")

@@ -9,9 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hintseg.errors import DataError
-from hintseg.hints.labelme import labelme_problems, read_labelme, write_labelme
+from hintseg.hints.figures import write_bitmap
+from hintseg.hints.labelme import (
+    labelme_problems,
+    labelme_warnings,
+    read_labelme,
+    write_labelme,
+)
+from hintseg.hints.rasterize import rasterize
 from hintseg.structures import ClassSet, Hints, Shape
 
+DOT = write_bitmap(np.array([[True, False]]))
 CLASSES = ClassSet(("background", "cow", "grass"), 0)
 SIZE = (213, 320)
 
@@ -315,16 +323,21 @@ def test_any_hints_come_back_as_they_were(tmp_path, drawn, flags):
         ({"shape_type": "point"}, "a point needs exactly 1 point, got 2"),
         ({"shape_type": "rectangle", "points": [[1, 2]]}, "a box needs 2 opposite corners, got 1"),
         (
-            {"shape_type": "rectangle", "points": [[0, 0], [4, 1], [3, 5], [-1, 4]]},
-            "a box needs 2 opposite corners, got 4",
-        ),
-        (
             {"shape_type": "rectangle", "points": [[3, 1], [3, 9]]},
             "an empty box, 0 wide and 8 high; draw it again or remove it",
         ),
-        ({"shape_type": "circle"}, "'circle' cannot be used as a hint; draw it as a polygon"),
-        ({"shape_type": "mask"}, "'mask' cannot be used as a hint; .*partial label map"),
-        ({"shape_type": "points"}, "'points' cannot be used as a hint; draw its points one by one"),
+        ({"shape_type": "cuboid"}, "'cuboid' cannot be used as a hint; use point, line"),
+        ({"shape_type": "circle", "points": [[1, 2]]}, "a circle needs its centre and a point on"),
+        ({"shape_type": "circle", "points": [[1, 2], [1, 2]]}, "a circle needs its centre and a"),
+        ({"shape_type": "rotation"}, "a polygon needs 3 points or more, got 2"),
+        ({"shape_type": "points", "points": []}, r"shapes\[0\].points: holds no point"),
+        ({"shape_type": "mask", "points": [[1, 2]]}, "a mask needs 2 opposite corners, got 1"),
+        (
+            {"shape_type": "mask"},
+            r"points: mask: holds no bitmap \(a PNG in base64\); draw it again",
+        ),
+        ({"shape_type": "mask", "mask": "aGk="}, "mask: is no PNG in base64, or a damaged one"),
+        ({"shape_type": "mask", "mask": DOT}, "the bitmap has 2 x 1 pixels, its box 30 x 39; draw"),
         ({"shape_type": ["point"]}, r"\['point'\] cannot be used as a hint; use point, line"),
     ],
 )
@@ -385,14 +398,14 @@ def test_all_problems_of_a_file_come_at_once(path):
         entry(),
         entry(points=[[1, 2], ["a", 3], [4, None]]),
         entry(points=[[400, 300], [500, 310]]),
-        flags={"sheep": True},
+        flags={"gras": True},
         imageHeight=320,
         imageWidth=213,
     )
     problems = [p.removeprefix(f"{path}: ") for p in labelme_problems(path, CLASSES, SIZE)]
     for place in ("shapes[0].label: ", "shapes[0].points: ", "shapes[2].points[1]: ",
                   "shapes[2].points[2]: ", "shapes[3].points: lies wholly outside",
-                  "flags: no class named 'sheep'", "imageHeight, imageWidth: "):  # fmt: skip
+                  "flags: no class named 'gras'", "imageHeight, imageWidth: "):  # fmt: skip
         assert sum(problem.startswith(place) for problem in problems) == 1, place
     assert len(problems) == 7
     assert any("is it turned?" in problem for problem in problems)
@@ -409,14 +422,14 @@ def test_the_first_problem_is_the_one_that_reading_raises(path):
         ("point", [[320.5, 213.5]], True),  # half a pixel outside: a click on the very edge
         ("point", [[320.6, 100]], False),
         ("point", [[-0.6, 100]], False),
-        ("linestrip", [[10, 10], [10, 214]], False),
+        ("linestrip", [[10, 10], [10, 214]], True),
         ("linestrip", [[0, 0], [320, 213]], True),
         ("rectangle", [[-20, 10], [-5, 20]], False),
         ("rectangle", [[0, 0], [320, 213]], True),
         ("polygon", [[0, 300], [10, 300], [5, 290]], False),
     ],
 )
-def test_what_lies_outside_the_image_is_a_problem_but_can_be_read(path, shape_type, points, sound):
+def test_what_lies_wholly_outside_is_a_problem_but_can_be_read(path, shape_type, points, sound):
     save(path, entry(shape_type=shape_type, points=points))
     assert len(read_labelme(path, CLASSES)[0].shapes) == 1
     assert (labelme_problems(path, CLASSES, SIZE) == []) is sound
@@ -485,3 +498,120 @@ def test_a_file_with_any_value_replaced_raises_nothing_but_data_error(tmp_path, 
     path = tmp_path / "damaged.json"
     path.write_text(json.dumps(content["root"]))
     read_or_data_error(path)
+
+
+# ---- figures of other tools
+
+
+def drawn(path, *shapes, out_size=None, **top):
+    hints, _ = read_labelme(save(path, *shapes, **top), CLASSES)
+    return rasterize(hints, SIZE, CLASSES, out_size=out_size).labels
+
+
+@pytest.mark.parametrize("edge", [[60.5, 50.0], [52.25, 51.0], [50.0, 130.7]])
+def test_a_circle_is_the_disc(path, edge):
+    centre = np.array([50.0, 50.0])
+    labels = drawn(path, entry(shape_type="circle", points=[centre.tolist(), edge]))
+    y, x = np.indices(SIZE) + 0.5  # LabelMe's frame
+    apart = np.hypot(x - centre[0], y - centre[1]) - np.hypot(*(centre - edge))
+    assert (labels[apart < -0.02] == 1).all()
+    assert (labels[apart > 0.02] < 0).all()
+
+
+def bitmap():
+    return np.random.default_rng(0).random((7, 9)) > 0.5
+
+
+def test_a_mask_is_its_pixels(path):
+    shape = entry(shape_type="mask", points=[[20, 30], [28, 36]], mask=write_bitmap(bitmap()))
+    expected = np.full(SIZE, -1)
+    expected[30:37, 20:29][bitmap()] = 1
+    assert np.array_equal(drawn(path, shape), expected)
+    hints, _ = read_labelme(path, CLASSES)
+    assert (hints.shapes[0].kind, hints.tags) == ("mask", {1})
+    half = drawn(path, shape, out_size=(107, 160))
+    assert (half >= 0).sum() >= bitmap().sum() / 4
+
+
+@pytest.mark.parametrize("corner", [[-4, -3], [314, 210]])
+def test_a_mask_is_cut_at_the_edge_of_the_image(path, corner):
+    x, y = corner
+    points = [corner, [x + 8, y + 6]]
+    shape = entry(shape_type="mask", points=points, mask=write_bitmap(bitmap()))
+    whole = np.full((SIZE[0] + 20, SIZE[1] + 20), -1)
+    whole[y + 10 : y + 17, x + 10 : x + 19][bitmap()] = 1
+    assert np.array_equal(drawn(path, shape), whole[10:-10, 10:-10])
+    assert labelme_problems(path, CLASSES, SIZE) == []
+    assert "1 shape reaches beyond" in labelme_warnings(path, CLASSES, SIZE)[0]
+
+
+@pytest.mark.parametrize("shape_type", ["rotation", "oriented_rectangle", "rectangle"])
+def test_a_turned_rectangle_is_a_polygon(path, shape_type):
+    points = [[50, 40], [70, 60], [60, 70], [40, 50]]
+    found = drawn(path, entry(shape_type=shape_type, points=points))
+    assert np.array_equal(found, drawn(path, entry(shape_type="polygon", points=points)))
+    assert (found == 1).sum() > 300
+
+
+def test_an_upright_rectangle_of_four_points_is_a_box(path):
+    points = [[50, 40], [70, 40], [70, 60], [50, 60]]
+    hints, _ = read_labelme(save(path, entry(shape_type="rectangle", points=points)), CLASSES)
+    assert (hints.shapes[0].kind, len(hints.shapes[0].points)) == ("box", 2)
+
+
+def test_several_clicks_are_points_and_those_that_mean_not_this_are_left_out(path):
+    points = [[10, 10], [20, 20], [30, 30]]
+    save(path, entry(shape_type="points", points=points, point_labels=[1, 0, 1]))
+    shapes = read_labelme(path, CLASSES)[0].shapes
+    assert [(s.kind, s.points) for s in shapes] == [
+        ("point", ((9.5, 9.5),)),
+        ("point", ((29.5, 29.5),)),
+    ]
+
+
+def test_foreign_figures_are_written_as_they_were_read(path):
+    mask = write_bitmap(bitmap())
+    shapes = [
+        entry(shape_type="circle", points=[[50, 50], [60, 50]], group_id=7),
+        entry(shape_type="mask", points=[[20, 30], [28, 36]], mask=mask),
+        entry(shape_type="rotation", points=[[50, 40], [70, 60], [60, 70], [40, 50]]),
+    ]
+    hints, _ = read_labelme(save(path, *shapes), CLASSES)
+    write_labelme(path, hints, CLASSES, image_path="x.jpg", size=SIZE)
+    for before, after in zip(shapes, json.loads(path.read_text())["shapes"], strict=True):
+        assert before.items() <= after.items()
+
+
+# ---- what is told without being wrong
+
+
+def test_shapes_that_stick_out_are_counted(path):
+    inside = entry()
+    out = entry(shape_type="polygon", points=[[310, 200], [325, 200], [325, 220]])
+    save(path, inside, out, entry(shape_type="rectangle", points=[[-3, -3], [50, 50]]))
+    assert labelme_problems(path, CLASSES, SIZE) == []
+    assert labelme_warnings(path, CLASSES, SIZE) == [
+        f"{path}: 2 shapes reach beyond the image; what lies outside is cut off"
+    ]
+    assert labelme_warnings(save(path, inside), CLASSES, SIZE) == []
+
+
+def test_a_flag_of_another_purpose_says_nothing_and_is_told(path):
+    save(path, entry(), flags={"blurry": True, "night": False, "grass": True})
+    assert read_labelme(path, CLASSES)[0].flags == {2}
+    assert labelme_problems(path, CLASSES, SIZE) == []
+    assert labelme_warnings(path, CLASSES, SIZE) == [
+        f"{path}: flags: 'blurry' ticked, but no class; such a flag says nothing (a tag is a flag "
+        "with the name of a class)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["Cow", "GRASS", "gras"])
+def test_a_flag_that_is_nearly_a_class_is_a_mistake(path, name):
+    assert "did you mean" in first_problem(save(path, flags={name: True}))
+
+
+def test_another_size_says_what_the_image_was_taken_for(path):
+    save(path, entry(), imageHeight=240, imageWidth=320)
+    told = labelme_problems(path, CLASSES, (320, 5), image="cow.tif")
+    assert "drawn on 240 x 320 pixels, cow.tif was read as 320 x 5; put back" in told[0]

@@ -19,6 +19,7 @@ from hintseg.engine.run import Run
 from hintseg.evaluate import evaluate, metrics_of
 from hintseg.label_maps import palette
 from hintseg.predict.predictor import Predictor
+from hintseg.reading import AS_STORED
 from hintseg.report import check_page, figures
 from hintseg.report.charts import stage_charts
 from hintseg.report.check_page import write_check_page
@@ -384,7 +385,7 @@ class Constant(Predictor):
     """Predicts the first class everywhere."""
 
     def __init__(self):
-        self.classes = CLASSES
+        self.classes, self.reading = CLASSES, AS_STORED
 
     def predict(self, image, **options):
         labels = np.zeros(image.shape[:2], dtype=np.int16)

@@ -9,7 +9,7 @@ from hintseg.data.check_palettes import PaletteFacts, palette_facts
 from hintseg.data.coverage import Coverage, HintCounts, count_hints, coverage_of
 from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
-from hintseg.hints.labelme import image_named, labelme_problems, read_labelme
+from hintseg.hints.labelme import image_named, labelme_problems, labelme_warnings, read_labelme
 from hintseg.hints.rasterize import rasterize
 from hintseg.hints.shapes import Size
 from hintseg.image_files import without_ending
@@ -60,11 +60,11 @@ def check_image(dataset: Dataset, name: str) -> ImageFacts:
     partial = truth = None
     painted = attempt(problems, path, lambda: dataset.partial_file(name))
     if painted is not None:
-        partial = _label_map(dataset, painted, size, UNLABELLED, problems)
+        partial = _label_map(dataset, name, painted, UNLABELLED, problems) if size else None
         hints = replace(hints, partial=partial)
     mask = attempt(problems, path, lambda: dataset.mask_file(name))
     if mask is not None:
-        truth = _label_map(dataset, mask, size, VOID, problems)
+        truth = _label_map(dataset, name, mask, VOID, problems) if size else None
     share = None
     if size is not None and hints:
         share = attempt(problems, path, lambda: _labelled(dataset, name, size, hints, problems))
@@ -124,8 +124,13 @@ def _drawn(dataset: Dataset, name: str, size: Size | None, problems: list[Proble
         return Hints()
     problems += _other_file(dataset, name, path) + _other_image(dataset, name, path)
     if size is not None:
-        found = attempt(problems, path, lambda: labelme_problems(path, dataset.classes, size))
-        problems += [Problem(str(path), text.removeprefix(f"{path}: ")) for text in found or ()]
+        image = dataset.images[name].name
+        problems += _told(
+            problems, path, lambda: labelme_problems(path, dataset.classes, size, image=image)
+        )
+        problems += _told(
+            problems, path, lambda: labelme_warnings(path, dataset.classes, size), "warning"
+        )
     # Where the size is known, all that reading could complain of has just been listed.
     complaints = problems if size is None else []
     read = attempt(complaints, path, lambda: read_labelme(path, dataset.classes))
@@ -134,6 +139,17 @@ def _drawn(dataset: Dataset, name: str, size: Size | None, problems: list[Proble
         text = "holds no hint; draw or tick something, or remove the file"
         problems.append(Problem(str(path), text, "warning"))
     return hints
+
+
+def _told(
+    problems: list[Problem],
+    path: Path,
+    find: Callable[[], list[str]],
+    severity: Severity = "error",
+) -> list[Problem]:
+    """What a look at a file finds, as problems of it."""
+    found = attempt(problems, path, find) or ()
+    return [Problem(str(path), text.removeprefix(f"{path}: "), severity) for text in found]
 
 
 def _other_file(dataset: Dataset, name: str, used: Path) -> list[Problem]:
@@ -172,7 +188,7 @@ def _meant(dataset: Dataset, name: str, named: str) -> str | None:
 
 
 def _label_map(
-    dataset: Dataset, path: Path, size: Size | None, undeclared: int, problems: list[Problem]
+    dataset: Dataset, name: str, path: Path, undeclared: int, problems: list[Problem]
 ) -> LabelMap | None:
     """A mask or partial label map that fits its image; None after noting why there is none."""
     labels = attempt(
@@ -185,14 +201,13 @@ def _label_map(
             coding=dataset.coding,
         ),
     )
-    if labels is None or size is None:
+    if labels is None:
         return None
-    if labels.shape != size:
-        text = (
-            f"{labels.shape[1]} x {labels.shape[0]} pixels, its image is {size[1]} x {size[0]} "
-            "when upright; make it from the image as it is on disk"
-        )
-        problems.append(Problem(str(path), text))
+    misfit = attempt(
+        problems, path, lambda: dataset.misfit((labels.shape[0], labels.shape[1]), name)
+    )
+    if misfit is not None:
+        problems.append(Problem(str(path), misfit))
         return None
     if not (labels >= 0).any():
         text = "no pixel has a class; paint something or remove the file"

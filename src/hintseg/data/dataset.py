@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hintseg.data.coding import read_coding
 from hintseg.data.stored import PHOTOGRAPHS, StoredImages, stored_images
 from hintseg.errors import ConfigError, DataError, UnknownNameError
+from hintseg.exif import IN_WORDS
 from hintseg.files import read_text, write_text
-from hintseg.hints.labelme import read_labelme
+from hintseg.hints.labelme import read_labelme, size_problem
 from hintseg.image_files import ImageFolder, find_name, no_image, scan_images
-from hintseg.images import image_size, read_image
+from hintseg.images import image_orientation, image_size, read_image
 from hintseg.label_maps import CLASS_INDICES, Coding, read_label_map
 from hintseg.names import NamedFiles, last_part
 from hintseg.reading import Reading
@@ -162,15 +163,17 @@ class Dataset:
         drawn, painted = self.json_file(name), self.partial_file(name)
         if drawn is not None:
             hints, claimed = read_labelme(drawn, self.classes)
-            self._check_size(drawn, claimed, size)
+            if claimed not in (None, size):
+                assert claimed is not None
+                raise DataError(f"{drawn}: {size_problem(claimed, size, self.images[name].name)}")
         if painted is not None:
-            hints = replace(hints, partial=self._label_map(painted, UNLABELLED, size))
+            hints = replace(hints, partial=self._label_map(painted, UNLABELLED, name))
         return hints
 
     def truth(self, name: str) -> LabelMap | None:
         """The dense mask (class index or VOID), None where the image has none."""
         mask = self.mask_file(name)
-        return None if mask is None else self._label_map(mask, VOID, self.size(name))
+        return None if mask is None else self._label_map(mask, VOID, name)
 
     def checked_truth(self, name: str) -> LabelMap:
         """The dense mask of an image that has to have one.
@@ -216,19 +219,29 @@ class Dataset:
             return found
         return None if image.exists() and found.samefile(image) else found
 
-    def _label_map(self, path: Path, undeclared: int, size: tuple[int, int]) -> LabelMap:
+    def _label_map(self, path: Path, undeclared: int, name: str) -> LabelMap:
         labels = read_label_map(
             path, classes=len(self.classes), undeclared=undeclared, coding=self.coding
         )
-        self._check_size(path, labels.shape, size)
+        problem = self.misfit((labels.shape[0], labels.shape[1]), name)
+        if problem is not None:
+            raise DataError(f"{path}: {problem}")
         return labels
 
-    def _check_size(self, path: Path, found: tuple[int, ...] | None, size: tuple[int, int]) -> None:
-        if found is not None and tuple(found) != size:
-            raise DataError(
-                f"{path}: {found[1]} x {found[0]} pixels, its image is {size[1]} x {size[0]}; "
-                "make it from the image as it is on disk"
-            )
+    def misfit(self, found: tuple[int, int], name: str) -> str | None:
+        """What is wrong with a label map of this height and width for an image; None if it fits."""
+        size, image = self.size(name), self.images[name]
+        if found == size:
+            return None
+        text = (
+            f"{found[1]} x {found[0]} pixels, its image {image.name} was read as {size[1]} x "
+            f"{size[0]}"
+        )
+        orientation = image_orientation(image)
+        if found == size[::-1] and orientation in IN_WORDS:
+            how = IN_WORDS[orientation]
+            return f"{text}, turned as its EXIF orientation {orientation} says; {how} as well"
+        return f"{text}; make it from the image as it is on disk"
 
     def _image_path(self, name: str, where: str = "") -> Path:
         if name not in self.images:

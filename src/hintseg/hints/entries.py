@@ -1,11 +1,12 @@
-"""One entry of a LabelMe file -> one shape, with all that can be wrong in it."""
+"""One entry of a LabelMe file -> its shapes, with all that can be wrong in it."""
 
 import math
 from collections.abc import Callable, Mapping
 from reprlib import Repr
 from typing import Any, cast
 
-from hintseg.errors import UnknownNameError
+from hintseg.errors import DataError, UnknownNameError
+from hintseg.hints.figures import Bitmap, circle, corners_of_bitmap, read_bitmap
 from hintseg.hints.shapes import (
     FARTHEST,
     Point,
@@ -21,13 +22,14 @@ KIND_OF: Mapping[str, ShapeKind] = {
     "linestrip": "scribble",
     "rectangle": "box",
     "polygon": "polygon",
+    "circle": "polygon",
+    "rotation": "polygon",
+    "oriented_rectangle": "polygon",
+    "mask": "mask",
+    "points": "point",
 }
-INSTEAD = {
-    "circle": "draw it as a polygon",
-    "mask": "draw it as a polygon, or paint it in a partial label map hints/NAME.png",
-    "points": "draw its points one by one with shape_type 'point'",
-    "oriented_rectangle": "draw it as a polygon",
-}
+FOREIGN = ("circle", "rotation", "oriented_rectangle", "mask")
+"""Figures that are written again as they were read."""
 
 Report = Callable[[str], None]  # takes one problem; raises it or collects it
 
@@ -37,30 +39,85 @@ def at(place: str, report: Report) -> Report:
     return lambda problem: report(f"{place}{problem}")
 
 
-def shape_of(entry: object, classes: ClassSet, report: Report) -> Shape | None:
-    """The shape of one entry in hintseg's frame; None after reporting what is wrong with it."""
+def shapes_of(entry: object, classes: ClassSet, report: Report) -> tuple[Shape, ...]:
+    """The shapes of one entry in hintseg's frame; none after reporting what is wrong with it.
+
+    Only an entry of several clicks gives more than one.
+    """
     if not isinstance(entry, dict):
         report(f": must be an object with label and points, got {show(entry)}; remove it")
-        return None
+        return ()
     label = _label_of(entry, classes, report)
     kind = _kind_of(entry.get("shape_type"), report)
     points = _points_of(entry, report)
     if kind is None or points is None:
-        return None
+        return ()
+    if entry.get("shape_type") == "points":
+        return _clicks(entry, points, label, report)
+    found = _figure(entry, kind, points, at(".points: ", report))
+    if found is None or label is None:
+        return ()
+    kind, points, bitmap = found
+    return (Shape(kind, label, points, extra=_extra_of(entry, len(points)), bitmap=bitmap),)
+
+
+def _figure(
+    entry: dict[str, Any], kind: ShapeKind, points: tuple[Point, ...], report: Report
+) -> tuple[ShapeKind, tuple[Point, ...], Bitmap | None] | None:
+    """What an entry draws, as one of our kinds; None after reporting what is wrong with it."""
+    if entry.get("shape_type") == "circle":
+        if len(points) != 2 or points[0] == points[1]:
+            report("a circle needs its centre and a point on it; draw it again or remove it")
+            return None
+        return "polygon", circle(*points), None
+    if kind == "mask":
+        return _bitmap(entry, points, report)
     points = box_corners(points) if kind == "box" else points
+    if kind == "box" and len(points) == 4:  # turned
+        kind = "polygon"
     problem = count_problem(kind, len(points))
     if problem is None and kind == "box":
         problem = empty_box_problem(points)
     if problem is not None:
-        report(f".points: {problem}")
-    if problem is not None or label is None:
+        report(problem)
         return None
-    return Shape(kind, label, points, extra=_extra_of(entry, len(points)))
+    return kind, points, None
+
+
+def _bitmap(
+    entry: dict[str, Any], points: tuple[Point, ...], report: Report
+) -> tuple[ShapeKind, tuple[Point, ...], Bitmap | None] | None:
+    """A bitmap in its box, whose corners are pixels counted from 0: LabelMe's half is put back."""
+    if len(points) != 2:
+        report(f"a mask needs 2 opposite corners, got {len(points)} points; draw it again")
+        return None
+    first, last = ((x + 0.5, y + 0.5) for x, y in points)
+    try:
+        bitmap = read_bitmap(entry.get("mask"))
+        return "mask", corners_of_bitmap(first, last, bitmap), bitmap
+    except DataError as error:
+        report(f"mask: {error}")
+        return None
+
+
+def _clicks(
+    entry: dict[str, Any], points: tuple[Point, ...], label: int | None, report: Report
+) -> tuple[Shape, ...]:
+    """Each click of an entry on its own; those that mean "not this" are left out."""
+    if not points:
+        report(".points: holds no point; draw it again or remove it")
+    signs = entry.get("point_labels")
+    given = signs if isinstance(signs, list) and len(signs) == len(points) else [1] * len(points)
+    kept = [point for point, sign in zip(points, given, strict=True) if sign != 0]
+    return () if label is None else tuple(Shape("point", label, (point,)) for point in kept)
 
 
 def _extra_of(entry: dict[str, Any], points: int) -> dict[str, Any]:
     extra = {key: value for key, value in entry.items() if key not in ("label", "points")}
-    if extra.get("shape_type") != "line" or points != 2:  # a line is a scribble, but stays a line
+    kind = extra.get("shape_type")
+    if kind in FOREIGN:
+        extra["points"] = entry["points"]
+    elif kind != "line" or points != 2:  # a line is a scribble, but stays a line
         extra.pop("shape_type", None)
     return extra
 
@@ -89,8 +146,9 @@ def _kind_of(shape_type: object, report: Report) -> ShapeKind | None:
     if shape_type is None:  # as LabelMe wrote before it knew other shapes
         return "polygon"
     if not isinstance(shape_type, str) or shape_type not in KIND_OF:
-        instead = INSTEAD.get(str(shape_type), f"use {', '.join(KIND_OF)}")
-        report(f".shape_type: {show(shape_type)} cannot be used as a hint; {instead}")
+        report(
+            f".shape_type: {show(shape_type)} cannot be used as a hint; use {', '.join(KIND_OF)}"
+        )
         return None
     return KIND_OF[shape_type]
 

@@ -8,13 +8,15 @@ shifted by -0.5 on reading and by +0.5 on writing.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hintseg.errors import DataError
 from hintseg.files import read_text, replacing
-from hintseg.hints.entries import Report, at, class_of, is_number, shape_of, show
-from hintseg.hints.shapes import FARTHEST, Size, outside_problem
+from hintseg.hints.entries import Report, at, class_of, is_number, shapes_of, show
+from hintseg.hints.figures import write_bitmap
+from hintseg.hints.shapes import FARTHEST, Size, is_outside, reaches_out
 from hintseg.structures import ClassSet, Hints, Shape, ShapeKind
 
 VERSION = "5.4.1"  # of LabelMe, whose format we write
@@ -23,15 +25,18 @@ TYPE_OF: Mapping[ShapeKind, str] = {
     "scribble": "linestrip",
     "box": "rectangle",
     "polygon": "polygon",
+    "mask": "mask",
 }
+NEAR = 0.66  # likeness from which a flag is taken for a misspelt class
+MOST_NAMED = 5  # flags
 REWRITTEN = ("shapes", "imagePath", "imageData", "imageHeight", "imageWidth")
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """What could be read of a file; a broken shape is None."""
+    """What could be read of a file; a broken entry has no shapes."""
 
-    shapes: tuple[Shape | None, ...]
+    entries: tuple[tuple[Shape, ...], ...]
     flags: frozenset[int]
     size: Size | None
     extra: Mapping[str, Any]
@@ -40,10 +45,11 @@ class _Document:
 def read_labelme(path: Path, classes: ClassSet) -> tuple[Hints, Size | None]:
     """Read the hints of one image, drawn with LabelMe 4 or 5.
 
-    Shapes become hints (point, line and linestrip as scribbles, rectangle as box, polygon; no
-    shape_type means polygon), true `flags` become tags. Keys that hintseg does not know are kept in
-    `extra` of the hints and of each shape, and written again by `write_labelme`. Points outside the
-    image are no error here; see `labelme_problems`.
+    Shapes become hints (point, points, line and linestrip as scribbles, rectangle as box, polygon,
+    circle, rotation, mask; no shape_type means polygon), true `flags` that name a class become
+    tags, others say nothing. Keys that hintseg does not know are kept in `extra` of the hints and
+    of each shape, and written again by `write_labelme`. Points outside the image are no error here;
+    see `labelme_problems`.
 
     Returns:
         The hints in hintseg's frame (LabelMe's coordinates minus 0.5), and the (height, width) that
@@ -57,7 +63,7 @@ def read_labelme(path: Path, classes: ClassSet) -> tuple[Hints, Size | None]:
         raise DataError(f"{path}: {problem}")
 
     document = _read(path, classes, stop)
-    shapes = tuple(shape for shape in document.shapes if shape is not None)
+    shapes = tuple(shape for entry in document.entries for shape in entry)
     return Hints(shapes, document.flags, extra=document.extra), document.size
 
 
@@ -68,26 +74,49 @@ def image_named(path: Path) -> str | None:
     return named if isinstance(named, str) else None
 
 
-def labelme_problems(path: Path, classes: ClassSet, size: Size) -> list[str]:
+def labelme_problems(
+    path: Path, classes: ClassSet, size: Size, *, image: str = "the image"
+) -> list[str]:
     """All problems of one file, each with its place, value and remedy; an empty list if sound.
 
-    Beyond what `read_labelme` refuses: shapes and points more than half a pixel outside the image,
-    and a file that was drawn on an image of another size.
+    Beyond what `read_labelme` refuses: shapes that lie wholly outside the image, and a file that
+    was drawn on an image of another size.
 
     Args:
         path: The LabelMe file.
         classes: The classes of the data set.
         size: Height and width of the image, upright.
+        image: What it is called.
     """
     problems: list[str] = []
     document = _read(path, classes, problems.append)
     if document.size is not None and document.size != size:
-        problems.append(_size_problem(document.size, size))
-    for index, shape in enumerate(document.shapes):
-        misfit = None if shape is None else outside_problem(shape, size)
-        if misfit is not None:
-            problems.append(f"shapes[{index}].points: {misfit}")
+        problems.append(size_problem(document.size, size, image))
+    for index, entry in enumerate(document.entries):
+        if any(is_outside(shape, size) for shape in entry):
+            problems.append(
+                f"shapes[{index}].points: lies wholly outside the image of {size[1]} x {size[0]} "
+                "pixels; move or remove it"
+            )
     return [f"{path}: {problem}" for problem in problems]
+
+
+def labelme_warnings(path: Path, classes: ClassSet, size: Size) -> list[str]:
+    """What training does with a file that its author may not expect; arguments as before."""
+    document = _read(path, classes, lambda problem: None)
+    warnings = []
+    out = sum(any(reaches_out(shape, size) for shape in entry) for entry in document.entries)
+    if out:
+        what = "1 shape reaches" if out == 1 else f"{out} shapes reach"
+        warnings.append(f"{what} beyond the image; what lies outside is cut off")
+    flags = document.extra.get("flags", {})
+    foreign = [show(n) for n, ticked in flags.items() if ticked and not _is_meant(n, classes)]
+    if foreign:
+        warnings.append(
+            f"flags: {', '.join(foreign[:MOST_NAMED])} ticked, but no class; such a flag says "
+            "nothing (a tag is a flag with the name of a class)"
+        )
+    return [f"{path}: {warning}" for warning in warnings]
 
 
 def write_labelme(
@@ -127,11 +156,12 @@ def write_labelme(
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _size_problem(claimed: Size, size: Size) -> str:
+def size_problem(claimed: Size, size: Size, image: str) -> str:
+    """What is wrong where hints were drawn on an image of another size."""
     turned = "is it turned? " if claimed == size[::-1] else ""
     return (
-        f"imageHeight, imageWidth: drawn on {claimed[0]} x {claimed[1]} pixels, the image has "
-        f"{size[0]} x {size[1]}; {turned}put back the annotated image or draw the hints again"
+        f"imageHeight, imageWidth: drawn on {claimed[0]} x {claimed[1]} pixels, {image} was read "
+        f"as {size[0]} x {size[1]}; {turned}put back the annotated image or draw the hints again"
     )
 
 
@@ -141,14 +171,15 @@ def _flags_to_write(hints: Hints, classes: ClassSet) -> dict[str, bool]:
 
 
 def _shape_to_write(shape: Shape, classes: ClassSet) -> dict[str, Any]:
+    half = 0.0 if shape.kind == "mask" else 0.5  # corners of bitmaps are pixels, others places
     return {
         "label": classes.names[shape.label],
-        "points": [[x + 0.5, y + 0.5] for x, y in shape.points],
+        "points": [[x + half, y + half] for x, y in shape.points],
         "group_id": None,
         "description": "",
         "shape_type": TYPE_OF[shape.kind],
         "flags": {},
-        "mask": None,
+        "mask": None if shape.bitmap is None else write_bitmap(shape.bitmap),
         **shape.extra,
     }
 
@@ -160,7 +191,7 @@ def _read(path: Path, classes: ClassSet, report: Report) -> _Document:
     extra = {key: value for key, value in content.items() if key not in REWRITTEN}
     extra["flags"] = _flags_of(content, report)
     return _Document(
-        shapes=_shapes_of(content, classes, report),
+        entries=_entries_of(content, classes, report),
         flags=_tags_of(extra["flags"], classes, report),
         size=_size_of(content, report),
         extra=extra,
@@ -204,10 +235,16 @@ def _flags_of(content: dict[str, Any], report: Report) -> dict[str, bool]:
 
 
 def _tags_of(flags: Mapping[str, bool], classes: ClassSet, report: Report) -> frozenset[int]:
-    """Classes that are ticked; a flag that is no class may stand there as long as it is not."""
-    ticked = [name for name, value in flags.items() if value]
+    """Classes that are ticked; a flag of another purpose says nothing, a misspelt class is told."""
+    ticked = [name for name, value in flags.items() if value and _is_meant(name, classes)]
     tags = [class_of(name, classes, at("flags: ", report)) for name in ticked]
     return frozenset(tag for tag in tags if tag is not None)
+
+
+def _is_meant(name: str, classes: ClassSet) -> bool:
+    """Whether a flag names a class, or nearly so."""
+    small = {known.casefold() for known in classes.names}
+    return name.casefold() in small or bool(get_close_matches(name, classes.names, cutoff=NEAR))
 
 
 def _size_of(content: dict[str, Any], report: Report) -> Size | None:
@@ -223,9 +260,9 @@ def _size_of(content: dict[str, Any], report: Report) -> Size | None:
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
-def _shapes_of(
+def _entries_of(
     content: dict[str, Any], classes: ClassSet, report: Report
-) -> tuple[Shape | None, ...]:
+) -> tuple[tuple[Shape, ...], ...]:
     if "shapes" not in content:
         report("not a LabelMe file: it has no 'shapes'; save it again in LabelMe")
         return ()
@@ -234,6 +271,6 @@ def _shapes_of(
         report(f"shapes: must be a list, got {show(entries)}; save it again in LabelMe")
         return ()
     return tuple(
-        shape_of(entry, classes, at(f"shapes[{index}]", report))
+        shapes_of(entry, classes, at(f"shapes[{index}]", report))
         for index, entry in enumerate(entries)
     )

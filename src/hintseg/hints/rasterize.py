@@ -39,9 +39,10 @@ def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a h
     """Draw the hints of one image as labels, tags and boxes at the working resolution.
 
     A point is a disc, a scribble a poly-line with round ends, a polygon its inside: a pixel belongs
-    to it if its centre does. However small, a point, scribble or polygon on the image keeps a pixel
-    at least, and a scribble never breaks. What lies outside the image is cut off. A pixel that two
-    classes claim is UNLABELLED and counted in `contested`.
+    to it if its centre does. A mask is its pixels, scaled as painted labels are. However small, a
+    point, scribble or polygon on the image keeps a pixel at least, and a scribble never breaks.
+    What lies outside the image is cut off. A pixel that two classes claim is UNLABELLED and counted
+    in `contested`.
 
     A box labels nothing inside. With `boxes_complete`, in a data set with a background, the pixels
     wholly outside all foreground boxes are background, as far as nobody claimed them; not so in an
@@ -68,7 +69,7 @@ def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a h
     """
     out_size = out_size or size
     tags = hints.tags
-    shapes = [_scaled(shape, size, out_size) for shape in hints.shapes]
+    shapes = [_scaled(shape, size, out_size) for shape in hints.shapes if shape.kind != "mask"]
     labels = _painted(hints.partial, size, out_size)
     longer = max(out_size)
     for shape in shapes:
@@ -77,6 +78,9 @@ def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a h
             _pixels(shape, out_size, point_radius * longer, scribble_width * longer),
             shape.label,
         )
+    for shape in hints.shapes:
+        if shape.bitmap is not None:
+            _claim(labels, _bitmap_pixels(shape, shape.bitmap, size, out_size), shape.label)
     boxes = _boxes(shapes, out_size)
     if boxes_complete:
         _fill_background(labels, boxes, tags, classes)
@@ -122,8 +126,23 @@ def _pixels(shape: Shape, size: Size, radius: float, width: float) -> Int[np.nda
             return stroke_pixels(points, width / 2, size)
         case "polygon":
             return polygon_pixels(points, size)
-        case "box":
+        case _:  # a box labels nothing
             return np.empty(0, dtype=np.int64)
+
+
+def _bitmap_pixels(
+    shape: Shape, bitmap: Bool[np.ndarray, "_ _"], size: Size, out_size: Size
+) -> Int[np.ndarray, " pixels"]:
+    """Flat indices of the pixels of a bitmap, which is scaled as painted labels are."""
+    painted = np.full(size, UNLABELLED, dtype=np.int16)
+    left, top = (int(place) for place in shape.points[0])
+    rows = slice(max(0, -top), max(0, size[0] - top))
+    columns = slice(max(0, -left), max(0, size[1] - left))
+    seen = bitmap[rows, columns]
+    window = painted[max(0, top) :, max(0, left) :][: seen.shape[0], : seen.shape[1]]
+    window[seen] = 0
+    pixels: Int[np.ndarray, " pixels"] = np.flatnonzero(resize_labels(painted, *out_size) == 0)
+    return pixels
 
 
 def _claim(labels: LabelMap, pixels: Int[np.ndarray, " pixels"], label: int) -> None:

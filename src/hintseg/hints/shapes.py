@@ -66,21 +66,17 @@ def empty_box_problem(points: tuple[Point, ...]) -> str | None:
     return f"an empty box, {width:g} wide and {height:g} high; draw it again or remove it"
 
 
-def outside_problem(shape: Shape, size: Size) -> str | None:
-    """Says so if a shape or some of its points lie outside an image of (height, width)."""
+def is_outside(shape: Shape, size: Size) -> bool:
+    """Whether nothing of a shape lies on an image of (height, width)."""
     height, width = size
     area = extent(shape.points)
-    if area.right < -0.5 - SLACK or area.left > width - 0.5 + SLACK:
-        return f"lies wholly outside the image of {width} x {height} pixels; move or remove it"
-    if area.bottom < -0.5 - SLACK or area.top > height - 0.5 + SLACK:
-        return f"lies wholly outside the image of {width} x {height} pixels; move or remove it"
-    outside = sum(not _within(point, size) for point in shape.points)
-    if not outside:
-        return None
-    return (
-        f"{outside} of {len(shape.points)} points outside the image of {width} x {height} pixels; "
-        "move them inside"
-    )
+    beside = area.right < -0.5 - SLACK or area.left > width - 0.5 + SLACK
+    return beside or area.bottom < -0.5 - SLACK or area.top > height - 0.5 + SLACK
+
+
+def reaches_out(shape: Shape, size: Size) -> bool:
+    """Whether a part of a shape lies outside, and a part of it on the image."""
+    return not is_outside(shape, size) and not all(_within(point, size) for point in shape.points)
 
 
 def _within(point: Point, size: Size) -> bool:

@@ -4,6 +4,7 @@ import base64
 from io import BytesIO
 
 import numpy as np
+from jaxtyping import Bool
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
@@ -49,9 +50,12 @@ def hint_picture(
     scale = (width * factor / image.shape[1], height * factor / image.shape[0])
     colours = class_colours(classes)
     # Large areas first, so that no small shape is hidden.
-    order = {"polygon": 0, "box": 1, "scribble": 2, "point": 3}
+    order = {"mask": 0, "polygon": 1, "box": 2, "scribble": 3, "point": 4}
     for shape in sorted(hints.shapes, key=lambda shape: order[shape.kind]):
         points = [((x + 0.5) * scale[0], (y + 0.5) * scale[1]) for x, y in shape.points]
+        if shape.bitmap is not None:
+            _fill(draw, shape.bitmap, points[0], scale, colours[shape.label])
+            continue
         _draw(draw, shape, points, colours[shape.label], factor)
     return np.array(canvas.reduce(factor))
 
@@ -109,6 +113,21 @@ def _draw(
         path = _kept_inside(path, draw.im.size, (STROKE / 2 + OUTLINE) * factor)
     _stroke(draw, path, (STROKE + 2 * OUTLINE) * factor, edge)
     _stroke(draw, path, STROKE * factor, colour)
+
+
+def _fill(
+    draw: ImageDraw.ImageDraw,
+    bitmap: Bool[np.ndarray, "_ _"],
+    first: tuple[float, float],
+    scale: tuple[float, float],
+    colour: Colour,
+) -> None:
+    """The pixels of a bitmap in a colour that lets the image through."""
+    height, width = bitmap.shape
+    size = max(1, round(width * scale[0])), max(1, round(height * scale[1]))
+    opacity = PillowImage.fromarray(bitmap.astype(np.uint8) * (2 * FILL)).resize(size)
+    place = round(first[0] - scale[0] / 2), round(first[1] - scale[1] / 2)
+    draw.bitmap(place, opacity, fill=colour)
 
 
 def _outline_of(shape: Shape, points: Drawn) -> Drawn:
