@@ -171,9 +171,7 @@ def test_an_unknown_image_is_an_error(dataset):
 def test_a_label_map_of_another_size_is_an_error(dataset, data_folder, kind):
     write_label_map(data_folder / kind / "hill.png", np.zeros((56, 40), np.int16), classes=3)
     read = dataset.hints if kind == "hints" else dataset.truth
-    with pytest.raises(
-        DataError, match=rf"{kind}/hill\.png: 40 x 56 pixels, its image hill\.png was"
-    ):
+    with pytest.raises(DataError, match=rf"{kind}/hill\.png: 40 x 56 pixels, its image hill\."):
         read("hill")
 
 
@@ -181,9 +179,8 @@ def test_hints_drawn_on_another_size_are_an_error(dataset, data_folder):
     path = data_folder / "hints" / "hill.json"
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "imageHeight": 80, "imageWidth": 112}))
-    with pytest.raises(
-        DataError, match=r"hill\.json: .* 80 x 112 .*, hill\.png was read as 40 x 56"
-    ):
+    told = r"hill\.json: .* 80 x 112 pixels, hill\.png was read as 40 x 56"
+    with pytest.raises(DataError, match=told):
         dataset.hints("hill")
 
 

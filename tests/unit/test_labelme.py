@@ -334,7 +334,7 @@ def test_any_hints_come_back_as_they_were(tmp_path, drawn, flags):
         ({"shape_type": "mask", "points": [[1, 2]]}, "a mask needs 2 opposite corners, got 1"),
         (
             {"shape_type": "mask"},
-            r"points: mask: holds no bitmap \(a PNG in base64\); draw it again",
+            r"points: mask: holds no bitmap \(a PNG in base64\)",
         ),
         ({"shape_type": "mask", "mask": "aGk="}, "mask: is no PNG in base64, or a damaged one"),
         ({"shape_type": "mask", "mask": DOT}, "the bitmap has 2 x 1 pixels, its box 30 x 39; draw"),
