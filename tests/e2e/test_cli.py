@@ -153,7 +153,7 @@ def test_the_longer_side_is_remembered_and_masks_come_at_the_images_own_size(
 def run_with_prototypes(run_folder, data_folder):
     """A run that can retrieve."""
     dataset = open_dataset(data_folder)
-    samples = ((n, dataset.image(n), dataset.truth(n), None) for n in dataset.names("train"))
+    samples = ((n, dataset.image(n), dataset.truth(n)) for n in dataset.names("train"))
     index = build_prototypes(load(run_folder).model, samples, labelled_by="masks")
     save_prototypes(run_folder, index)
     return run_folder
@@ -278,7 +278,11 @@ def test_a_run_can_be_repeated_from_its_configuration(hintseg, run_folder, data_
 
 def test_the_record_of_a_run_says_what_made_it(run_folder):
     record = json.loads((run_folder / "run.json").read_text())
-    assert record["extra_supervision"] == "none"
+    assert record["hints"] == {"images": 0}  # a run of `full`
+    assert record["extra_supervision"] == [
+        "dense masks of 4 images (what it learns from)",
+        "dense masks of 2 images (validation: they choose the best step)",
+    ]
     assert record["init"]["weights"] == "random"
     assert len(record["data"]["sha256"]) == 64
     assert {"torch", "timm", "hintseg", "python"} <= record["versions"].keys()
