@@ -274,7 +274,7 @@ def test_views_change_the_figures_of_a_run_and_are_told(dataset, run):
 
 
 def test_by_retrieval_a_train_image_does_not_find_itself(dataset, segmenter, classes):
-    samples = [(n, dataset.image(n), dataset.truth(n), None) for n in dataset.names("train")]
+    samples = [(n, dataset.image(n), dataset.truth(n)) for n in dataset.names("train")]
     index = build_prototypes(segmenter, samples)
     predictor = Predictor(segmenter, classes, prototypes=lambda: index)
     names = ("field", "pond")
