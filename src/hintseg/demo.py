@@ -22,7 +22,7 @@ from hintseg.structures import VOID
 from hintseg.training import train
 
 TRAIN, VAL, TEST = 96, 16, 32
-STEPS, CROP = 200, 128
+STEPS, CROP = 120, 128
 METHODS = {"partial": "the hinted pixels alone", "spml": "all pixels, by four relations"}
 SHOWN = 4  # scenes in the picture
 
