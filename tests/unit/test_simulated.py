@@ -195,3 +195,20 @@ def test_what_values_and_colours_mean_goes_along(data_folder, out):
     made = open_dataset(out)
     assert made.coding == dataset.coding
     assert np.array_equal(made.truth("pond"), dataset.truth("pond"))
+
+
+@pytest.mark.parametrize(
+    "keys", [{"intensity": [0, 4095], "channels": [0, 2]}, {"intensity": "auto"}]
+)
+def test_how_images_are_read_goes_along(data_folder, out, keys):
+    with (data_folder / "dataset.yaml").open("a") as file:
+        file.write(yaml.safe_dump(keys))
+    dataset = open_dataset(data_folder)
+    assert dataset.stored
+    simulate_dataset(dataset, out, kinds=["points"])
+    assert open_dataset(out).stored == dataset.stored
+
+
+def test_keys_that_say_nothing_are_not_written(data_folder, out):
+    simulate_dataset(open_dataset(data_folder), out, kinds=["points"])
+    assert "null" not in (out / "dataset.yaml").read_text()

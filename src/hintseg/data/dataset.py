@@ -335,8 +335,10 @@ def split_lines(path: Path) -> list[str]:
 
 
 def dump_settings(path: Path, settings: DatasetFile) -> None:
-    """Write dataset.yaml."""
-    content = {key: value for key, value in settings.model_dump().items() if value != {}}
+    """Write dataset.yaml; keys that say nothing are left out."""
+    content = {
+        key: value for key, value in settings.model_dump().items() if value not in ({}, None)
+    }
     write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 

@@ -118,6 +118,7 @@ def _write_settings(dataset: Dataset, out: Path) -> None:
             images=relative_to(dataset.images_folder, out),
             masks=relative_to(dataset.masks_folder, out),
             splits={split: f"splits/{split}.txt" for split in dataset.splits},
+            **dataset.stored.keys(),
             values=value_names(dataset.coding, dataset.classes),
             colors=colours_by_name(dataset.coding, dataset.classes),
         ),

@@ -32,6 +32,12 @@ class StoredImages:
     def __bool__(self) -> bool:
         return self.intensity is not None or self.channels is not None or self.given is not None
 
+    def keys(self) -> dict[str, Any]:
+        """The keys of dataset.yaml that say the same."""
+        span = list(self.intensity) if isinstance(self.intensity, tuple) else self.intensity
+        chosen = None if self.channels is None else list(self.channels)
+        return {"intensity": span, "channels": chosen}
+
     def reading(self, files: Sequence[Path]) -> Reading:
         """How these files become uint8 RGB.
 
