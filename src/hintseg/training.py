@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from hintseg.methods.supervision import recorded
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import load
 from hintseg.report.run_page import report_run
+from hintseg.versions import version_of
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
@@ -165,8 +165,9 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
 
 def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:
     packages = ("hintseg", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
+    python = {"python": platform.python_version()}
     return {
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "versions": python | {package: version_of(package) for package in packages},
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "method": config.method.name,
         "seed": config.train.seed,

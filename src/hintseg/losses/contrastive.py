@@ -11,9 +11,13 @@ block, a tile of rows sees all its segments at once and stays in the cache. Ther
 exponential and three matrix products give the loss and all gradients, and nothing is kept.
 """
 
+import functools
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -187,6 +191,10 @@ class _Sweep:
         """Visit every block of pixels."""
         if not len(self.embeddings) or not len(self.prototypes):
             return
+        kernels = _kernels(self.embeddings.device)
+        if kernels and self._fit(kernels):
+            self._all_at_once(kernels)
+            return
         kind = self.embeddings.device.type
         self.tile = _TILE.get(kind, _TILE_ELSEWHERE)
         alone = -(-_ALONE.get(kind, _ALONE_ELSEWHERE) // len(self.prototypes))
@@ -198,6 +206,42 @@ class _Sweep:
         lanes = _lanes(blocks, min(_LANES, -(-pairs // self.tile)))
         for gradient in spread(lambda lane: self._lane(lanes[lane]), len(lanes)):
             self._add(gradient)
+
+    def _fit(self, kernels: ModuleType) -> bool:
+        return (
+            self.embeddings.dtype == torch.float32
+            and self.embeddings.shape[1] <= kernels.WIDEST
+            and self.embeddings.device == self.prototypes.device
+        )
+
+    def _all_at_once(self, kernels: ModuleType) -> None:
+        """Let a GPU's own kernels visit all pairs."""
+        relation, choices = self.relation, None
+        grouped = relation.pixel_group >= 0
+        if relation.attract is None:
+            pixels = grouped.nonzero()[:, 0]
+            pixels = pixels[self._own_has_group(pixels)]
+        else:
+            choices = _choices(relation.attract, relation.segment_group)
+            pixels = (grouped & (choices[relation.pixel_group] > 0)).nonzero()[:, 0]
+        if not len(pixels):
+            return
+        bits = relation.repel.to(torch.uint8) * 2
+        bits = bits if relation.attract is None else bits | relation.attract.to(torch.uint8)
+        groups = relation.pixel_group[pixels], relation.segment_group
+        pairs = kernels.Pairs(relation.own[pixels], *groups, bits, choices)
+        sums = kernels.sums_of_pairs(
+            self.embeddings[pixels],
+            self.prototypes,
+            pairs,
+            concentration=self.concentration,
+            needed=self.needed,
+        )
+        self.losses[pixels] = sums.losses
+        self.counts[pixels] = True
+        if self.needed:
+            self.pixel_gradient[pixels] = sums.pixel_gradient
+            self.segment_gradient += sums.segment_gradient
 
     def _lane(self, blocks: list[Block]) -> Tensor | None:
         """Visit some blocks, one after the other; what they add to the gradient of the segments."""
@@ -343,6 +387,32 @@ class _Own:
     def hand_over(self, gradient: Tensor) -> None:
         """Add what was collected to the gradient of all prototypes."""
         gradient.index_add_(0, self.own, self.gradient)
+
+
+@functools.cache
+def _kernels(device: torch.device) -> ModuleType | None:
+    """Kernels for a GPU of NVIDIA with bfloat16, where Triton can build them."""
+    if device.type != "cuda" or torch.version.cuda is None or not find_spec("triton"):
+        return None
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    from hintseg.losses import fused  # noqa: PLC0415 (Triton is not there on every system)
+
+    try:
+        fused.try_out(device)
+    except Exception as error:  # a compiler that is missing is told in many ways
+        remark = f"the loss runs without its GPU kernels, Triton cannot build them: {error}"
+        warnings.warn(remark, RuntimeWarning, stacklevel=2)
+        return None
+    return fused
+
+
+def _choices(attract: Tensor, segment_group: Tensor) -> Tensor:
+    """How many segments attract each group; one for group -1 as well, at the end."""
+    known = segment_group[(segment_group >= 0) & (segment_group < len(attract))]
+    counts = attract.new_zeros(len(attract), dtype=torch.float32)
+    counts.index_add_(0, known, torch.ones_like(known, dtype=torch.float32))
+    return F.pad((attract.float() @ counts).long(), (0, 1))
 
 
 def _blocks(pixel_group: Tensor, alone: int) -> Iterator[Block]:

@@ -178,7 +178,9 @@ class _Affinities:
 
     def weights(self, closeness: Tensor) -> Tensor:
         """A of a closeness, which is overwritten."""
-        return closeness.exp_() if len(self.vectors) == 1 else closeness.pow_(POWER)
+        weights = closeness.exp_() if len(self.vectors) == 1 else closeness.pow_(POWER)
+        # smaller numbers are subnormal: nothing beside 1, but many times slower on a CPU
+        return F.threshold(weights, torch.finfo(weights.dtype).tiny, 0.0, inplace=True)
 
     def least_closeness(self, negligible: float) -> float:
         """Closeness at which A is `negligible`."""

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hintseg.files import write_text
+from hintseg.versions import version_of
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def write_page(path: Path, template: str, **values: object) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template(template).render(version=_version(), **values)
+    text = environment.get_template(template).render(version=version_of("hintseg") or "", **values)
     # File names that are no UTF-8 reach Python as lone surrogates, which no file can hold.
     write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
 
@@ -36,10 +36,3 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     """At most so many items, at even distances."""
     count = min(most, len(items))
     return [items[index * len(items) // count] for index in range(count)]
-
-
-def _version() -> str:
-    try:
-        return version("hintseg")
-    except PackageNotFoundError:  # used from a checkout that is not installed
-        return ""
