@@ -123,6 +123,7 @@ FULL = Method(
     paper="Chen et al. 2017, DeepLab (arXiv:1606.00915)",
     stages=full_stages,
     check=check_masks,
+    settings=Settings,
     sees=_sees_masks,
     presets={"deeplab-v2": DEEPLAB_V2},
 )
@@ -134,5 +135,6 @@ PARTIAL = Method(
     paper="Tang et al. 2018 (arXiv:1804.01346), first term",
     stages=partial_stages,
     check=check_labelled_pixels,
+    settings=Settings,
     presets={"deeplab-v2": DEEPLAB_V2},
 )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -19,16 +19,19 @@ from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import ModelDescription, build_segmenter
 from hintseg.structures import Sample, WeakLabels
 
+S = TypeVar("S", bound=Settings)
+"""The type of a method's own settings."""
+
 
 @dataclass(frozen=True)
-class Job:
+class Job(Generic[S]):
     """One training of one method on one data set."""
 
     dataset: Dataset
     run: Run
     fabric: Fabric
     settings: TrainSettings
-    method_settings: Settings
+    method_settings: S
     description: ModelDescription
 
     def share(self, steps: int | None, part: float) -> int:
@@ -74,17 +77,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(Generic[S]):
     """One paper's recipe: what a user reads of it, its settings, its stages."""
 
     name: str
     summary: str
     takes: str  # the hints it learns from
     paper: str
-    stages: Callable[[Job], tuple[Stage, ...]]
-    check: Callable[[Dataset, Settings], None]  # DataError when the data cannot teach it
-    settings: type[Settings] = Settings
-    sees: Callable[[Dataset, Any], Supervision] = from_hints  # with its settings: what it uses
+    stages: Callable[[Job[S]], tuple[Stage, ...]]
+    check: Callable[[Dataset, S], None]  # DataError when the data cannot teach it
+    settings: type[S]
+    sees: Callable[[Dataset, S], Supervision] = from_hints  # with its settings: what it uses
     unit: bool = False  # its classifier sees the directions of embeddings only
     stage_names: tuple[str, ...] = ("train",)
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)

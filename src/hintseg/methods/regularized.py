@@ -97,28 +97,22 @@ class Regularized:
         self.done = int(memory["steps"])
 
 
-def regularized_stages(job: Job) -> tuple[Stage, ...]:
+def regularized_stages(job: Job[RegularizedSettings]) -> tuple[Stage, ...]:
     """The training, and the one before it where it is asked for."""
-    settings = regularized_settings(job)
+    settings = job.method_settings
     last = Stage(TRAIN, partial(_train, job))
     return (Stage(FIRST, partial(_first, job)), last) if settings.first.steps else (last,)
 
 
-def regularized_settings(job: Job) -> RegularizedSettings:
-    """The settings of the method in a job."""
-    assert isinstance(job.method_settings, RegularizedSettings)
-    return job.method_settings
-
-
-def _first(job: Job, folder: Path) -> dict[str, Any]:
-    first, names = regularized_settings(job).first, job.dataset.hinted_names()
+def _first(job: Job[RegularizedSettings], folder: Path) -> dict[str, Any]:
+    first, names = job.method_settings.first, job.dataset.hinted_names()
     batches = Batches(job, names, job.hinted, steps=first.steps)
     record = train_segmenter(job, CrossEntropy(job.segmenter()), folder, batches, lr=first.lr)
     return {**record, "images": len(names)}
 
 
-def _train(job: Job, folder: Path) -> dict[str, Any]:
-    settings, names = regularized_settings(job), job.dataset.hinted_names()
+def _train(job: Job[RegularizedSettings], folder: Path) -> dict[str, Any]:
+    settings, names = job.method_settings, job.dataset.hinted_names()
     model = chosen_model(job, FIRST) if settings.first.steps else job.segmenter()
     batches = Batches(job, names, job.hinted)
     learner = Regularized(model, settings, steps=batches.steps)

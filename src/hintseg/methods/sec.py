@@ -23,7 +23,6 @@ from hintseg.methods.localise import localise, unseen_images, with_seeds
 from hintseg.methods.network import Batches, Forgetful, train_segmenter
 from hintseg.methods.sec_settings import PRESETS, SECSettings
 from hintseg.methods.sec_terms import size_and_boundary_losses
-from hintseg.methods.settings import Settings
 from hintseg.models.embedder import Segmenter
 from hintseg.resize import pool_labels
 from hintseg.structures import Batch
@@ -53,37 +52,30 @@ class Seeded(Forgetful):
         return {"seed": self.settings.seed * seed_loss(logits, labels), **others}
 
 
-def sec_stages(job: Job) -> tuple[Stage, ...]:
+def sec_stages(job: Job[SECSettings]) -> tuple[Stage, ...]:
     """Seeds where the hints name a class that they do not show, then the training."""
-    settings, train = sec_settings(job).localise, Stage(TRAIN, partial(_train, job))
+    settings, train = job.method_settings.localise, Stage(TRAIN, partial(_train, job))
     unseen = unseen_images(job, settings)
     if not unseen:
         return (train,)
     return (Stage(LOCALISE, partial(localise, job, settings, unseen)), train)
 
 
-def sec_settings(job: Job) -> SECSettings:
-    """The settings of SEC in a job."""
-    assert isinstance(job.method_settings, SECSettings)
-    return job.method_settings
-
-
-def _train(job: Job, folder: Path) -> dict[str, Any]:
+def _train(job: Job[SECSettings], folder: Path) -> dict[str, Any]:
     dataset, names = job.dataset, job.dataset.hinted_names()
     background = dataset.classes.background
-    learner = Seeded(job.segmenter(), sec_settings(job), background=background)
+    learner = Seeded(job.segmenter(), job.method_settings, background=background)
     batches = Batches(job, names, with_seeds(job.hinted, job.run.stage_folder(LOCALISE)))
     return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
 
-def check_seeds(dataset: Dataset, settings: Settings) -> None:
+def check_seeds(dataset: Dataset, settings: SECSettings) -> None:
     """There must be hints, and seeds or what they are made of.
 
     Raises:
         DataError: No hints, or none that label a pixel where no seeds are made.
         ConfigError: Nothing teaches which class is which.
     """
-    assert isinstance(settings, SECSettings)
     if not settings.seed:
         raise ConfigError("sec.seed=0: only the seeds say which class is where; give a weight")
     names = dataset.hinted_names()

@@ -12,20 +12,18 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.cross_entropy import check_masks
-from hintseg.methods.settings import Settings
 from hintseg.methods.spml_settings import SPMLSettings, Weights
 
 LABELLED = ("annotation", "affinity")  # relations to or between labelled segments
 
 
-def check_terms(dataset: Dataset, settings: Settings) -> None:
+def check_terms(dataset: Dataset, settings: SPMLSettings) -> None:
     """Every configured term must have something to learn from; reads the hints of all images.
 
     Raises:
         DataError: The train split is empty, or a term has a weight and the data nothing for it.
         ConfigError: Two settings contradict each other.
     """
-    assert isinstance(settings, SPMLSettings)
     _check_settings(settings)
     if settings.labels == "masks":
         return check_masks(dataset, settings)

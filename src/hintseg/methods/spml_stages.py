@@ -44,9 +44,9 @@ CLASSIFY_PART = 0.2  # of the steps of the run, where seeds are in doubt
 SHEET_IMAGES = 8  # on a contact sheet
 
 
-def spml_stages(job: Job) -> tuple[Stage, ...]:
+def spml_stages(job: Job[SPMLSettings]) -> tuple[Stage, ...]:
     """What this job needs of the stages, in order."""
-    settings = spml_settings(job)
+    settings = job.method_settings
     stages = [Stage(EMBED, partial(_embed, job))]
     unseen = _unseen(job)
     if unseen:
@@ -64,16 +64,10 @@ def spml_stages(job: Job) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _unseen(job: Job) -> tuple[str, ...]:
+def _unseen(job: Job[SPMLSettings]) -> tuple[str, ...]:
     """The images that get seeds."""
-    settings = spml_settings(job)
+    settings = job.method_settings
     return unseen_images(job, settings.localise) if settings.labels == "hints" else ()
-
-
-def spml_settings(job: Job) -> SPMLSettings:
-    """The settings of SPML in a job."""
-    assert isinstance(job.method_settings, SPMLSettings)
-    return job.method_settings
 
 
 class PseudoLearner(CrossEntropy):
@@ -96,24 +90,24 @@ def _numbered(stage: str, turn: int) -> str:
     return f"{stage}-{turn + 1}" if turn else stage
 
 
-def _loader(job: Job, *, zoom: float = 1.0) -> Loader:
+def _loader(job: Job[SPMLSettings], *, zoom: float = 1.0) -> Loader:
     """Samples with what is known of them: masks, or hints and the seeds made of them."""
     return _seeded(job, _given(job, zoom=zoom))
 
 
-def _given(job: Job, *, zoom: float = 1.0) -> Loader:
+def _given(job: Job[SPMLSettings], *, zoom: float = 1.0) -> Loader:
     """Samples with what a person said of them: masks, or hints."""
-    masks = spml_settings(job).labels == "masks"
+    masks = job.method_settings.labels == "masks"
     return partial(job.masked if masks else job.hinted, zoom=zoom)
 
 
-def _seeded(job: Job, load: Loader) -> Loader:
-    if spml_settings(job).labels == "masks":
+def _seeded(job: Job[SPMLSettings], load: Loader) -> Loader:
+    if job.method_settings.labels == "masks":
         return load
     return with_seeds(load, job.run.stage_folder(LOCALISE))
 
 
-def _labelled(job: Job, relabel: str | None, *, zoom: float = 1.0) -> Loader:
+def _labelled(job: Job[SPMLSettings], relabel: str | None, *, zoom: float = 1.0) -> Loader:
     """Samples with the pseudo labels of a stage; None: with what the hints label."""
     load = _loader(job, zoom=zoom)
     if relabel is None:
@@ -122,12 +116,14 @@ def _labelled(job: Job, relabel: str | None, *, zoom: float = 1.0) -> Loader:
     return with_labels(load, folder, classes=len(job.dataset.classes))
 
 
-def _index(job: Job, model: Segmenter, labels: str | None, *, masks: bool) -> PrototypeIndex:
+def _index(
+    job: Job[SPMLSettings], model: Segmenter, labels: str | None, *, masks: bool
+) -> PrototypeIndex:
     """The segments of the train images as prototypes.
 
     Labelled by dense masks, by the pseudo labels of a stage, or by what the hints label.
     """
-    settings = spml_settings(job)
+    settings = job.method_settings
     if masks:
         names = tuple(name for name in _names(job) if job.dataset.has_mask(name))
         load: Loader = partial(job.masked, zoom=job.zoom)
@@ -143,20 +139,20 @@ def _index(job: Job, model: Segmenter, labels: str | None, *, masks: bool) -> Pr
     )
 
 
-def _hinted(job: Job) -> tuple[str, ...]:
+def _hinted(job: Job[SPMLSettings]) -> tuple[str, ...]:
     """The train images of which something is known."""
-    if spml_settings(job).labels == "masks":
+    if job.method_settings.labels == "masks":
         return _names(job)
     return job.dataset.hinted_names()
 
 
-def _names(job: Job) -> tuple[str, ...]:
+def _names(job: Job[SPMLSettings]) -> tuple[str, ...]:
     """All train images: those without hints take part in image similarity."""
-    return train_images(job.dataset, spml_settings(job))
+    return train_images(job.dataset, job.method_settings)
 
 
-def _embed(job: Job, folder: Path) -> dict[str, Any]:
-    settings, load, names = spml_settings(job), _given(job), _names(job)
+def _embed(job: Job[SPMLSettings], folder: Path) -> dict[str, Any]:
+    settings, load, names = job.method_settings, _given(job), _names(job)
     if settings.relations.similarity or settings.spread:
         load = _with_regions(job, load, names)
     if settings.spread:  # hints alone: where there is no seed, none was sure
@@ -168,9 +164,9 @@ def _embed(job: Job, folder: Path) -> dict[str, Any]:
     return {**record, "images": len(names)}
 
 
-def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
+def _with_regions(job: Job[SPMLSettings], load: Loader, names: tuple[str, ...]) -> Loader:
     """Samples with their regions: the user's, or made once and kept in the run folder."""
-    dataset, settings = job.dataset, spml_settings(job).regions
+    dataset, settings = job.dataset, job.method_settings.regions
     if settings.maps is not None:
         maps = NamedFiles(Path(settings.maps))
         return with_regions(
@@ -197,9 +193,11 @@ def _with_regions(job: Job, load: Loader, names: tuple[str, ...]) -> Loader:
     return with_regions(load, partial(load_regions, folder))
 
 
-def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -> dict[str, Any]:
+def _relabel(
+    job: Job[SPMLSettings], before: str, labels: str | None, by: str, folder: Path
+) -> dict[str, Any]:
     """Pseudo labels of all images with hints, by the model of the stage before."""
-    settings, load = spml_settings(job).relabel, _loader(job, zoom=job.zoom)
+    settings, load = job.method_settings.relabel, _loader(job, zoom=job.zoom)
     names = _hinted(job)
     model = chosen_model(job, before)
     index = None
@@ -234,9 +232,11 @@ def _relabel(job: Job, before: str, labels: str | None, by: str, folder: Path) -
     return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
 
 
-def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> dict[str, Any]:
+def _classify(
+    job: Job[SPMLSettings], before: str, relabel: str, steps: int, folder: Path
+) -> dict[str, Any]:
     """The classifier, or the whole network, on the pseudo labels."""
-    settings = spml_settings(job).classify
+    settings = job.method_settings.classify
     learner = PseudoLearner(chosen_model(job, before), frozen=settings.frozen)
     train, (low, high) = job.settings, (job.zoom * factor for factor in settings.scale)
     batches = Batches(
@@ -249,11 +249,13 @@ def _classify(job: Job, before: str, relabel: str, steps: int, folder: Path) -> 
     return train_segmenter(job, learner, folder, batches, lr=settings.lr)
 
 
-def _prototypes(job: Job, last: str, relabel: str | None, folder: Path) -> dict[str, Any]:
+def _prototypes(
+    job: Job[SPMLSettings], last: str, relabel: str | None, folder: Path
+) -> dict[str, Any]:
     """The segments of the train images with their labels, for prediction by retrieval."""
     if not job.fabric.is_global_zero:
         return {}
-    masks = spml_settings(job).retrieval.masks
+    masks = job.method_settings.retrieval.masks
     index = _index(job, chosen_model(job, last), relabel, masks=masks)
     save_prototypes(job.run.root, index)
     return {"prototypes": len(index), "images": len(index.names), "labelled_by": index.labelled_by}
