@@ -34,7 +34,7 @@ from hintseg import training
 from hintseg.bilateral import bilateral_features, exact_filter, permutohedral_filter
 from hintseg.data.dataset import open_dataset
 from hintseg.losses.energy import crf_loss
-from hintseg.methods import network
+from hintseg.methods import fitting
 
 KINDS = "crf,quadratic,potts,ncut,kernelcut,association,entropy"
 CLASSES = 21  # of the logits through which the filters are compared
@@ -127,7 +127,7 @@ def trained(kind: str, options: argparse.Namespace) -> dict[str, object]:
 def watch_steps() -> list[tuple[float, float, float]]:
     """Wall time, processor time and peak memory after every step, as they come."""
     ticks: list[tuple[float, float, float]] = []
-    fit = network.fit
+    fit = fitting.fit
 
     def timed_fit(*parts, start, seed, on_step):
         def listen(step, losses, waited):
@@ -137,7 +137,7 @@ def watch_steps() -> list[tuple[float, float, float]]:
 
         fit(*parts, start=start, seed=seed, on_step=listen)
 
-    network.fit = timed_fit
+    fitting.fit = timed_fit
     return ticks
 
 

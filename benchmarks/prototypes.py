@@ -23,7 +23,7 @@ from hintseg.data.loading import Order, iterate
 from hintseg.data.samples import load_hinted
 from hintseg.data.transforms import Augmentation, augment
 from hintseg.methods.config import make_config
-from hintseg.methods.spml import RelationLearner
+from hintseg.methods.spml.learner import RelationLearner
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.saved import load_model

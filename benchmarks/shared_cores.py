@@ -171,10 +171,10 @@ def step(work: Path, method: str) -> float:
 
 def step_seconds(data: Path, *, settings: dict[str, dict], **named: str) -> float:
     """Mean seconds of the steps of a training but for the first ones."""
-    from hintseg.methods import network
+    from hintseg.methods import fitting
     from hintseg.training import train
 
-    fit, ends = network.fit, []
+    fit, ends = fitting.fit, []
 
     def watched(*parts: object, on_step: Callable, **others: object) -> None:
         def listen(*facts: object) -> None:
@@ -183,12 +183,12 @@ def step_seconds(data: Path, *, settings: dict[str, dict], **named: str) -> floa
 
         fit(*parts, on_step=listen, **others)
 
-    network.fit = watched
+    fitting.fit = watched
     try:
         with tempfile.TemporaryDirectory() as folder:
             train(data, Path(folder) / "run", settings=settings, **named)
     finally:
-        network.fit = fit
+        fitting.fit = fit
     return (ends[-1] - ends[WARM - 1]) / (len(ends) - WARM)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from hintseg.engine import fit as loop
-from hintseg.methods import network
+from hintseg.methods import fitting
 from hintseg.methods.settings import merge, parse_overrides
 from hintseg.training import train
 
@@ -100,7 +100,7 @@ def watch_parts(times: dict[str, list[float]]) -> None:
         fit(*parts, start=start, seed=seed, on_step=listen)
 
     loop.LossModule.forward = timed("forward", forward)
-    network.fit = timed_fit
+    fitting.fit = timed_fit
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, HintSegError, RunError
 from hintseg.files import read_json
 from hintseg.methods.config import Config, make_config, read_sections
+from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
-from hintseg.methods.network import validation_names
 from hintseg.methods.settings import TrainSettings, merge
 from hintseg.methods.supervision import recorded
 from hintseg.models.saved import ModelDescription
@@ -70,7 +70,7 @@ def train(
         chosen = make_config(
             name, str(dataset.root.resolve()), preset=preset, sections=merge(mine, sections)
         )
-        chosen.method.check(dataset, chosen.own)
+        chosen.recipe.check(dataset, chosen.own)
         refuse_existing(root)
     run = Run(root)
     try:
@@ -150,14 +150,14 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         output_stride=settings.output_stride,
         dim=settings.dim,
         width=settings.width,
-        unit=config.method.unit,
+        unit=config.recipe.unit,
         size=settings.size,
         zoom=settings.zoom or sum(settings.scale) / 2,
         reading=dataset.reading,
     )
     job = Job(dataset, run, fabric, settings, config.own, description)
     with torch.random.fork_rng():  # stages seed torch's generator; the caller's stays as it was
-        stages = config.method.stages(job)
+        stages = config.recipe.stages(job)
         run_stages(stages, run, writer=fabric.is_global_zero, barrier=fabric.barrier)
         if fabric.is_global_zero:
             report_run(run, dataset, load(run.root, device=fabric.device))
@@ -173,7 +173,7 @@ def _facts(config: Config, dataset: Dataset) -> dict[str, Any]:
         "seed": config.train.seed,
         "data": {"path": config.data, "sha256": dataset.digest},
         **recorded(
-            config.method.sees(dataset, config.own),
+            config.recipe.sees(dataset, config.own),
             validation_names(dataset, config.train.validate_images),
             dataset,
             config.train,

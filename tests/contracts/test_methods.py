@@ -15,8 +15,10 @@ from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.engine.watch import Watch
 from hintseg.errors import ConfigError, DataError, DataWarning, RunError
-from hintseg.methods import METHODS, localise, spml_stages
+from hintseg.methods import METHODS
+from hintseg.methods.localise import stage as localise_stage
 from hintseg.methods.settings import merge
+from hintseg.methods.spml import stages as spml_stages
 
 SETTINGS = {
     "train": {**TINY, "steps": 6, "checkpoint_every": 2, "validate_every": 3},
@@ -30,6 +32,13 @@ SETTINGS = {
     "regularized": {"first": {"steps": 4}},
     "sec": {"localise": {"steps": 3, "scales": [1.0], "flip": False}},
 }
+
+
+def check_defaults(method, data):
+    recipe = METHODS[method].recipe()
+    recipe.check(open_dataset(data), recipe.settings())
+
+
 TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
 LONG = {  # settings of a method for which each of these takes 40 steps
     "spml": {"classify": {"steps": 40, "lr": 0.01}},
@@ -216,7 +225,9 @@ def test_a_class_without_any_train_hint_is_said_by_who_learns_from_hints(data_fo
         text = file.read().replace("sky]", "sky, sea]")
     (data_folder / "dataset.yaml").write_text(text)
     with pytest.warns(DataWarning, match="yaml: no hint of the train split for 'sea'; give some"):
-        METHODS[method].check(open_dataset(data_folder), METHODS[method].settings())
+        METHODS[method].recipe().check(
+            open_dataset(data_folder), METHODS[method].recipe().settings()
+        )
 
 
 def test_one_class_alone_is_said(data_folder):
@@ -224,7 +235,9 @@ def test_one_class_alone_is_said(data_folder):
     for path in (data_folder / "hints").iterdir():
         path.write_text(path.read_text().replace("grass", "cow").replace("sky", "cow"))
     with pytest.warns(DataWarning, match=r"'cow' is the only class, .* background: rest"):
-        METHODS["spml"].check(open_dataset(data_folder), METHODS["spml"].settings())
+        METHODS["spml"].recipe().check(
+            open_dataset(data_folder), METHODS["spml"].recipe().settings()
+        )
 
 
 def test_tags_alone_do_not_teach_partial_cross_entropy(data_folder, tmp_path):
@@ -325,7 +338,7 @@ def at_file(stage, number, patch, happen):
             happen()
         original(path, labels, **keywords)
 
-    for module in (localise, spml_stages):
+    for module in (localise_stage, spml_stages):
         patch.setattr(module, "write_label_map", write)
 
 

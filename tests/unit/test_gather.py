@@ -15,8 +15,8 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
 from hintseg.losses.image_level import tag_loss
-from hintseg.methods.spml import RelationLearner
-from hintseg.methods.spml_settings import SPMLSettings
+from hintseg.methods.spml.learner import RelationLearner
+from hintseg.methods.spml.settings import SPMLSettings
 from hintseg.models.saved import ModelDescription, build_segmenter
 from hintseg.segments.gather import rank, ranks, total
 from hintseg.structures import UNLABELLED, VOID, Batch

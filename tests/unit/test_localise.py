@@ -15,14 +15,10 @@ from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
 from hintseg.label_maps import read_label_map
 from hintseg.methods.job import Job
-from hintseg.methods.localise import images_needing_seeds, localise, with_seeds
-from hintseg.methods.seeds import (
-    AgreedSeeder,
-    AgreementSettings,
-    LocaliseSettings,
-    Seeder,
-    missing_classes,
-)
+from hintseg.methods.localise.agreed import AgreedSeeder
+from hintseg.methods.localise.seeder import Seeder, missing_classes
+from hintseg.methods.localise.settings import AgreementSettings, LocaliseSettings
+from hintseg.methods.localise.stage import images_needing_seeds, localise, with_seeds
 from hintseg.methods.settings import TrainSettings, validated
 from hintseg.models.saved import ModelDescription
 from hintseg.models.tag_classifier import TagClassifier

@@ -10,10 +10,11 @@ from conftest import TINY
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.config import make_config
-from hintseg.methods.energies import EnergySettings, Kind, dense_affinity, energy_losses
-from hintseg.methods.regularized import Regularized, RegularizedSettings
-from hintseg.methods.regularized_presets import PRESETS
+from hintseg.methods.regularized.presets import PRESETS
+from hintseg.methods.regularized.recipe import Regularized
+from hintseg.methods.regularized.settings import RegularizedSettings
 from hintseg.methods.settings import merge
+from hintseg.methods.terms.energy import EnergySettings, Kind, dense_affinity, energy_losses
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import UNLABELLED, VOID, Batch
 

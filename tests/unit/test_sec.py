@@ -12,10 +12,10 @@ from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.config import make_config
-from hintseg.methods.sec import Seeded, check_seeds
-from hintseg.methods.sec_settings import CRFSettings, SECSettings
-from hintseg.methods.sec_terms import refined_by_crf
+from hintseg.methods.sec.recipe import Seeded, check_seeds
+from hintseg.methods.sec.settings import SECSettings
 from hintseg.methods.settings import merge
+from hintseg.methods.terms.size_and_boundary import CRFSettings, refined_by_crf
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import UNLABELLED, VOID, Batch
 

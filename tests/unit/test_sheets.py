@@ -5,7 +5,14 @@ import pytest
 from PIL import Image as PillowImage
 
 from hintseg.label_maps import palette
-from hintseg.methods.sheets import TITLE, drawn_hints, evenly, label_row, sheet_row, write_sheet
+from hintseg.methods.contact_sheet import (
+    TITLE,
+    drawn_hints,
+    evenly,
+    label_row,
+    sheet_row,
+    write_sheet,
+)
 from hintseg.structures import UNLABELLED, Sample, WeakLabels
 
 

@@ -23,10 +23,10 @@ from hintseg.methods import METHODS
 from hintseg.methods.config import make_config
 from hintseg.methods.job import Job
 from hintseg.methods.settings import Settings, merge, parse_overrides
-from hintseg.methods.spml import RelationLearner
-from hintseg.methods.spml_presets import PRESETS
-from hintseg.methods.spml_settings import Concentrations, SPMLSettings, Weights
-from hintseg.methods.spml_stages import spml_stages
+from hintseg.methods.spml.learner import RelationLearner
+from hintseg.methods.spml.presets import PRESETS
+from hintseg.methods.spml.settings import Concentrations, SPMLSettings, Weights
+from hintseg.methods.spml.stages import spml_stages
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.saved import ModelDescription
 from hintseg.structures import UNLABELLED, Batch

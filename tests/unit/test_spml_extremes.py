@@ -15,8 +15,8 @@ from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.images import write_png
 from hintseg.methods.settings import merge
-from hintseg.methods.spml import RelationLearner
-from hintseg.methods.spml_settings import SPMLSettings, Weights
+from hintseg.methods.spml.learner import RelationLearner
+from hintseg.methods.spml.settings import SPMLSettings, Weights
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.structures import UNLABELLED, VOID, Batch
 

@@ -1,17 +1,22 @@
-"""Every method: one paper's recipe on the shared parts."""
+"""Every method: one paper's recipe on the shared parts.
 
-from collections.abc import Mapping
+Records only: importing this package imports no method's code and no torch. Another package adds a
+method by an entry point of the group `hintseg.methods` that names a `Method`.
+"""
 
-from hintseg.errors import UnknownNameError
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+
+from hintseg.errors import DataWarning, UnknownNameError
 from hintseg.methods.cross_entropy import FULL, PARTIAL
-from hintseg.methods.job import Method
+from hintseg.methods.method import Method
 from hintseg.methods.regularized import REGULARIZED
 from hintseg.methods.sec import SEC
-from hintseg.methods.spml_stages import SPML
+from hintseg.methods.spml import SPML
 
-METHODS: Mapping[str, Method] = {
-    method.name: method for method in (SPML, FULL, PARTIAL, REGULARIZED, SEC)
-}
+GROUP = "hintseg.methods"
+OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC)
 
 
 def find_method(name: str) -> Method:
@@ -23,3 +28,23 @@ def find_method(name: str) -> Method:
     if name not in METHODS:
         raise UnknownNameError("method", name, METHODS)
     return METHODS[name]
+
+
+def _methods_of_others() -> Iterator[Method]:
+    """Methods of other packages; one that cannot be loaded is left out with a warning."""
+    taken = {method.name for method in OWN}
+    for point in entry_points(group=GROUP):
+        try:
+            method = point.load()
+        except Exception as error:  # whatever another package does wrong
+            warnings.warn(f"method {point.name} of {point.value}: {error!r}", DataWarning, 2)
+            continue
+        if isinstance(method, Method) and method.name not in taken:
+            taken.add(method.name)
+            yield method
+        else:
+            reason = "its name is taken" if isinstance(method, Method) else "it is no Method"
+            warnings.warn(f"method {point.name} of {point.value}: {reason}", DataWarning, 2)
+
+
+METHODS: Mapping[str, Method] = {m.name: m for m in (*OWN, *_methods_of_others())}

@@ -8,9 +8,10 @@ from typing import Any
 from hintseg.engine.run import read_config
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.methods import find_method
-from hintseg.methods.job import Method
+from hintseg.methods.job import Recipe
+from hintseg.methods.method import Method
+from hintseg.methods.relabelling import RelabelSettings
 from hintseg.methods.settings import Settings, TrainSettings, merge, validated
-from hintseg.methods.spml_settings import RelabelSettings
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -29,6 +30,11 @@ class Config:
     data: str
     train: TrainSettings
     own: Settings
+
+    @property
+    def recipe(self) -> Recipe[Any]:
+        """The code of the method."""
+        return self.method.recipe()
 
     def dump(self) -> dict[str, Any]:
         """Plain values for config.yaml."""
@@ -72,7 +78,7 @@ def make_config(
         method=chosen,
         data=data,
         train=validated(TrainSettings, "train", values.get("train", {})),
-        own=validated(chosen.settings, chosen.name, values.get(chosen.name, {})),
+        own=validated(chosen.recipe().settings, chosen.name, values.get(chosen.name, {})),
     )
 
 

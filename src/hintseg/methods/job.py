@@ -1,8 +1,8 @@
-"""What every stage of a method has at hand, and what a method is to the rest of the program."""
+"""What every stage of a method has at hand, and what the code of a method has to give."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -77,17 +77,11 @@ class Job(Generic[S]):
 
 
 @dataclass(frozen=True)
-class Method(Generic[S]):
-    """One paper's recipe: what a user reads of it, its settings, its stages."""
+class Recipe(Generic[S]):
+    """The code of a method: its settings and its stages."""
 
-    name: str
-    summary: str
-    takes: str  # the hints it learns from
-    paper: str
     stages: Callable[[Job[S]], tuple[Stage, ...]]
     check: Callable[[Dataset, S], None]  # DataError when the data cannot teach it
     settings: type[S]
     sees: Callable[[Dataset, S], Supervision] = from_hints  # with its settings: what it uses
     unit: bool = False  # its classifier sees the directions of embeddings only
-    stage_names: tuple[str, ...] = ("train",)
-    presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hintseg.data.check import CheckResult
-from hintseg.methods.job import Method
+if TYPE_CHECKING:  # a table of methods needs neither torch nor images
+    from hintseg.data.check import CheckResult
+    from hintseg.methods.method import Method
 
 
-def print_check(result: CheckResult, console: Console | None = None) -> None:
+def print_check(result: "CheckResult", console: Console | None = None) -> None:
     """Counts, then every problem with its file and remedy."""
     console = console or Console()
     if result.dataset is not None:
@@ -37,7 +38,7 @@ def print_check(result: CheckResult, console: Console | None = None) -> None:
         console.print("no problems")
 
 
-def _hint_table(result: CheckResult, console: Console) -> Table:
+def _hint_table(result: "CheckResult", console: Console) -> Table:
     """Hints by class and kind; kinds that do not occur have no column."""
     assert result.dataset is not None
     kinds = {kind: numbers for kind, numbers in result.counts.items() if any(numbers)}
@@ -84,7 +85,7 @@ def _made_by(figures: Mapping[str, Any]) -> str:
     return f", by retrieval among segments labelled by {figures['prototypes']}{refined}"
 
 
-def print_methods(methods: Iterable[Method], console: Console | None = None) -> None:
+def print_methods(methods: Iterable["Method"], console: Console | None = None) -> None:
     """One block per method."""
     console = console or Console()
     for method in methods:
@@ -99,7 +100,7 @@ def print_methods(methods: Iterable[Method], console: Console | None = None) -> 
             console.print(f"    {name + ':':9}{text}", highlight=False, soft_wrap=True)
 
 
-def _labelled(result: CheckResult) -> str:
+def _labelled(result: "CheckResult") -> str:
     if math.isnan(result.labelled):
         return "no pixel labelled by hints"
     return f"{100 * result.labelled:.1f} % of the pixels of hinted images labelled"

@@ -16,15 +16,15 @@ from hintseg.data.samples import Loader, with_labels, with_regions, with_spread_
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.stages import Stage
 from hintseg.label_maps import write_label_map
-from hintseg.methods.cross_entropy import CrossEntropy
-from hintseg.methods.job import Job, Method
-from hintseg.methods.localise import localise, unseen_images, with_seeds
-from hintseg.methods.network import Batches, chosen_model, train_segmenter
-from hintseg.methods.sheets import evenly, label_row, write_sheet
-from hintseg.methods.spml import RelationLearner
-from hintseg.methods.spml_checks import check_terms, train_images
-from hintseg.methods.spml_presets import PRESETS
-from hintseg.methods.spml_settings import SPMLSettings
+from hintseg.methods.contact_sheet import evenly, label_row, write_sheet
+from hintseg.methods.cross_entropy.recipe import CrossEntropy
+from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
+from hintseg.methods.job import Job, Recipe
+from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
+from hintseg.methods.spml import CLASSIFY, EMBED, LOCALISE, PROTOTYPES, RELABEL
+from hintseg.methods.spml.checks import check_terms, train_images
+from hintseg.methods.spml.learner import RelationLearner
+from hintseg.methods.spml.settings import SPMLSettings
 from hintseg.methods.supervision import Supervision, masks_of
 from hintseg.models.embedder import Segmenter
 from hintseg.models.finite import scores_of
@@ -38,8 +38,7 @@ from hintseg.regions import regions_from_edges
 from hintseg.segments.gather import total
 from hintseg.structures import Batch
 
-REGIONS, LOCALISE, EMBED = "regions", "localise", "embed"
-RELABEL, CLASSIFY, PROTOTYPES = "relabel", "classify", "prototypes"
+REGIONS = "regions"  # folder of what is made once for all
 CLASSIFY_PART = 0.2  # of the steps of the run, where seeds are in doubt
 SHEET_IMAGES = 8  # on a contact sheet
 
@@ -275,16 +274,10 @@ def _sees(dataset: Dataset, settings: SPMLSettings) -> Supervision:
     return Supervision(dataset.hinted_names() if settings.labels == "hints" else (), beyond)
 
 
-SPML = Method(
-    name="spml",
-    summary="pixel-to-segment contrastive learning: unlabelled pixels teach as well",
-    takes="tags, boxes, points, scribbles, polygons, partial masks, in any mix; unlabelled images",
-    paper="Ke, Hwang, Yu 2021 (arXiv:2105.00957)",
+RECIPE = Recipe(
     stages=spml_stages,
     check=check_terms,
     sees=_sees,
     settings=SPMLSettings,
-    stage_names=(LOCALISE, EMBED, RELABEL, CLASSIFY, PROTOTYPES),
-    presets=PRESETS,
     unit=True,
 )

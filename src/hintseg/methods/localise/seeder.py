@@ -1,13 +1,9 @@
-"""Who looks at the images for seeds: a trained classifier of tags, alone or all images together."""
-
-from collections.abc import Iterable, Sequence
-from typing import Literal
+"""Seeds of one image: the maps of a trained classifier of tags, cut by thresholds."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from hintseg.activation import (
@@ -22,69 +18,9 @@ from hintseg.activation import (
     saliency_seeds,
     sum_views,
 )
-from hintseg.methods.settings import Settings, Share
+from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.models.tag_classifier import TagClassifier
-from hintseg.refine.agreement import CellClassifier, Cells, learn_agreement, posterior
-from hintseg.refine.dense_crf import PresetName
-from hintseg.regions import regions
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, WeakLabels
-
-
-class AgreementSettings(Settings):
-    """How the maps of all images are brought to agree before they become seeds."""
-
-    rounds: int = Field(6, ge=0, description="0: the maps of an image alone make its seeds")
-    steps: int = Field(60, ge=1, description="of the classifier of cells in a round")
-    trust: float = Field(6.0, gt=0, description="log-odds that a map of 1 is worth")
-    exponent: float = Field(
-        0.5, gt=0, description="of the background score (1 - best map)^exponent; small: more of it"
-    )
-    balance: Share = Field(0.5, description="0: classes are as common as they seem; 1: equally")
-    regions: int = Field(50, ge=1, description="of an image; each agrees with itself")
-    cells: int = Field(200_000, ge=1, description="that are kept of all images together")
-    sure: Share = Field(0.95, description="least probability of a seed")
-
-
-class LocaliseSettings(Settings):
-    """How the classifier is trained and how its maps become seeds."""
-
-    steps: int | None = Field(
-        None, ge=0, description="of the classifier of tags; 0: no such seeds; null: 0.4 of the run"
-    )
-    lr_factor: float = Field(2.0, gt=0, description="times train.lr, for the classifier")
-    scale: tuple[float, float] = Field(
-        (1.2, 2.4), description="longer side of an image in its training, in crops"
-    )
-    dropout: float = Field(0.5, ge=0, lt=1, description="of the features that it reads")
-    output_stride: Literal[8, 16, 32] = Field(16, description="pixels per cell of its maps")
-    scales: tuple[float, ...] = Field(
-        (1.5, 2.5), min_length=1, description="longer side of the views of the maps, in crops"
-    )
-    flip: bool = Field(True, description="maps of the mirror images too")
-    threshold: Share = Field(
-        0.7, description="least map of a seed where what has no map may be: background, unknown"
-    )
-    margin: Share = Field(0.15, description="by which the map of a seed leads the next")
-    background_threshold: Share = Field(0.2, description="least background score of a seed")
-    exponent: float = Field(
-        6.0, gt=0, description="of the background score (1 - best map)^exponent"
-    )
-    background: Literal["score", "saliency"] = Field(
-        "score", description="seeds of it: where no map is high, or where the tags hardly depend"
-    )
-    saliency: Share = Field(0.1, description="least salient part of an image that is background")
-    box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
-    agreement: AgreementSettings = AgreementSettings()
-    crf: PresetName | None = Field(
-        None, description="preset of a dense CRF; seeds that it contradicts are dropped"
-    )
-
-    @model_validator(mode="after")
-    def _saliency_is_used(self) -> "LocaliseSettings":
-        """What agrees across images has probabilities of the background, and no use for it."""
-        if self.background == "saliency" and self.agreement.rounds:
-            raise ValueError("background=saliency needs agreement.rounds=0")
-        return self
 
 
 def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
@@ -189,7 +125,7 @@ class Seeder:
 
     def seeds(self, sample: Sample) -> LabelMap:
         """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
-        return _missing_only(self._all_seeds(sample), sample.weak, self.classes)
+        return missing_only(self._all_seeds(sample), sample.weak, self.classes)
 
     def _all_seeds(self, sample: Sample) -> LabelMap:
         weak, settings = sample.weak, self.settings
@@ -261,112 +197,8 @@ def _in_boxes(
     return in_front(box_normalised(maps, labels, boxes), labels, boxes)
 
 
-def _missing_only(found: LabelMap, weak: WeakLabels, classes: ClassSet) -> LabelMap:
+def missing_only(found: LabelMap, weak: WeakLabels, classes: ClassSet) -> LabelMap:
     """Seeds of the classes that the hints name but do not show, on unlabelled pixels."""
     wanted = (found >= 0) & missing_classes(weak, classes)[np.maximum(found, 0)]
     wanted &= weak.labels == UNLABELLED
     return np.where(wanted, found, UNLABELLED).astype(np.int16)
-
-
-class AgreedSeeder:
-    """A seeder whose maps agree across images (refine.agreement), by regions of each image.
-
-    Args:
-        alone: Looks at one image.
-        cells: What was learnt of all images.
-    """
-
-    def __init__(self, alone: Seeder, cells: CellClassifier) -> None:
-        self.alone, self.cells = alone, cells
-        self.settings = alone.settings.agreement
-
-    @classmethod
-    def learn(
-        cls, alone: Seeder, samples: Iterable[Sample], *, count: int, seed: int
-    ) -> "AgreedSeeder":
-        """Learn from `count` images with hints; equal seeds give equal seeders."""
-        settings = alone.settings.agreement
-        draws, most = np.random.default_rng(seed), max(1, settings.cells // max(1, count))
-        looks = [_some_cells(alone, sample, draws, most) for sample in samples]
-        cells = learn_agreement(
-            _joined(looks),
-            rounds=settings.rounds,
-            steps=settings.steps,
-            balance=settings.balance,
-            seed=seed,
-        )
-        return cls(alone, cells)
-
-    def maps(
-        self, sample: Sample
-    ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
-        """The probabilities of the known tags, and the class of each."""
-        known = np.flatnonzero(sample.weak.tags)
-        labels = torch.from_numpy(known[np.isin(known, self.alone.classes.foreground)])
-        return self._probabilities(sample)[0][labels], labels
-
-    def seeds(self, sample: Sample) -> LabelMap:
-        """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
-        chances, maps = self._probabilities(sample)
-        best, label = chances.max(dim=0)
-        sure = best >= self.settings.sure
-        weak, classes = sample.weak, self.alone.classes
-        if classes.background is None and not (weak.tags | weak.absent).all():
-            # something unnamed may be there, and has no map of its own to say so
-            sure &= maps.gather(0, label[None])[0] >= self.alone.settings.threshold
-        found = label.where(sure, UNLABELLED).numpy()
-        return _missing_only(found, weak, classes)
-
-    def _probabilities(
-        self, sample: Sample
-    ) -> tuple[Float[Tensor, "classes height width"], Float[Tensor, "classes height width"]]:
-        """Of every class at each pixel; and the maps that they began with."""
-        size = sample.weak.labels.shape
-        maps, possible = self.alone.prior(sample)
-        features = self.alone.features(sample).float()
-        learnt = self.cells(_rows(features)).T.reshape(1, -1, *features.shape[1:])
-        learnt = F.interpolate(learnt, size=size, mode="bilinear")[0]
-        scores = learnt + self.settings.trust * maps
-        region = torch.from_numpy(regions(sample.image, count=self.settings.regions)).long()
-        chances = posterior(_rows(scores), _rows(possible), region.flatten())
-        return chances.T.reshape(-1, *size), maps
-
-
-def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most: int) -> Cells:
-    """Cells of an image with what is known at their centres."""
-    settings = alone.settings.agreement
-    features = alone.features(sample)
-    maps, possible = alone.prior(sample)
-    region = torch.from_numpy(regions(sample.image, count=settings.regions)).long()
-    (rows, columns), (height, width) = features.shape[1:], region.shape
-    down = ((torch.arange(rows) + 0.5) * height / rows).long()
-    across = ((torch.arange(columns) + 0.5) * width / columns).long()
-    at = (down[:, None] * width + across).flatten()  # the pixels at the centres
-    chosen = torch.from_numpy(draws.permutation(rows * columns)[:most])
-    pixels = at[chosen]
-    return Cells(
-        _rows(features)[chosen],
-        settings.trust * _rows(maps)[pixels],
-        _rows(possible)[pixels],
-        region.flatten()[pixels],
-    )
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """Channels, rows, columns -> places, channels."""
-    places: Tensor = maps.flatten(1).T
-    return places
-
-
-def _joined(looks: Sequence[Cells]) -> Cells:
-    """The cells of several images; regions get numbers of their own."""
-    first, region = 0, []
-    for look in looks:
-        region.append(look.region + first)
-        first = int(region[-1].max()) + 1
-    return Cells(
-        torch.cat([look.features for look in looks]),
-        torch.cat([look.prior for look in looks]),
-        torch.cat([look.possible for look in looks]),
-        torch.cat(region),
-    )

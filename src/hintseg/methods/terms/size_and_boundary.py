@@ -1,11 +1,14 @@
-"""Sizes and boundaries: the terms of SEC that are not its seeds."""
+"""Sizes and boundaries: the terms of SEC (arXiv:1603.06098) that are not its seeds."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
 from hintseg.losses.seeded import constrain_loss, expand_loss
-from hintseg.methods.sec_settings import CRFSettings, SECSettings, WalkSettings
+from hintseg.methods.settings import Settings, Share
 from hintseg.models.embedder import Embedder
 from hintseg.refine.dense_crf import CrfPreset, dense_crf_logits
 from hintseg.refine.random_walk import embedding_walk
@@ -14,10 +17,41 @@ from hintseg.structures import VOID, Batch
 
 Maps = Float[Tensor, "batch _ rows columns"]
 Cells = Int[Tensor, "batch rows columns"]
+GRID = 41  # cells a side in the paper: what it says of its CRF in cells, in parts of a crop
+
+
+class CRFSettings(Settings):
+    """The dense CRF that constrains; its kernels are normalised symmetrically."""
+
+    steps: int = Field(10, ge=0, description="of mean field")
+    bilateral: float = Field(10.0, ge=0, description="weight of place and colour")
+    sxy: float = Field(80 / 12 / GRID, gt=0, description="its sigma of the place, in crops")
+    srgb: float = Field(13.0, gt=0, description="its sigma of the colour, in steps of 255")
+    gaussian: float = Field(3.0, ge=0, description="weight of place alone")
+    smooth: float = Field(3 / 12 / GRID, gt=0, description="its sigma, in crops")
+
+
+class WalkSettings(Settings):
+    """The random walk on embeddings that constrains."""
+
+    steps: int = Field(8, ge=0)
+    sharpness: float = Field(100.0, ge=0, description="of its transitions")
+
+
+class SizeAndBoundarySettings(Settings):
+    """Both terms; the numbers are those of Kolesnikov and Lampert 2016, as released."""
+
+    expand: float = Field(1.0, ge=0, description="weight of the sizes of classes")
+    constrain: float = Field(1.0, ge=0, description="weight of the refiner")
+    decay: Share = Field(0.996, description="of rank pooling, on 41 x 41 cells; 1: mean, 0: max")
+    background_decay: Share = Field(0.999, description="the same for the background")
+    refiner: Literal["crf", "walk"] = Field("crf", description="who draws the boundaries")
+    crf: CRFSettings = CRFSettings()
+    walk: WalkSettings = WalkSettings()
 
 
 def size_and_boundary_losses(
-    settings: SECSettings,
+    settings: SizeAndBoundarySettings,
     batch: Batch,
     embeddings: Maps,
     logits: Maps,
@@ -44,7 +78,7 @@ def size_and_boundary_losses(
 
 
 def _expand(
-    settings: SECSettings,
+    settings: SizeAndBoundarySettings,
     logits: Maps,
     labels: Cells,
     absent: Bool[Tensor, "batch classes"],

@@ -1,8 +1,7 @@
 """Cross-entropy on pixels: `full` on dense masks, `partial` on the labelled pixels of hints.
 
 `partial` is the baseline that every weakly supervised method has to beat: the first term of Tang et
-al. 2018 (arXiv:1804.01346, eq. 3) alone. `full` is the ceiling at the same budget. The settings of
-the presets are those of DeepLab-v2 (Chen et al. 2017, arXiv:1606.00915) as commonly retrained.
+al. 2018 (arXiv:1804.01346, eq. 3) alone. `full` is the ceiling at the same budget.
 """
 
 from functools import partial
@@ -18,32 +17,12 @@ from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
 from hintseg.losses.pixelwise import labelled_cross_entropy
-from hintseg.methods.job import Job, Method
-from hintseg.methods.network import Batches, Forgetful, train_segmenter
+from hintseg.methods.fitting import Batches, Forgetful, train_segmenter
+from hintseg.methods.job import Job, Recipe
 from hintseg.methods.settings import Settings
 from hintseg.methods.supervision import Supervision, masks_of
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import Batch
-
-DEEPLAB_V2 = {
-    "train": {
-        "backbone": "resnet101",
-        "output_stride": 8,
-        "steps": 20_000,
-        "batch": 10,
-        "crop": 321,
-        "optimizer": "sgd",
-        "lr": 2.5e-3,
-        "pretrained_factor": 0.1,
-        "bias_factor": 2.0,
-        "weight_decay": 5e-4,
-        "warmup": 0,
-        "zoom": 1.0,
-        "jitter": 0.0,
-        "hue": 0.0,
-        "freeze_norm": True,
-    }
-}
 
 
 class CrossEntropy(Forgetful):
@@ -116,25 +95,15 @@ def _sees_masks(dataset: Dataset, _: Settings) -> Supervision:
     return Supervision(beyond=[masks_of(names, dataset, "what it learns from")])
 
 
-FULL = Method(
-    name="full",
-    summary="cross-entropy on dense masks: the ceiling",
-    takes="dense masks of all train images",
-    paper="Chen et al. 2017, DeepLab (arXiv:1606.00915)",
+FULL = Recipe(
     stages=full_stages,
     check=check_masks,
     settings=Settings,
     sees=_sees_masks,
-    presets={"deeplab-v2": DEEPLAB_V2},
 )
 
-PARTIAL = Method(
-    name="partial",
-    summary="cross-entropy on the labelled pixels only: the baseline",
-    takes="points, scribbles, polygons, partial masks; boxes as background outside them",
-    paper="Tang et al. 2018 (arXiv:1804.01346), first term",
+PARTIAL = Recipe(
     stages=partial_stages,
     check=check_labelled_pixels,
     settings=Settings,
-    presets={"deeplab-v2": DEEPLAB_V2},
 )

@@ -23,10 +23,12 @@ from hintseg.data.transforms import Augmentation
 from hintseg.files import replacing
 from hintseg.label_maps import overlay, read_label_map, write_label_map
 from hintseg.losses.image_level import tag_loss
+from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, write_sheet
+from hintseg.methods.fitting import Batches, Forgetful, train_network
 from hintseg.methods.job import Job
-from hintseg.methods.network import Batches, Forgetful, train_network
-from hintseg.methods.seeds import AgreedSeeder, LocaliseSettings, Seeder, missing_classes
-from hintseg.methods.sheets import Row, drawn_hints, evenly, sheet_row, write_sheet
+from hintseg.methods.localise.agreed import AgreedSeeder
+from hintseg.methods.localise.seeder import Seeder, missing_classes
+from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.tag_classifier import TagClassifier, tag_scores
 from hintseg.predict.crf import supported_labels

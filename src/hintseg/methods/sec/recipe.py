@@ -18,16 +18,15 @@ from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import ConfigError, DataError
 from hintseg.losses.seeded import seed_loss
-from hintseg.methods.job import Job, Method
-from hintseg.methods.localise import localise, unseen_images, with_seeds
-from hintseg.methods.network import Batches, Forgetful, train_segmenter
-from hintseg.methods.sec_settings import PRESETS, SECSettings
-from hintseg.methods.sec_terms import size_and_boundary_losses
+from hintseg.methods.fitting import Batches, Forgetful, train_segmenter
+from hintseg.methods.job import Job, Recipe
+from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
+from hintseg.methods.sec import LOCALISE, TRAIN
+from hintseg.methods.sec.settings import SECSettings
+from hintseg.methods.terms.size_and_boundary import size_and_boundary_losses
 from hintseg.models.embedder import Segmenter
 from hintseg.resize import pool_labels
 from hintseg.structures import Batch
-
-LOCALISE, TRAIN = "localise", "train"
 
 
 class Seeded(Forgetful):
@@ -94,14 +93,8 @@ def check_seeds(dataset: Dataset, settings: SECSettings) -> None:
     warn_of_hints(dataset, names)
 
 
-SEC = Method(
-    name="sec",
-    summary="seed, expand, constrain: from tags, by seeds and boundaries",
-    takes="tags; boxes, points, scribbles, polygons, partial masks as seeds, in any mix",
-    paper="Kolesnikov, Lampert 2016 (arXiv:1603.06098)",
+RECIPE = Recipe(
     stages=sec_stages,
     check=check_seeds,
     settings=SECSettings,
-    stage_names=(LOCALISE, TRAIN),
-    presets=PRESETS,
 )

@@ -4,10 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from hintseg.methods.seeds import LocaliseSettings
-from hintseg.methods.settings import Settings, Share
-from hintseg.predict.pseudo import SHARPNESS, WALK_STEPS
-from hintseg.refine.dense_crf import PresetName
+from hintseg.methods.localise.settings import LocaliseSettings
+from hintseg.methods.relabelling import RelabelSettings
+from hintseg.methods.settings import Settings
 
 
 class Weights(Settings):
@@ -41,18 +40,6 @@ class AffinitySettings(Settings):
 
     nearest: int = Field(1, ge=1, description="labelled segments that may hand on their label")
     threshold: float = Field(0.95, ge=-1, le=1, description="least cosine for it")
-
-
-class RelabelSettings(Settings):
-    """From hints to pseudo labels."""
-
-    rounds: tuple[Literal["classifier", "retrieval"], ...] = Field(
-        ("classifier",), description="who labels before each training on pseudo labels"
-    )
-    steps: int = Field(WALK_STEPS, ge=0, description="of the random walk")
-    sharpness: float = Field(SHARPNESS, ge=0, description="of its transitions")
-    confidence: Share = Field(0.7, description="least probability; below: unlabelled")
-    crf: PresetName | None = Field(None, description="preset of a dense CRF after the walk")
 
 
 class ClassifySettings(Settings):

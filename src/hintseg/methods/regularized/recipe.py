@@ -13,51 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from hintseg.engine.stages import Stage
 from hintseg.losses.pixelwise import absent_class_loss, labelled_cross_entropy
-from hintseg.methods.cross_entropy import CrossEntropy, check_labelled_pixels
-from hintseg.methods.energies import EnergySettings, KernelSettings, Kind, energy_losses
-from hintseg.methods.job import Job, Method
-from hintseg.methods.network import Batches, chosen_model, train_segmenter
-from hintseg.methods.regularized_presets import PRESETS
-from hintseg.methods.settings import Settings, Share
+from hintseg.methods.cross_entropy.recipe import CrossEntropy, check_labelled_pixels
+from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
+from hintseg.methods.job import Job, Recipe
+from hintseg.methods.regularized import FIRST, TRAIN
+from hintseg.methods.regularized.settings import RegularizedSettings
+from hintseg.methods.terms.energy import energy_losses
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
 from hintseg.structures import Batch
-
-FIRST, TRAIN = "partial", "train"
-
-
-class FirstSettings(Settings):
-    """A whole training with the cross-entropy alone, before the other."""
-
-    steps: int = Field(0, ge=0, description="0: no such training")
-    lr: float | None = Field(None, gt=0, description="of new weights; null: train.lr")
-
-
-class RegularizedSettings(Settings):
-    """All of the regularised losses."""
-
-    energy: Kind = Field("crf", description="crf, quadratic, potts, ncut, kernelcut, association")
-    weight: float = Field(0.3, ge=0, description="of the energy")
-    entropy: float = Field(0.0, ge=0, description="weight of the entropy")
-    absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
-    kernel: KernelSettings = KernelSettings()
-    start: Share = Field(0.2, description="part of the steps with cross-entropy alone")
-    ramp: Share = Field(0.2, description="part of the steps in which the energy rises")
-    first: FirstSettings = FirstSettings()
-
-    def terms(self, rise: float) -> EnergySettings:
-        """What is added to the cross-entropy, weights times `rise`."""
-        return EnergySettings(
-            kind=self.energy,
-            weight=rise * self.weight,
-            entropy=rise * self.entropy,
-            kernel=self.kernel,
-        )
 
 
 class Regularized:
@@ -119,14 +87,8 @@ def _train(job: Job[RegularizedSettings], folder: Path) -> dict[str, Any]:
     return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
 
-REGULARIZED = Method(
-    name="regularized",
-    summary="cross-entropy on labelled pixels, and an energy of all",
-    takes="points, scribbles, polygons, partial masks; boxes as background outside them",
-    paper="Tang et al. 2018 (arXiv:1804.01346, arXiv:1803.09569)",
+RECIPE = Recipe(
     stages=regularized_stages,
     check=check_labelled_pixels,
     settings=RegularizedSettings,
-    stage_names=(FIRST, TRAIN),
-    presets=PRESETS,
 )

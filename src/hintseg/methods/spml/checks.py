@@ -11,8 +11,8 @@ from hintseg.data.coverage import warn_of_hints
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError
-from hintseg.methods.cross_entropy import check_masks
-from hintseg.methods.spml_settings import SPMLSettings, Weights
+from hintseg.methods.cross_entropy.recipe import check_masks
+from hintseg.methods.spml.settings import SPMLSettings, Weights
 
 LABELLED = ("annotation", "affinity")  # relations to or between labelled segments
 

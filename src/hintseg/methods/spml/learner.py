@@ -23,7 +23,7 @@ from hintseg.losses.relations import (
     shared_set,
     shared_tag,
 )
-from hintseg.methods.spml_settings import SPMLSettings
+from hintseg.methods.spml.settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
 from hintseg.segments.gather import gather_prototypes, gather_vectors

@@ -1,0 +1,1 @@
+"""Seeds for classes that a hint names but does not show."""

@@ -1,0 +1,118 @@
+"""Seeds that agree across images: regions of one kind are of one class in all of them."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hintseg.methods.localise.seeder import Seeder, missing_only
+from hintseg.refine.agreement import CellClassifier, Cells, learn_agreement, posterior
+from hintseg.regions import regions
+from hintseg.structures import UNLABELLED, LabelMap, Sample
+
+
+class AgreedSeeder:
+    """A seeder whose maps agree across images (refine.agreement), by regions of each image.
+
+    Args:
+        alone: Looks at one image.
+        cells: What was learnt of all images.
+    """
+
+    def __init__(self, alone: Seeder, cells: CellClassifier) -> None:
+        self.alone, self.cells = alone, cells
+        self.settings = alone.settings.agreement
+
+    @classmethod
+    def learn(
+        cls, alone: Seeder, samples: Iterable[Sample], *, count: int, seed: int
+    ) -> "AgreedSeeder":
+        """Learn from `count` images with hints; equal seeds give equal seeders."""
+        settings = alone.settings.agreement
+        draws, most = np.random.default_rng(seed), max(1, settings.cells // max(1, count))
+        looks = [_some_cells(alone, sample, draws, most) for sample in samples]
+        cells = learn_agreement(
+            _joined(looks),
+            rounds=settings.rounds,
+            steps=settings.steps,
+            balance=settings.balance,
+            seed=seed,
+        )
+        return cls(alone, cells)
+
+    def maps(
+        self, sample: Sample
+    ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
+        """The probabilities of the known tags, and the class of each."""
+        known = np.flatnonzero(sample.weak.tags)
+        labels = torch.from_numpy(known[np.isin(known, self.alone.classes.foreground)])
+        return self._probabilities(sample)[0][labels], labels
+
+    def seeds(self, sample: Sample) -> LabelMap:
+        """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
+        chances, maps = self._probabilities(sample)
+        best, label = chances.max(dim=0)
+        sure = best >= self.settings.sure
+        weak, classes = sample.weak, self.alone.classes
+        if classes.background is None and not (weak.tags | weak.absent).all():
+            # something unnamed may be there, and has no map of its own to say so
+            sure &= maps.gather(0, label[None])[0] >= self.alone.settings.threshold
+        found = label.where(sure, UNLABELLED).numpy()
+        return missing_only(found, weak, classes)
+
+    def _probabilities(
+        self, sample: Sample
+    ) -> tuple[Float[Tensor, "classes height width"], Float[Tensor, "classes height width"]]:
+        """Of every class at each pixel; and the maps that they began with."""
+        size = sample.weak.labels.shape
+        maps, possible = self.alone.prior(sample)
+        features = self.alone.features(sample).float()
+        learnt = self.cells(_rows(features)).T.reshape(1, -1, *features.shape[1:])
+        learnt = F.interpolate(learnt, size=size, mode="bilinear")[0]
+        scores = learnt + self.settings.trust * maps
+        region = torch.from_numpy(regions(sample.image, count=self.settings.regions)).long()
+        chances = posterior(_rows(scores), _rows(possible), region.flatten())
+        return chances.T.reshape(-1, *size), maps
+
+
+def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most: int) -> Cells:
+    """Cells of an image with what is known at their centres."""
+    settings = alone.settings.agreement
+    features = alone.features(sample)
+    maps, possible = alone.prior(sample)
+    region = torch.from_numpy(regions(sample.image, count=settings.regions)).long()
+    (rows, columns), (height, width) = features.shape[1:], region.shape
+    down = ((torch.arange(rows) + 0.5) * height / rows).long()
+    across = ((torch.arange(columns) + 0.5) * width / columns).long()
+    at = (down[:, None] * width + across).flatten()  # the pixels at the centres
+    chosen = torch.from_numpy(draws.permutation(rows * columns)[:most])
+    pixels = at[chosen]
+    return Cells(
+        _rows(features)[chosen],
+        settings.trust * _rows(maps)[pixels],
+        _rows(possible)[pixels],
+        region.flatten()[pixels],
+    )
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """Channels, rows, columns -> places, channels."""
+    places: Tensor = maps.flatten(1).T
+    return places
+
+
+def _joined(looks: Sequence[Cells]) -> Cells:
+    """The cells of several images; regions get numbers of their own."""
+    first, region = 0, []
+    for look in looks:
+        region.append(look.region + first)
+        first = int(region[-1].max()) + 1
+    return Cells(
+        torch.cat([look.features for look in looks]),
+        torch.cat([look.prior for look in looks]),
+        torch.cat([look.possible for look in looks]),
+        torch.cat(region),
+    )

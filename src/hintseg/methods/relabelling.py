@@ -1,0 +1,21 @@
+"""How hints become pseudo labels, in a stage of a method and in `hintseg label` after it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from hintseg.methods.settings import Settings, Share
+from hintseg.predict.pseudo import SHARPNESS, WALK_STEPS
+from hintseg.refine.dense_crf import PresetName
+
+
+class RelabelSettings(Settings):
+    """From hints to pseudo labels."""
+
+    rounds: tuple[Literal["classifier", "retrieval"], ...] = Field(
+        ("classifier",), description="who labels before each training on pseudo labels"
+    )
+    steps: int = Field(WALK_STEPS, ge=0, description="of the random walk")
+    sharpness: float = Field(SHARPNESS, ge=0, description="of its transitions")
+    confidence: Share = Field(0.7, description="least probability; below: unlabelled")
+    crf: PresetName | None = Field(None, description="preset of a dense CRF after the walk")
