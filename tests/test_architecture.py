@@ -45,6 +45,8 @@ LAYERS = [
     "cli",
 ]
 MODULES = sorted(SOURCE.rglob("*.py"))
+SHARED = {"terms", "localise"}
+METHODS = {p.parent.name for p in SOURCE.glob("methods/*/__init__.py")} - SHARED
 FORBIDDEN_NAMES = {"utils", "common", "base", "registry", "helpers", "misc", "core"}
 
 
@@ -85,6 +87,25 @@ def test_a_layer_imports_only_from_the_layers_above_it(path):
     allowed = set(LAYERS[: LAYERS.index(layer) + 1])
     for other, line in imported_layers(ast.parse(path.read_text(encoding="utf-8"))):
         assert other in allowed, f"{path}:{line}: {layer} may not import {other}"
+
+
+def test_there_is_something_to_test():
+    assert len(MODULES) > 100
+    assert {"spml", "sec", "regularized", "cross_entropy"} <= METHODS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_method_imports_no_other_method(path):
+    """Shared are the files of `methods/`, `terms`, `localise` and `cross_entropy`."""
+    parts = path.relative_to(SOURCE).parts
+    if parts[0] != "methods" or parts[1] == "__init__.py":
+        return  # other rooms may not import from below, and METHODS lists all
+    own = parts[1] if len(parts) > 2 else None
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        module = (getattr(node, "module", None) or "").split(".")
+        if module[:2] == ["hintseg", "methods"] and len(module) > 2 and module[2] in METHODS:
+            shared = module[2] == "cross_entropy" and own in METHODS
+            assert module[2] == own or shared, f"{path}:{node.lineno}: imports {module[2]}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))

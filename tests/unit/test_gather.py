@@ -70,7 +70,7 @@ def learn(case):
     learner = RelationLearner(model, SPMLSettings(**CASES[case]), background=background)
     found = {}
     for step in range(STEPS):
-        losses = learner.losses(every(make_batch(step), rank(), ranks()))
+        losses = learner.losses(every(make_batch(step), rank(), ranks()), 0)
         model.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         found |= {f"loss.{step}.{key}": value.detach() for key, value in losses.items()}

@@ -68,9 +68,9 @@ def learner_of(*, background=None, logits=None, **own):
 @pytest.mark.parametrize("term", list(ONLY))
 def test_a_weight_gives_a_term_that_teaches_and_no_weight_gives_none(term):
     logits = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    single = learner_of(logits=logits, **{**ONLY, term: 1.0}).losses(scene())
+    single = learner_of(logits=logits, **{**ONLY, term: 1.0}).losses(scene(), 0)
     double = learner_of(logits=logits.clone(), **{**ONLY, term: 2.0})
-    losses = double.losses(scene())
+    losses = double.losses(scene(), 0)
     assert list(losses) == [term]
     assert losses[term].item() == pytest.approx(2 * single[term].item())
     losses[term].backward()
@@ -85,7 +85,7 @@ def test_seeds_grow_to_the_edges_of_the_image(refiner):
     optimizer = torch.optim.SGD(learner.model.parameters(), lr=30.0)
     for _ in range(30):
         optimizer.zero_grad()
-        sum(learner.losses(scene()).values()).backward()
+        sum(learner.losses(scene(), 0).values()).backward()
         optimizer.step()
     best = learner.model.logits.argmax(dim=1)[:, :10]
     assert not (best == 2).any()
@@ -134,11 +134,11 @@ def test_what_has_no_seed_in_a_view_need_not_be_in_it():
     only = {**ONLY, "expand": 1.0}
     learner = learner_of(**only)
     (gradient,) = torch.autograd.grad(
-        learner.losses(with_labels(batch, left))["expand"], learner.model.logits
+        learner.losses(with_labels(batch, left), 0)["expand"], learner.model.logits
     )
     assert (gradient[:, 0, :10].sum((1, 2)) < 0).all()  # present: more of it
     assert (gradient[:, 2].sum((1, 2)) > 0).all()  # absent: less
-    nothing = learner.losses(with_labels(batch, left.clamp(max=UNLABELLED)))["expand"]
+    nothing = learner.losses(with_labels(batch, left.clamp(max=UNLABELLED)), 0)["expand"]
     assert nothing.item() == pytest.approx(-torch.tensor(2 / 3).log().item(), rel=1e-3)
 
 
@@ -150,7 +150,7 @@ def test_the_background_has_a_decay_and_a_term_of_its_own():
         learner = learner_of(
             background=background, background_decay=decay, logits=logits.clone(), **only
         )
-        return learner.losses(scene())["expand"].item()
+        return learner.losses(scene(), 0)["expand"].item()
 
     assert value(None, 0.5) == value(None, 0.9)
     assert value(0, 0.999) > value(0, 0.5) > 0
@@ -160,7 +160,7 @@ def test_the_background_has_a_decay_and_a_term_of_its_own():
 def test_nothing_but_padding_is_an_exact_zero():
     batch = scene()
     learner = learner_of()
-    total = sum(learner.losses(with_labels(batch, torch.full_like(batch.labels, VOID))).values())
+    total = sum(learner.losses(with_labels(batch, torch.full_like(batch.labels, VOID)), 0).values())
     total.backward()
     assert total.item() == 0
     assert (learner.model.logits.grad == 0).all()
@@ -168,7 +168,7 @@ def test_nothing_but_padding_is_an_exact_zero():
 
 def test_a_batch_without_seeds_still_says_what_is_absent():
     batch = scene()
-    losses = learner_of().losses(with_labels(batch, batch.labels.clamp(max=UNLABELLED)))
+    losses = learner_of().losses(with_labels(batch, batch.labels.clamp(max=UNLABELLED)), 0)
     assert losses["seed"].item() == 0
     assert losses["expand"].item() > 0
 

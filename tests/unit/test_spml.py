@@ -93,33 +93,33 @@ def alone(name, weight=1.0):
 def test_a_weight_gives_a_term_that_teaches_and_no_weight_gives_none(name):
     """P1: no relation that is configured may be left out."""
     batch = drawn_batch()
-    losses = learner_of(**alone(name)).losses(batch)
+    losses = learner_of(**alone(name)).losses(batch, 0)
     assert set(losses) == {name, "classifier"}
     learner = learner_of(**alone(name, 0.5))
-    half = learner.losses(batch)[name]
+    half = learner.losses(batch, 0)[name]
     assert half.item() == pytest.approx(losses[name].item() / 2)
     assert half.item() > 0
     assert gradient(learner, half).abs().sum() > 0
     others = {other: 1.0 for other in Weights.model_fields if other != name}
-    assert name not in learner_of(relations={**others, name: 0.0}).losses(batch)
+    assert name not in learner_of(relations={**others, name: 0.0}).losses(batch, 0)
 
 
 @pytest.mark.parametrize("name", Weights.model_fields)
 def test_every_relation_has_a_concentration_of_its_own(name):
     batch = drawn_batch()
     assert set(Concentrations.model_fields) == set(Weights.model_fields)
-    before = learner_of(**alone(name)).losses(batch)[name]
+    before = learner_of(**alone(name)).losses(batch, 0)[name]
     sharper = {n: c * 1.5 for n, c in Concentrations().model_dump().items()}
     mine = {**Concentrations().model_dump(), name: sharper[name]}
-    assert learner_of(**alone(name), concentrations=mine).losses(batch)[name] != before
+    assert learner_of(**alone(name), concentrations=mine).losses(batch, 0)[name] != before
     others = {**sharper, name: Concentrations().model_dump()[name]}
-    assert learner_of(**alone(name), concentrations=others).losses(batch)[name] == before
+    assert learner_of(**alone(name), concentrations=others).losses(batch, 0)[name] == before
 
 
 def test_the_weight_of_absent_classes_gives_a_term():
     batch = drawn_batch()
-    assert "absent" not in learner_of(absent=0.0).losses(batch)
-    one, two = (learner_of(absent=w).losses(batch)["absent"].item() for w in (1.0, 2.0))
+    assert "absent" not in learner_of(absent=0.0).losses(batch, 0)
+    one, two = (learner_of(absent=w).losses(batch, 0)["absent"].item() for w in (1.0, 2.0))
     assert two == pytest.approx(2 * one)
     assert one > 0
 
@@ -140,9 +140,9 @@ def test_the_weight_of_absent_classes_gives_a_term():
 def test_a_setting_changes_the_loss_it_is_for(changes, name):
     batch = drawn_batch()
     own = {**alone(name), "grid": 2}
-    same = learner_of(**own).losses(batch)[name]
-    assert learner_of(**own).losses(batch)[name] == same
-    assert learner_of(**{**own, **changes}).losses(batch)[name] != same
+    same = learner_of(**own).losses(batch, 0)[name]
+    assert learner_of(**own).losses(batch, 0)[name] == same
+    assert learner_of(**{**own, **changes}).losses(batch, 0)[name] != same
 
 
 def test_past_steps_take_part_as_long_as_they_are_remembered():
@@ -150,7 +150,7 @@ def test_past_steps_take_part_as_long_as_they_are_remembered():
 
     def after(steps, memory):
         learner = learner_of(**alone("annotation"), memory=memory)
-        return [learner.losses(batch)["annotation"].item() for _ in range(steps)]
+        return [learner.losses(batch, 0)["annotation"].item() for _ in range(steps)]
 
     forgetful, two = after(4, 0), after(4, 2)
     assert len(set(forgetful)) == 1
@@ -162,7 +162,7 @@ def test_past_steps_take_part_as_long_as_they_are_remembered():
 @pytest.mark.parametrize("detach", [True, False])
 def test_the_classifier_reaches_the_embedding_only_where_it_may(detach):
     learner = learner_of(detach=detach)
-    losses = learner.losses(drawn_batch())
+    losses = learner.losses(drawn_batch(), 0)
     assert bool(gradient(learner, losses["classifier"]).abs().sum() > 0) is not detach
     losses["classifier"].backward()
     assert learner.model.classifier[-1].weight.grad.abs().sum() > 0
@@ -173,12 +173,12 @@ def test_an_image_that_lost_its_seeds_still_co_occurs_by_its_tag():
     batch = drawn_batch(images=3)
     lost = replace(batch, labels=torch.full_like(batch.labels, UNLABELLED))
     own = {**alone("cooccurrence"), "grid": 1}
-    shared = learner_of(images=3, **own).losses(lost)["cooccurrence"]
+    shared = learner_of(images=3, **own).losses(lost, 0)["cooccurrence"]
     assert shared > 0
     apart = torch.eye(3, dtype=torch.bool)
     fewer = replace(lost, tags=apart, absent=~apart)
-    assert learner_of(images=3, **own).losses(fewer)["cooccurrence"] > shared
-    assert learner_of(images=3, **alone("annotation")).losses(lost)["annotation"] == 0
+    assert learner_of(images=3, **own).losses(fewer, 0)["cooccurrence"] > shared
+    assert learner_of(images=3, **alone("annotation")).losses(lost, 0)["annotation"] == 0
 
 
 def test_images_without_tags_are_in_no_co_occurrence():
@@ -187,21 +187,21 @@ def test_images_without_tags_are_in_no_co_occurrence():
     tags = torch.tensor([[True, True, False], [False, False, True], [False] * 3])
     batch = replace(batch, tags=tags, absent=~tags)
     learner = learner_of(images=3, **alone("cooccurrence"))
-    loss = learner.losses(batch)["cooccurrence"]
+    loss = learner.losses(batch, 0)["cooccurrence"]
     found = gradient(learner, loss).abs().sum((1, 2, 3))
     assert found[2] == 0
     assert (found[:2] > 0).all()
     first = Batch(*(part[:2] for part in batch.fields()))
-    alike = learner_of(images=3, **alone("cooccurrence")).losses(first)["cooccurrence"]
+    alike = learner_of(images=3, **alone("cooccurrence")).losses(first, 0)["cooccurrence"]
     assert loss.item() == pytest.approx(alike.item(), rel=1e-5)
 
 
 def test_that_both_have_a_background_makes_no_images_alike():
     tags = torch.tensor([[True, True, False], [True, False, True]])
     batch = replace(drawn_batch(), tags=tags, absent=~tags)
-    assert learner_of(**alone("cooccurrence")).losses(batch)["cooccurrence"] == 0  # none repels
+    assert learner_of(**alone("cooccurrence")).losses(batch, 0)["cooccurrence"] == 0  # none repels
     learner = learner_of(**alone("cooccurrence"), background=0)
-    assert learner.losses(batch)["cooccurrence"] > 0
+    assert learner.losses(batch, 0)["cooccurrence"] > 0
 
 
 def test_an_image_without_hints_takes_part_in_image_similarity_only():
@@ -210,7 +210,7 @@ def test_an_image_without_hints_takes_part_in_image_similarity_only():
     labels[2], tags[2], absent[2] = UNLABELLED, False, False
     batch = replace(batch, labels=labels, tags=tags, absent=absent)
     learner = learner_of(images=3, relations=dict.fromkeys(Weights.model_fields, 1.0), absent=1.0)
-    losses = learner.losses(batch)
+    losses = learner.losses(batch, 0)
     teaches = {name for name, loss in losses.items() if gradient(learner, loss)[2].abs().sum() > 0}
     assert teaches == {"similarity"}
 

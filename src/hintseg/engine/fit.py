@@ -29,8 +29,8 @@ class Learner(Protocol):
         """The part of it that started from given weights."""
         ...
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted terms by name; their sum is minimised."""
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Weighted terms by name, in a step of its training (from 0); their sum is minimised."""
         ...
 
     def memory(self) -> dict[str, Tensor]:
@@ -50,9 +50,9 @@ class LossModule(nn.Module):
         self.model = learner.model
         self._learner = learner
 
-    def forward(self, *fields: object) -> dict[str, Tensor]:
+    def forward(self, step: int, *fields: object) -> dict[str, Tensor]:
         """The losses of a batch, given by its fields: Fabric casts tensors, not records."""
-        return self._learner.losses(Batch(*fields))  # type: ignore[arg-type]
+        return self._learner.losses(Batch(*fields), step)  # type: ignore[arg-type]
 
 
 def fit(  # noqa: PLR0913 - the parts of a training, each named
@@ -79,7 +79,7 @@ def fit(  # noqa: PLR0913 - the parts of a training, each named
         set_rate(optimizer, schedule(step))
         module.train()
 
-        losses = module(*batch.to(fabric.device).fields())
+        losses = module(step, *batch.to(fabric.device).fields())
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(total)

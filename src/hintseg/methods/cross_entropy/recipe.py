@@ -32,7 +32,7 @@ class CrossEntropy(Forgetful):
         self.model = model
         self.pretrained: nn.Module = model.embedder.backbone
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Cross-entropy at full resolution."""
         logits = upsample(self.model(batch.images), *batch.labels.shape[-2:])
         return {"cross_entropy": labelled_cross_entropy(logits, batch.labels)}

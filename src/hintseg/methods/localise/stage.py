@@ -47,7 +47,7 @@ class TagLearner(Forgetful):
         self.model = model
         self.pretrained = model.backbone
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Soft margin over the known tags."""
         rows = list(self.model.foreground)
         scores = tag_scores(self.model(batch.images))

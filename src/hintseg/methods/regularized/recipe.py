@@ -7,18 +7,16 @@ inference in training. Alone the energy is least for one class everywhere, so it
 cross-entropy has taught something: in a rise within one training, or in a second training.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hintseg.engine.stages import Stage
 from hintseg.losses.pixelwise import absent_class_loss, labelled_cross_entropy
 from hintseg.methods.cross_entropy.recipe import CrossEntropy, check_labelled_pixels
-from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
+from hintseg.methods.fitting import Batches, Forgetful, chosen_model, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.regularized import FIRST, TRAIN
 from hintseg.methods.regularized.settings import RegularizedSettings
@@ -28,14 +26,14 @@ from hintseg.resize import pool_labels
 from hintseg.structures import Batch
 
 
-class Regularized:
+class Regularized(Forgetful):
     """A segmenter that learns from labelled pixels, and from what all pixels look like."""
 
     def __init__(self, model: Segmenter, settings: RegularizedSettings, *, steps: int) -> None:
         self.model, self.pretrained = model, model.embedder.backbone
-        self.settings, self.steps, self.done = settings, steps, 0
+        self.settings, self.steps = settings, steps
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Cross-entropy at full resolution; energy and entropy on the cells of the network."""
         logits = self.model(batch.images)
         full = upsample(logits, *batch.labels.shape[-2:])
@@ -45,24 +43,15 @@ class Regularized:
             loss = absent_class_loss(logits, cells, batch.absent)
             losses["absent"] = self.settings.absent * loss
         unrisen = dict.fromkeys(self.settings.terms(1.0).terms, logits.new_zeros(()))
-        risen = energy_losses(self.settings.terms(self._rise()), logits, batch)
-        self.done += 1
+        risen = energy_losses(self.settings.terms(self._rise(step)), logits, batch)
         return {**losses, **unrisen, **risen}
 
-    def _rise(self) -> float:
+    def _rise(self, step: int) -> float:
         """0 before the start, 1 after the ramp, a line between."""
         begin, length = self.settings.start * self.steps, self.settings.ramp * self.steps
-        if self.done < begin:
+        if step < begin:
             return 0.0
-        return min(1.0, (self.done - begin + 1) / length) if length else 1.0
-
-    def memory(self) -> dict[str, Tensor]:
-        """How many steps were done: the weights depend on it."""
-        return {"steps": torch.tensor(self.done)}
-
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Go on from there."""
-        self.done = int(memory["steps"])
+        return min(1.0, (step - begin + 1) / length) if length else 1.0
 
 
 def regularized_stages(job: Job[RegularizedSettings]) -> tuple[Stage, ...]:

@@ -38,7 +38,7 @@ class Seeded(Forgetful):
         self.model, self.pretrained = model, model.embedder.backbone
         self.settings, self.background = settings, background
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The three terms that have a weight."""
         embeddings = self.model.embedder(batch.images)
         logits = self.model.classify(embeddings)

@@ -49,7 +49,7 @@ class RelationLearner:
         self.settings, self.background = settings, background
         self.bank = MemoryBank(settings.memory)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The weighted relations, and what the joint classifier learns from."""
         embeddings = self.model.embedder(batch.images)
         cells = pool_labels(batch.labels, self.model.embedder.stride)

@@ -78,11 +78,11 @@ class PseudoLearner(CrossEntropy):
         if frozen:
             model.embedder.requires_grad_(False)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """As before; a frozen embedder keeps its batch statistics."""
         if self.frozen:
             self.model.embedder.eval()
-        return super().losses(batch)
+        return super().losses(batch, step)
 
 
 def _numbered(stage: str, turn: int) -> str:
