@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hintseg.errors import ConfigError
-from hintseg.refine import random_walk
-from hintseg.refine.random_walk import embedding_walk
+from hintseg.refine import affinity
+from hintseg.refine.random_walk import embedding_walk, walk
 from hintseg.structures import UNLABELLED, VOID
 
 
@@ -61,7 +61,7 @@ def walk_by_hand(embeddings, scores, steps, sharpness=100.0):
 @pytest.mark.parametrize("steps", [1, 2, 7, 64])
 @pytest.mark.parametrize("negligible", [0.0, 1e-300])
 def test_is_the_power_of_the_transition(views, steps, negligible, monkeypatch):
-    monkeypatch.setattr(random_walk, "MOST_KEPT", 1.0)
+    monkeypatch.setattr(affinity, "MOST_KEPT", 1.0)
     embeddings, scores = close_embeddings(views, 4, 3), noise(2, 4, 3, seed=5)
     found = embedding_walk(embeddings, scores, steps=steps, negligible=negligible)
     torch.testing.assert_close(found, walk_by_hand(embeddings, scores, steps))
@@ -238,13 +238,13 @@ def test_one_known_cell_conquers_those_that_are_like_it():
 @pytest.mark.parametrize("values", [1, 100, 10**9])
 def test_tiles_do_not_change_the_result(views, values, monkeypatch):
     embeddings, scores = close_embeddings(views, 7, 9), likely(3, 7, 9)
-    monkeypatch.setattr(random_walk, "MOST_KEPT", 1.0)
+    monkeypatch.setattr(affinity, "MOST_KEPT", 1.0)
     expected = embedding_walk(embeddings, scores)
-    monkeypatch.setattr(random_walk, "TILE_VALUES", values)
-    monkeypatch.setattr(random_walk, "STORED_VALUES", values)
+    monkeypatch.setattr(affinity, "TILE_VALUES", values)
+    monkeypatch.setattr(affinity, "STORED_VALUES", values)
     torch.testing.assert_close(embedding_walk(embeddings, scores), expected)
     torch.testing.assert_close(embedding_walk(embeddings, scores, negligible=1e-99), expected)
-    monkeypatch.setattr(random_walk, "DENSE_CELLS", 10)
+    monkeypatch.setattr(affinity, "DENSE_CELLS", 10)
     torch.testing.assert_close(embedding_walk(embeddings, scores), expected)
 
 
@@ -267,7 +267,7 @@ def test_the_sparse_form_tends_to_the_exact_one(views):
 @pytest.mark.parametrize("views", [1, 2])
 def test_what_is_dropped_depends_on_the_affinity_to_the_power(views, monkeypatch):
     """Eight directions in a circle: the cells next to each other are kept, or they are not."""
-    monkeypatch.setattr(random_walk, "MOST_KEPT", 1.0)
+    monkeypatch.setattr(affinity, "MOST_KEPT", 1.0)
     angle = torch.arange(8, dtype=torch.float64) * math.pi / 4
     embeddings = torch.stack([angle.cos(), angle.sin()])[None, :, None].expand(views, 2, 1, 8)
     scores = torch.eye(8, dtype=torch.float64)[:1, None]
@@ -284,7 +284,7 @@ def test_what_is_dropped_depends_on_the_affinity_to_the_power(views, monkeypatch
 
 def test_too_many_transitions_are_not_stored_as_sparse(monkeypatch):
     embeddings, scores = torch.ones(1, 2, 6, 6), torch.rand(2, 6, 6, generator=generator(0))
-    monkeypatch.setattr(random_walk, "_csr", None)
+    monkeypatch.setattr(affinity, "_csr", None)
     torch.testing.assert_close(
         embedding_walk(embeddings, scores, negligible=0.5), embedding_walk(embeddings, scores)
     )
@@ -384,3 +384,28 @@ def test_values_out_of_range_are_refused(wrong, message):
 def test_without_a_view_there_is_no_walk():
     with pytest.raises(ConfigError, match="embeddings: need one view or more, got none"):
         embedding_walk(noise(0, 5, 3, 4), likely(2, 3, 4))
+
+
+class Given:
+    """An affinity that is a matrix."""
+
+    dtype = torch.float64
+
+    def __init__(self, matrix):
+        self.matrix = matrix / matrix.sum(dim=0)
+
+    def transition(self, run):
+        return lambda state: state @ self.matrix
+
+
+def test_any_affinity_can_be_walked():
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.rand(12, 12, generator=generator, dtype=torch.float64)
+    scores = torch.rand(2, 3, 4, generator=generator, dtype=torch.float64)
+    given = Given(matrix)
+    expected = scores.flatten(1) @ torch.linalg.matrix_power(given.matrix, 5)
+    torch.testing.assert_close(walk(scores, given, steps=5), expected.reshape(2, 3, 4))
+    fixed = torch.full((3, 4), -1)
+    fixed[1, 2] = 1
+    held = walk(scores, given, steps=3, fixed=fixed)
+    assert held[:, 1, 2].tolist() == [0, 1]
