@@ -55,7 +55,7 @@ embeddings, prototypes, own, pixel_group, segment_group, attract, repel = make_c
 contrastive._kernels = lambda _: fused
 given = embeddings.requires_grad_(), prototypes, own
 empty = torch.zeros(0, 0, dtype=torch.bool)
-for group, table in ((pixel_group, attract & False), (pixel_group * 0 - 1, empty)):
+for group, table in ((pixel_group, attract & False), (pixel_group, empty)):
     loss = contrastive.segment_contrastive_loss(
         *given, group, segment_group, table, table, concentration=1.0
     )

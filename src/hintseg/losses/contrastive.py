@@ -192,7 +192,7 @@ class _Sweep:
         if not len(self.embeddings) or not len(self.prototypes):
             return
         kernels = _kernels(self.embeddings.device)
-        if kernels and self._fit(kernels):
+        if kernels and self._fits(kernels):
             self._all_at_once(kernels)
             return
         kind = self.embeddings.device.type
@@ -207,9 +207,11 @@ class _Sweep:
         for gradient in spread(lambda lane: self._lane(lanes[lane]), len(lanes)):
             self._add(gradient)
 
-    def _fit(self, kernels: ModuleType) -> bool:
+    def _fits(self, kernels: ModuleType) -> bool:
+        """Whether the kernels can do it; without a group there is nothing for them to read."""
         return (
-            self.embeddings.dtype == torch.float32
+            len(self.relation.repel) > 0
+            and self.embeddings.dtype == torch.float32
             and self.embeddings.shape[1] <= kernels.WIDEST
             and self.embeddings.device == self.prototypes.device
         )
@@ -409,7 +411,7 @@ def _kernels(device: torch.device) -> ModuleType | None:
 
 def _choices(attract: Tensor, segment_group: Tensor) -> Tensor:
     """How many segments attract each group; one for group -1 as well, at the end."""
-    known = segment_group[(segment_group >= 0) & (segment_group < len(attract))]
+    known = segment_group[segment_group >= 0]
     counts = attract.new_zeros(len(attract), dtype=torch.float32)
     counts.index_add_(0, known, torch.ones_like(known, dtype=torch.float32))
     return F.pad((attract.float() @ counts).long(), (0, 1))

@@ -51,31 +51,14 @@ class Affinity(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingAffinity:
-    """Affinities of unit vectors, made by `embedding_affinity`."""
-
-    vectors: Float[Tensor, "views dim rows columns"]
-    sharpness: float
-    negligible: float
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """That of the embeddings, float32 at least."""
-        return torch.promote_types(self.vectors.dtype, torch.float32)
-
-    def transition(self, run: Spread) -> Transition:
-        """The cheapest way to apply the transition."""
-        return _transition(_Affinities.of(self.vectors, self.sharpness), self.negligible, run)
-
-
+@torch.no_grad()
 def embedding_affinity(
     embeddings: Float[Tensor, "views dim rows columns"],
     *,
     sharpness: float = 100.0,
     negligible: float = 0.0,
     dtype: torch.dtype = torch.float32,
-) -> EmbeddingAffinity:
+) -> "EmbeddingAffinity":
     """Cells with similar embeddings are alike.
 
     With unit vectors e_i, the affinities of the views are averaged before the power 20,
@@ -105,11 +88,14 @@ def embedding_affinity(
     if not len(embeddings):
         raise ConfigError("embeddings: need one view or more, got none")
     wide = torch.promote_types(torch.promote_types(embeddings.dtype, dtype), torch.float32)
-    return EmbeddingAffinity(embeddings.to(wide), sharpness, negligible)
+    sharpness = min(sharpness, SHARPEST)
+    scale = sharpness if len(embeddings) == 1 else sharpness / POWER
+    units = F.normalize(embeddings.to(wide).flatten(2), dim=1).transpose(1, 2)
+    return EmbeddingAffinity((units * math.sqrt(scale)).contiguous(), scale, negligible)
 
 
 @dataclass(frozen=True, slots=True)
-class _Affinities:
+class EmbeddingAffinity:
     """The symmetric matrix A of all pairs of cells, made in tiles on demand.
 
     `closeness` is cheaper than A and rises with it: the exponent of A for one view, else the mean
@@ -118,15 +104,16 @@ class _Affinities:
 
     vectors: Float[Tensor, "views cells dim"]  # unit vectors times the root of `scale`
     scale: float
+    negligible: float
 
-    @classmethod
-    def of(
-        cls, embeddings: Float[Tensor, "views dim rows columns"], sharpness: float
-    ) -> "_Affinities":
-        sharpness = min(sharpness, SHARPEST)
-        scale = sharpness if len(embeddings) == 1 else sharpness / POWER
-        units = F.normalize(embeddings.flatten(2), dim=1).transpose(1, 2)
-        return cls((units * math.sqrt(scale)).contiguous(), scale)
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the vectors."""
+        return self.vectors.dtype
+
+    def transition(self, run: Spread) -> Transition:
+        """The cheapest way to apply the transition."""
+        return _transition(self, run)
 
     def __len__(self) -> int:
         return self.vectors.shape[1]
@@ -168,16 +155,17 @@ class _Affinities:
         # smaller numbers are subnormal: nothing beside 1, but many times slower on a CPU
         return F.threshold(weights, torch.finfo(weights.dtype).tiny, 0.0, inplace=True)
 
-    def least_closeness(self, negligible: float) -> float:
+    def least_closeness(self) -> float:
         """Closeness at which A is `negligible`."""
-        return math.log(negligible) if len(self.vectors) == 1 else negligible ** (1 / POWER)
+        one = len(self.vectors) == 1
+        return math.log(self.negligible) if one else self.negligible ** (1 / POWER)
 
 
-def _transition(affinities: _Affinities, negligible: float, run: Spread) -> Transition:
-    """The cheapest way to apply the transition."""
+def _transition(affinities: EmbeddingAffinity, run: Spread) -> Transition:
+    """As a sparse matrix, stored or made anew."""
     on_cpu = affinities.vectors.device.type == "cpu"
-    if negligible > 0 and on_cpu:
-        sparse = _sparse(affinities, negligible)
+    if affinities.negligible > 0 and on_cpu:
+        sparse = _sparse(affinities)
         if sparse is not None:
             return sparse
     is_stored = len(affinities) <= DENSE_CELLS
@@ -190,7 +178,7 @@ def _transition(affinities: _Affinities, negligible: float, run: Spread) -> Tran
     return _dense(affinities, lambda lane: blocks[lane], count, run)
 
 
-def _dense(affinities: _Affinities, blocks: Blocks, lanes: int, run: Spread) -> Transition:
+def _dense(affinities: EmbeddingAffinity, blocks: Blocks, lanes: int, run: Spread) -> Transition:
     """S T = (S A) / (1 A), from the upper half of A, which is symmetric."""
 
     def times(state: State) -> State:
@@ -213,10 +201,10 @@ def _times_symmetric(state: State, blocks: Iterable[tuple[int, Tensor]]) -> Stat
     return result
 
 
-def _sparse(affinities: _Affinities, negligible: float) -> Transition | None:
+def _sparse(affinities: EmbeddingAffinity) -> Transition | None:
     """Transitions that count, or None if they are too many."""
     count = len(affinities)
-    limit = affinities.least_closeness(negligible)
+    limit = affinities.least_closeness()
     most = min(MOST_KEPT * count**2, MOST_STORED)
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
     kept = 0
