@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hintseg.bilateral import bilateral_features, exact_filter, position_features
 from hintseg.data.dataset import Dataset, open_dataset
+from hintseg.filters.bilateral import bilateral_features, exact_filter, position_features
 from hintseg.predict.predictor import Predictor, load
 from hintseg.predict.tiles import scores_at_resolution
-from hintseg.refine.dense_crf import LEAST, CrfPreset, _near, dense_crf, find_preset
+from hintseg.refine.crf import LEAST, CrfPreset, _near, dense_crf, find_preset
 from hintseg.resize import resize_image
 
 try:

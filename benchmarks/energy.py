@@ -31,8 +31,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hintseg import training
-from hintseg.bilateral import bilateral_features, exact_filter, permutohedral_filter
 from hintseg.data.dataset import open_dataset
+from hintseg.filters.bilateral import bilateral_features, exact_filter, permutohedral_filter
 from hintseg.losses.energy import crf_loss
 from hintseg.methods import fitting
 

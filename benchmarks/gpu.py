@@ -30,14 +30,14 @@ from contrastive import SIZES, dense, make_case, ours  # noqa: E402
 from shared_cores import CRF_CLASSES, CRF_SIZE, step_seconds  # noqa: E402
 
 from hintseg.data.dataset import Dataset, open_dataset  # noqa: E402
-from hintseg.data.scenes import write_scenes  # noqa: E402
+from hintseg.data.scenes.composing import write_scenes  # noqa: E402
 from hintseg.data.simulated import simulate_dataset  # noqa: E402
 from hintseg.losses import contrastive  # noqa: E402
-from hintseg.predict.files import predict_files  # noqa: E402
+from hintseg.predict.folders.photographs import predict_files  # noqa: E402
 from hintseg.predict.predictor import load  # noqa: E402
-from hintseg.refine.dense_crf import dense_crf  # noqa: E402
-from hintseg.refine.random_walk import embedding_walk  # noqa: E402
-from hintseg.regions import regions  # noqa: E402
+from hintseg.refine.crf import dense_crf  # noqa: E402
+from hintseg.refine.walk import embedding_walk  # noqa: E402
+from hintseg.regions.partition import regions  # noqa: E402
 from hintseg.segments.prototypes import find_segments  # noqa: E402
 from hintseg.training import train  # noqa: E402
 

@@ -22,7 +22,7 @@ from skimage.data import astronaut
 from skimage.segmentation import felzenszwalb, slic
 
 from hintseg.data.dataset import open_dataset
-from hintseg.regions import edge_map, regions, regions_from_edges
+from hintseg.regions.partition import edge_map, regions, regions_from_edges
 from hintseg.resize import fit_size, resize_image, resize_labels
 
 COUNTS = (25, 50, 100, 200)

@@ -125,7 +125,7 @@ def median_seconds(call: Callable[[], object], *, repeats: int) -> float:
 def prepare(work: Path) -> float:
     """Photo scenes with hints, and a model trained for a moment."""
     from hintseg.data.dataset import open_dataset
-    from hintseg.data.scenes import write_scenes
+    from hintseg.data.scenes.composing import write_scenes
     from hintseg.data.simulated import simulate_dataset
     from hintseg.training import train
 
@@ -152,8 +152,8 @@ def crf(work: Path) -> float:
     """Kernels and inference of one photo scene."""
     import torch
 
-    from hintseg.images import read_image
-    from hintseg.refine.dense_crf import dense_crf
+    from hintseg.images.photographs import read_image
+    from hintseg.refine.crf import dense_crf
 
     image = read_image(sorted((work / "scenes" / "images").iterdir())[0])
     coarse = torch.randn(1, CRF_CLASSES, 12, 16, generator=torch.Generator().manual_seed(0))
@@ -195,7 +195,7 @@ def step_seconds(data: Path, *, settings: dict[str, dict], **named: str) -> floa
 def predict(work: Path) -> float:
     """All photographs of the split test, from files to files."""
     from hintseg.data.dataset import open_dataset
-    from hintseg.predict.files import predict_files
+    from hintseg.predict.folders.photographs import predict_files
     from hintseg.predict.predictor import load
 
     dataset, predictor = open_dataset(work / "data"), load(work / "model")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import hintseg
-from hintseg.label_maps import write_label_map
+from hintseg.images.label_maps import write_label_map
 
 folder, image = sys.argv[1:3]
 steps = int(sys.argv[3]) if len(sys.argv) > 3 else 100

@@ -15,8 +15,8 @@ from hypothesis import settings
 from PIL import Image as PillowImage
 
 from hintseg.data.dataset import open_dataset
-from hintseg.images import write_png
-from hintseg.label_maps import write_label_map
+from hintseg.images.label_maps import write_label_map
+from hintseg.images.photographs import write_png
 from hintseg.models.saved import ModelDescription, build_segmenter
 from hintseg.structures import VOID, ClassSet
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from hintseg.data.dataset import Dataset, open_dataset
     from hintseg.data.simulated import simulate_dataset
     from hintseg.errors import HintSegError
-    from hintseg.evaluate import evaluate_source
+    from hintseg.evaluation import evaluate_source
     from hintseg.predict.predictor import Predictor, load
-    from hintseg.refine.dense_crf import dense_crf
+    from hintseg.refine.crf import dense_crf
     from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Prediction, Shape
     from hintseg.training import train
 
@@ -48,8 +48,8 @@ _HOMES = {
     "Prediction": "structures",
     "Predictor": "predict.predictor",
     "Shape": "structures",
-    "dense_crf": "refine.dense_crf",
-    "evaluate_source": "evaluate",
+    "dense_crf": "refine.crf",
+    "evaluate_source": "evaluation",
     "load": "predict.predictor",
     "open_dataset": "data.dataset",
     "simulate_dataset": "data.simulated",

@@ -14,7 +14,7 @@ from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
 
 if TYPE_CHECKING:
-    from hintseg.predict.folder import Outcome
+    from hintseg.predict.folders.label_folder import Outcome
 
 app = typer.Typer(
     add_completion=False,
@@ -60,7 +60,7 @@ def check(
     out: Annotated[Path | None, typer.Option(help="contact sheet; default DATA/check.html")] = None,
 ) -> None:
     """Count and draw the hints; list every problem with its file. Exit code 1 on errors."""
-    from hintseg.data.check import check as check_data
+    from hintseg.data.check.checking import check as check_data
     from hintseg.report.check_page import write_check_page
     from hintseg.report.tables import print_check
 
@@ -168,7 +168,7 @@ def label(
     """
     from hintseg.data.dataset import open_dataset
     from hintseg.methods.config import label_options
-    from hintseg.predict.label_files import label_files
+    from hintseg.predict.folders.hinted import label_files
     from hintseg.predict.predictor import load
 
     predictor, dataset = load(run, device=_device(device)), open_dataset(data)
@@ -202,8 +202,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Label every pixel of images; writes NAME.png with class indices and palette."""
-    from hintseg.predict.files import predict_files
-    from hintseg.predict.inputs import find_inputs
+    from hintseg.predict.folders.inputs import find_inputs
+    from hintseg.predict.folders.photographs import predict_files
     from hintseg.predict.predictor import load
 
     predictor, inputs = load(run, device=_device(device)), find_inputs(images)
@@ -239,7 +239,7 @@ def evaluate(
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
     from hintseg.data.dataset import open_dataset
-    from hintseg.evaluate import evaluate_source
+    from hintseg.evaluation import evaluate_source
     from hintseg.files import write_json
     from hintseg.report.tables import print_evaluation
 
@@ -274,7 +274,7 @@ def retrieve(
     """Find the segments of a data set nearest to the one under a pixel; writes a page."""
     from hintseg.data.dataset import open_dataset
     from hintseg.predict.predictor import load
-    from hintseg.predict.similar import similar_segments
+    from hintseg.predict.retrieval.similar import similar_segments
     from hintseg.report.retrieve_page import write_retrieve_page
 
     place = _numbers(at, "--at")

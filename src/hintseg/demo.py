@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from hintseg.data.dataset import Dataset, open_dataset
-from hintseg.data.scenes import write_scenes
+from hintseg.data.scenes.composing import write_scenes
 from hintseg.data.simulated import KINDS, simulate_dataset
 from hintseg.errors import DataError
-from hintseg.evaluate import evaluate_source
+from hintseg.evaluation import evaluate_source
 from hintseg.files import write_json
-from hintseg.images import write_png
-from hintseg.label_maps import overlay, read_label_map
-from hintseg.predict.files import predict_files
+from hintseg.images.label_maps import overlay, read_label_map
+from hintseg.images.photographs import write_png
+from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import load
 from hintseg.report.pictures import hint_picture
 from hintseg.structures import VOID

@@ -3,6 +3,8 @@
 Output cell i of n covers the input interval [i, i + 1] * m / n and is centred in it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from hintseg.structures import UNLABELLED, VOID, Image, LabelMap
+from hintseg.structures import UNLABELLED, VOID, Image, ImageMap, LabelMap
 
 
 def fit_size(
@@ -40,14 +42,22 @@ def resize_labels(labels: LabelMap, height: int, width: int) -> LabelMap:
     return resize_labels_window(labels, height, width, rows=(0, height), columns=(0, width))
 
 
-def resize_regions_window(
-    regions: LabelMap, height: int, width: int, *, rows: tuple[int, int], columns: tuple[int, int]
-) -> LabelMap:
-    """The window rows x columns (first, end) of a region map resized by nearest pixel."""
-    down = _source_of(height, regions.shape[0])[slice(*rows)]
-    across = _source_of(width, regions.shape[1])[slice(*columns)]
-    window: LabelMap = regions[down[:, None], across]
-    return window
+def resize_map_window(
+    whole: ImageMap, height: int, width: int, *, rows: tuple[int, int], columns: tuple[int, int]
+) -> ImageMap:
+    """The window rows x columns (first, end) of a map resized as the map says."""
+    values = whole.values
+    if whole.resized == "nearest":
+        down = _source_of(height, values.shape[0])[slice(*rows)]
+        across = _source_of(width, values.shape[1])[slice(*columns)]
+        return replace(whole, values=values[down[:, None], across])
+    vertical, horizontal = values.shape[0] / height, values.shape[1] / width
+    (top, bottom), (left, right) = rows, columns
+    box = (left * horizontal, top * vertical, right * horizontal, bottom * vertical)
+    size = (right - left, bottom - top)
+    picture = PillowImage.fromarray(values.astype(np.float32))
+    resized = picture.resize(size, PillowImage.Resampling.BILINEAR, box=box)
+    return replace(whole, values=np.array(resized))
 
 
 def pool_labels(

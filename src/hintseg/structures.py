@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from hintseg.errors import ConfigError, UnknownNameError
@@ -125,6 +125,24 @@ class WeakLabels:
     contested: int = 0  # pixels that two classes claimed; they are UNLABELLED
 
 
+REGIONS = "regions"
+"""Name of the map of region numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMap:
+    """Values of the pixels of an image that are resized, cropped and mirrored with it."""
+
+    values: Shaped[np.ndarray, "_ _"]
+    resized: Literal["nearest", "linear"]  # numbers of things by nearest pixel, amounts linearly
+    fill: int | float  # beyond the borders of the image
+
+
+def region_map(numbers: LabelMap) -> ImageMap:
+    """Numbers of the regions of an image; none (VOID) beyond its borders."""
+    return ImageMap(numbers, "nearest", VOID)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image with what is known of it, at the working resolution."""
@@ -132,7 +150,15 @@ class Sample:
     name: str
     image: Image
     weak: WeakLabels
-    regions: LabelMap | None = None  # number of the region, or VOID; None: nobody asked for them
+    maps: Mapping[str, ImageMap] = field(default_factory=dict)  # what travels with it, by name
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMaps:
+    """Where some classes are in one image: what a localiser has seen."""
+
+    maps: Float[Tensor, "maps height width"]  # 0 to 1
+    labels: Int[Tensor, " maps"]  # class of each map
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +170,24 @@ class Batch:
     labels: Int[Tensor, "batch height width"]  # class index, UNLABELLED or VOID
     tags: Bool[Tensor, "batch classes"]
     absent: Bool[Tensor, "batch classes"]
-    regions: Int[Tensor, "batch height width"] | None = None  # number within the image, or VOID
+    maps: Mapping[str, Shaped[Tensor, "batch height width"]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def fields(self) -> tuple[tuple[str, ...], Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    def fields(self) -> tuple[tuple[str, ...], Tensor, Tensor, Tensor, Tensor, dict[str, Tensor]]:
         """The values in the order of the constructor."""
-        return self.names, self.images, self.labels, self.tags, self.absent, self.regions
+        return self.names, self.images, self.labels, self.tags, self.absent, dict(self.maps)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        names, *tensors = self.fields()
-        moved = [None if t is None else t.to(device, non_blocking=True) for t in tensors]
-        return Batch(names, *moved)  # type: ignore[arg-type]
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        names, images, labels, tags, absent, maps = self.fields()
+        there = {name: moved(values) for name, values in maps.items()}
+        return Batch(names, moved(images), moved(labels), moved(tags), moved(absent), there)
 
 
 @dataclass(frozen=True, slots=True)

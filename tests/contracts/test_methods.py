@@ -10,15 +10,16 @@ from safetensors.torch import load_file
 
 import hintseg
 from conftest import TINY, draw_data
-from hintseg import label_maps, training
+from hintseg import training
 from hintseg.data.dataset import open_dataset
+from hintseg.engine.monitor import TrainingMonitor
 from hintseg.engine.run import Run
-from hintseg.engine.watch import Watch
 from hintseg.errors import ConfigError, DataError, DataWarning, RunError
+from hintseg.images import label_maps
 from hintseg.methods import METHODS
 from hintseg.methods.localise import stage as localise_stage
 from hintseg.methods.settings import merge
-from hintseg.methods.spml import stages as spml_stages
+from hintseg.methods.spml import recipe as spml_recipe
 
 SETTINGS = {
     "train": {**TINY, "steps": 6, "checkpoint_every": 2, "validate_every": 3},
@@ -318,14 +319,14 @@ def killed_at(stage, number):
 
 
 def at_step(stage, number, patch, happen):
-    original = Watch.on_step
+    original = TrainingMonitor.on_step
 
     def on_step(self, step, losses, waited, *, advance):
         if (self.stage, step + 1) == (stage, number):
             happen()
         original(self, step, losses, waited, advance=advance)
 
-    patch.setattr(Watch, "on_step", on_step)
+    patch.setattr(TrainingMonitor, "on_step", on_step)
 
 
 def at_file(stage, number, patch, happen):
@@ -338,7 +339,7 @@ def at_file(stage, number, patch, happen):
             happen()
         original(path, labels, **keywords)
 
-    for module in (localise_stage, spml_stages):
+    for module in (localise_stage, spml_recipe):
         patch.setattr(module, "write_label_map", write)
 
 

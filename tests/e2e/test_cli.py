@@ -15,11 +15,11 @@ from PIL import Image as PillowImage
 from conftest import room_for
 from hintseg import cli
 from hintseg.data.dataset import open_dataset
+from hintseg.engine.monitor import TrainingMonitor
 from hintseg.engine.run import Run
-from hintseg.engine.watch import Watch
 from hintseg.predict.predictor import load
-from hintseg.predict.prototype_index import save_prototypes
-from hintseg.predict.retrieval import build_prototypes
+from hintseg.predict.retrieval.index import save_prototypes
+from hintseg.predict.retrieval.votes import build_prototypes
 
 TINY = ["--steps", "4", "--crop", "32", "--batch", "2", "--device", "cpu"]
 SMALL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
@@ -454,14 +454,14 @@ def test_masks_of_0_and_255_are_said_with_the_remedy(hintseg, data_folder, tmp_p
 
 
 def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
-    original = Watch.on_step
+    original = TrainingMonitor.on_step
 
     def on_step(self, step, losses, waited, *, advance):
         if step == 1:
             signal.raise_signal(signal.SIGINT)
         original(self, step, losses, waited, advance=advance)
 
-    monkeypatch.setattr(Watch, "on_step", on_step)
+    monkeypatch.setattr(TrainingMonitor, "on_step", on_step)
     words = ["train", data_folder, "--method", "full", "--out", tmp_path / "run", *SMALL]
     code, _, err = hintseg(*words)
     assert (code, err.strip()) == (
@@ -596,13 +596,13 @@ TINY_SPML = {
 STOP_RANK_1 = """
 import os, signal, sys
 from hintseg.cli import main
-from hintseg.engine.watch import Watch
-on_step = Watch.on_step
+from hintseg.engine.monitor import TrainingMonitor
+on_step = TrainingMonitor.on_step
 def stop(self, step, *values, **named):
     if (os.environ["RANK"], self.stage, step) == ("1", "embed", 1):
         signal.raise_signal(signal.SIGTERM)
     on_step(self, step, *values, **named)
-Watch.on_step = stop
+TrainingMonitor.on_step = stop
 main()
 """
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from hintseg.activation import (
+from hintseg.seeds.activation import (
     activation_maps,
     background_score,
     background_seeds,
-    box_cover,
+    box_masks,
     box_normalised,
     certain_seeds,
     foreground_seeds,
@@ -172,7 +172,7 @@ def test_background_and_foreground_have_thresholds_of_their_own():
 
 def test_the_cover_of_boxes_is_where_their_maps_may_be():
     labels, drawn = torch.tensor([3, 5, 9]), boxes((0.5, 1, 2.25, 3, 3), (1, 0, 4, 2, 5))
-    cover = box_cover(labels, drawn, (4, 5))
+    cover = box_masks(labels, drawn, (4, 5))
     filled = box_normalised(torch.ones(3, 4, 5), labels, drawn) > 0.9
     assert torch.equal(cover[:2], filled[:2])
     assert not cover[2].any()

@@ -2,7 +2,7 @@
 
 import torch
 
-from hintseg.refine.agreement import CellClassifier, Cells, learn_agreement, posterior
+from hintseg.seeds.agreement import CellClassifier, Cells, learn_agreement, posterior
 
 COW, GRASS, TREE = range(3)
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from hintseg.errors import ConfigError, UnknownNameError
-from hintseg.images import read_image
+from hintseg.images.photographs import read_image
 from hintseg.models.backbone import (
     DEFAULT_BACKBONE,
     Backbone,

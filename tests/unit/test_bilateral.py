@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from hintseg import permutohedral
-from hintseg.bilateral import (
+from hintseg.errors import ConfigError
+from hintseg.filters import permutohedral
+from hintseg.filters.bilateral import (
     bilateral_features,
     exact_filter,
     permutohedral_filter,
     position_features,
 )
-from hintseg.errors import ConfigError
 
 FILTERS = [permutohedral_filter, exact_filter]
 NORMALISATIONS = ["none", "symmetric", "row"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hintseg.data.check import CheckResult, check
+from hintseg.data.check.checking import CheckResult, check
 
 HEIGHT, WIDTH = 20, 30
 

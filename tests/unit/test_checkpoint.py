@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from hintseg.engine.checkpoint import Position, load_checkpoint, save_checkpoint
+from hintseg.engine.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from hintseg.engine.fit import step_seed
+from hintseg.engine.monitor import Intervals
 from hintseg.engine.run import Run, read_config, refuse_existing, start_run
 from hintseg.engine.stages import Stage, run_stages
-from hintseg.engine.watch import Rhythm
 from hintseg.errors import ConfigError, RunError
 from hintseg.segments.memory import FIELDS, MemoryBank
 from hintseg.structures import Prototypes
@@ -35,10 +35,12 @@ def sgd(parameters, lr):
 def test_a_checkpoint_restores_every_bit(tmp_path, kind):
     path = tmp_path / "c" / "s.safetensors"
     model, optimizer = trained(kind)
-    save_checkpoint(path, model, optimizer, Position(3, 2, 0.5), {"0.vectors": torch.ones(2, 3)})
+    save_checkpoint(
+        path, model, optimizer, TrainingState(3, 2, 0.5), {"0.vectors": torch.ones(2, 3)}
+    )
     other, other_optimizer = trained(kind, steps=0)
     position, memory = load_checkpoint(path, other, other_optimizer)
-    assert position == Position(3, 2, 0.5)
+    assert position == TrainingState(3, 2, 0.5)
     assert set(memory) == {"0.vectors"}
     assert torch.equal(memory["0.vectors"], torch.ones(2, 3))
     for key, value in model.state_dict().items():
@@ -55,7 +57,7 @@ def test_a_checkpoint_restores_every_bit(tmp_path, kind):
 def test_a_damaged_checkpoint_is_named(tmp_path, damage):
     path = tmp_path / "s.safetensors"
     model, optimizer = trained(adamw)
-    save_checkpoint(path, model, optimizer, Position(3), {})
+    save_checkpoint(path, model, optimizer, TrainingState(3), {})
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RunError, match=r"s.safetensors: cannot be continued"):
         load_checkpoint(path, model, optimizer)
@@ -115,7 +117,7 @@ def test_a_failing_stage_leaves_no_manifest(tmp_path):
 
 
 def test_things_are_due_at_their_interval_and_at_the_end():
-    rhythm = Rhythm(steps=25)
+    rhythm = Intervals(steps=25)
     assert [done for done in range(1, 26) if rhythm.now(10, done)] == [10, 20, 25]
 
 
@@ -144,7 +146,7 @@ def test_a_memory_bank_comes_back_in_its_order(tmp_path, steps):
     for step in range(steps):
         bank.append(prototypes_of(step, count=step % 5))  # a step may have no segment at all
     model, optimizer = trained(adamw)
-    save_checkpoint(path, model, optimizer, Position(steps), bank.state())
+    save_checkpoint(path, model, optimizer, TrainingState(steps), bank.state())
     other = MemoryBank(12)
     other.append(prototypes_of(99))  # forgotten when the state comes
     other.restore(load_checkpoint(path, model, optimizer)[1])

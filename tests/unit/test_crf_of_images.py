@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from hintseg.errors import UnknownNameError
-from hintseg.predict import crf as module
-from hintseg.predict.crf import crf_scores, supported_labels
+from hintseg.predict import refining as module
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.pseudo import doubtless
+from hintseg.predict.pseudo_labels import confident_labels
+from hintseg.predict.refining import crf_scores, supported_labels
 from hintseg.predict.tiles import label_at_resolution, scores_at_resolution
 from hintseg.refine import dense_crf
-from hintseg.refine.dense_crf import PRESETS, PresetName
+from hintseg.refine.crf import PRESETS, PresetName
 from hintseg.structures import UNLABELLED, VOID, WeakLabels
 
 
@@ -102,6 +102,6 @@ def test_pseudo_labels_can_be_made_of_the_scores_of_every_pixel():
     labels = np.full((9, 7), UNLABELLED, np.int16)
     nothing = np.zeros(2, bool)
     weak = WeakLabels(labels, nothing, nothing, np.zeros((0, 5)))
-    found = doubtless(scores, weak, confidence=0.6)
+    found = confident_labels(scores, weak, confidence=0.6)
     best, label = scores.max(dim=0)
     assert (found == label.where(best >= 0.6, UNLABELLED).numpy()).all()

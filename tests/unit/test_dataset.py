@@ -17,7 +17,7 @@ from hintseg.data.dataset import (
     read_split,
 )
 from hintseg.errors import DataError
-from hintseg.label_maps import NO_CLASS, write_label_map
+from hintseg.images.label_maps import NO_CLASS, write_label_map
 from hintseg.structures import UNLABELLED, VOID
 
 NAMES = ("field", "herd", "hill", "meadow", "pond", "ridge", "shed", "valley")

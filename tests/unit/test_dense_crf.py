@@ -1,6 +1,5 @@
 """Mean field as the formula says, in whatever way it is computed; bad input is refused in words."""
 
-import importlib
 import math
 
 import numpy as np
@@ -9,13 +8,12 @@ import torch
 import torch.nn.functional as F
 
 import hintseg
-from hintseg.bilateral import exact_filter
 from hintseg.errors import ConfigError, UnknownNameError
-from hintseg.refine import dense_crf, dense_crf_labels, dense_crf_logits
-from hintseg.refine.dense_crf import PRESETS, CrfPreset, find_preset
+from hintseg.filters.bilateral import exact_filter
+from hintseg.refine import crf, dense_crf, dense_crf_labels, dense_crf_logits
+from hintseg.refine.crf import PRESETS, CrfPreset, find_preset
 from hintseg.structures import UNLABELLED, VOID
 
-module = importlib.import_module("hintseg.refine.dense_crf")  # its name in refine is the function
 SMALL = CrfPreset(gaussian_sxy=1.5, bilateral_sxy=3.0, bilateral_srgb=30.0, iterations=4)
 
 
@@ -70,10 +68,10 @@ def field_by_hand(image, scores, preset, *, self_affinity=True):
 @pytest.fixture
 def exact(monkeypatch):
     """The kernels by the formula in place of the lattice."""
-    monkeypatch.setattr(module, "permutohedral_filter", exact_filter)
-    module._near.cache_clear()
+    monkeypatch.setattr(crf, "permutohedral_filter", exact_filter)
+    crf._near.cache_clear()
     yield
-    module._near.cache_clear()
+    crf._near.cache_clear()
 
 
 @pytest.mark.parametrize("self_affinity", [True, False])
@@ -120,14 +118,14 @@ def test_powers_that_would_overflow_are_not_taken():
 
 
 def test_the_kernel_of_place_is_made_once_for_photographs_of_one_size():
-    module._near.cache_clear()
+    crf._near.cache_clear()
     with torch.inference_mode():
         dense_crf(two_halves(7, 9), likely(2, 7, 9))
     scores = likely(2, 7, 9).requires_grad_()
     dense_crf(two_halves(7, 9, seed=1), scores).square().sum().backward()
-    assert module._near.cache_info()[:2] == (1, 1)
+    assert crf._near.cache_info()[:2] == (1, 1)
     dense_crf(two_halves(9, 7), likely(2, 9, 7))
-    assert module._near.cache_info()[:2] == (1, 2)
+    assert crf._near.cache_info()[:2] == (1, 2)
 
 
 @pytest.mark.parametrize("entry", [dense_crf, dense_crf_logits])
@@ -359,4 +357,4 @@ def test_numbers_that_cannot_work_are_refused(numbers, message):
 
 
 def test_is_found_where_it_is_looked_for():
-    assert hintseg.dense_crf is dense_crf is hintseg.refine.dense_crf is module.dense_crf
+    assert hintseg.dense_crf is dense_crf is hintseg.refine.dense_crf is crf.dense_crf

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hintseg.bilateral import bilateral_features, exact_filter
+from hintseg.filters.bilateral import bilateral_features, exact_filter
 from hintseg.losses.energy import (
     association_loss,
     converted_weight,
@@ -18,7 +18,7 @@ from hintseg.losses.energy import (
     normalised_cut_loss,
     quadratic_crf_loss,
 )
-from hintseg.losses.grid import grid_affinity
+from hintseg.losses.potts import grid_affinity
 
 SIDE, CLASSES, IMAGES = 6, 3, 2
 PAIRWISE = [crf_loss, quadratic_crf_loss, normalised_cut_loss, kernel_cut_loss]

@@ -15,22 +15,19 @@ from rich.console import Console
 
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.evaluate import (
-    confusion_of,
-    evaluate,
+from hintseg.evaluation import (
     evaluate_source,
-    metrics_of,
     names_with_masks,
-    near_boundary,
     predicted_pairs,
     read_pairs,
     summarize,
 )
-from hintseg.label_maps import write_label_map
+from hintseg.images.label_maps import write_label_map
+from hintseg.metrics import confusion_of, evaluate_pairs, metrics_of, near_boundary
 from hintseg.models.saved import ModelDescription, save_model
-from hintseg.predict.files import predict_files
+from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.retrieval import build_prototypes
+from hintseg.predict.retrieval.votes import build_prototypes
 from hintseg.report.tables import print_evaluation
 from hintseg.structures import UNLABELLED, VOID, ClassSet
 
@@ -140,7 +137,7 @@ def test_maps_of_two_sizes_cannot_be_compared():
 @settings(max_examples=30)
 def test_images_add_up_to_one_matrix(pairs):
     named = [(f"n{index}", found, truth) for index, (found, truth) in enumerate(pairs)]
-    result = evaluate(named, 3)
+    result = evaluate_pairs(named, 3)
     joined = confusion_of(
         np.hstack([found for found, _ in pairs]), np.hstack([truth for _, truth in pairs]), 3
     )
@@ -152,13 +149,13 @@ def test_images_add_up_to_one_matrix(pairs):
 def test_the_miou_of_a_split_is_not_the_mean_over_images():
     large = np.zeros((10, 10), np.int16)
     small, wrong = np.ones((1, 1), np.int16), np.zeros((1, 1), np.int16)
-    result = evaluate([("a", large, large), ("b", wrong, small)], 2)
+    result = evaluate_pairs([("a", large, large), ("b", wrong, small)], 2)
     assert result.metrics.iou.tolist() == [100 / 101, 0.0]
     assert result.metrics.pixel_accuracy == 100 / 101
 
 
 def test_no_image_gives_no_figures():
-    assert math.isnan(evaluate([], 3).metrics.miou)
+    assert math.isnan(evaluate_pairs([], 3).metrics.miou)
 
 
 def test_images_are_evaluated_one_by_one():
@@ -166,7 +163,7 @@ def test_images_are_evaluated_one_by_one():
         for name in "ab":
             yield name, FOUND, TRUTH
 
-    assert set(evaluate(source(), 3, trimaps=[1]).images) == {"a", "b"}
+    assert set(evaluate_pairs(source(), 3, trimaps=[1]).images) == {"a", "b"}
 
 
 # Near boundaries
@@ -208,7 +205,7 @@ def test_one_label_has_no_boundary(label):
 def test_metrics_near_boundaries_count_those_pixels_only():
     truth = np.repeat([[0] * 10 + [1] * 10], 4, axis=0).astype(np.int16)
     found = np.roll(truth, 2, axis=1)  # wrong in columns 0, 1, 10 and 11
-    result = evaluate([("a", found, truth)], 2, trimaps=[1, 2, 20])
+    result = evaluate_pairs([("a", found, truth)], 2, trimaps=[1, 2, 20])
     accuracy = {width: band.pixel_accuracy for width, band in result.trimaps.items()}
     assert accuracy == {1: 0.5, 2: 0.5, 20: 0.8}
     assert result.metrics.pixel_accuracy == 0.8
@@ -217,7 +214,7 @@ def test_metrics_near_boundaries_count_those_pixels_only():
 @pytest.mark.parametrize("widths", [[0], [3, -1]])
 def test_a_trimap_of_no_width_is_refused(widths):
     with pytest.raises(ConfigError, match="trimap: widths are 1 pixel or more, got"):
-        evaluate([], 2, trimaps=widths)
+        evaluate_pairs([], 2, trimaps=widths)
 
 
 # From data sets, runs and folders
@@ -302,7 +299,7 @@ def test_figures_are_plain_values_without_nan(dataset, masks, data_folder):
 
 
 def test_an_evaluation_of_nothing_has_no_figures():
-    summary = summarize(evaluate([], 2, trimaps=[3]), ClassSet(("a", "b")))
+    summary = summarize(evaluate_pairs([], 2, trimaps=[3]), ClassSet(("a", "b")))
     assert summary["miou"] is None
     assert summary["pixel_accuracy"] is None
     assert summary["absent_classes"] == ["a", "b"]

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from conftest import room_for
 from hintseg.errors import RunError, WriteError
 from hintseg.files import append_line, read_json, relative_to, replacing, write_json, write_text
-from hintseg.images import write_png
+from hintseg.images.photographs import write_png
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

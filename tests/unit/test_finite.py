@@ -10,15 +10,15 @@ import hintseg
 from conftest import TINY
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, NotFiniteError, RunError
-from hintseg.evaluate import predicted_pairs
+from hintseg.evaluation import predicted_pairs
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.finite import first_not_finite
 from hintseg.models.saved import ModelDescription, build_segmenter, load_model, save_model
-from hintseg.predict.files import predict_files
-from hintseg.predict.label_files import label_files
+from hintseg.predict.folders.hinted import label_files
+from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.retrieval import build_prototypes
-from hintseg.predict.similar import similar_segments
+from hintseg.predict.retrieval.similar import similar_segments
+from hintseg.predict.retrieval.votes import build_prototypes
 
 BAD = [float("nan"), float("inf"), -float("inf")]
 

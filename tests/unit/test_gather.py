@@ -14,11 +14,11 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
+from hintseg.distributed import rank, ranks, total
 from hintseg.losses.image_level import tag_loss
 from hintseg.methods.spml.learner import RelationLearner
 from hintseg.methods.spml.settings import SPMLSettings
 from hintseg.models.saved import ModelDescription, build_segmenter
-from hintseg.segments.gather import rank, ranks, total
 from hintseg.structures import UNLABELLED, VOID, Batch
 
 RANKS, IMAGES, SIDE, CLASSES, STEPS = 2, 8, 64, 4, 3
@@ -51,13 +51,15 @@ def make_batch(step):
     regions = regions.repeat_interleave(16, 1).repeat_interleave(16, 2)
     absent = ~chosen & (torch.rand(chosen.shape, generator=generator) < 0.8)
     names = tuple(map(str, range(IMAGES)))
-    return Batch(names, images.clamp(0, 255).byte(), labels, chosen, absent, regions)
+    return Batch(names, images.clamp(0, 255).byte(), labels, chosen, absent, {"regions": regions})
 
 
 def every(batch, first, step):
     """The share of one process."""
-    names, *tensors = batch.fields()
-    return Batch(names[first::step], *(t[first::step].contiguous() for t in tensors))
+    names, *tensors, maps = batch.fields()
+    regions = maps["regions"][first::step].contiguous()
+    own = (tensor[first::step].contiguous() for tensor in tensors)
+    return Batch(names[first::step], *own, {"regions": regions})
 
 
 @cache

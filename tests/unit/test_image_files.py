@@ -6,11 +6,11 @@ import unicodedata
 import pytest
 from PIL import Image as PillowImage
 
-from hintseg import image_files
 from hintseg.errors import DataError
-from hintseg.image_files import find_name, is_image_name, register_heic, scan_images
-from hintseg.images import read_image
-from hintseg.names import NamedFiles
+from hintseg.images import files as image_files
+from hintseg.images.files import find_name, is_image_name, register_heic, scan_images
+from hintseg.images.names import NamedFiles
+from hintseg.images.photographs import read_image
 
 
 def touch(folder, *names):
@@ -204,7 +204,7 @@ def test_a_file_that_comes_or_goes_later_is_seen(tmp_path):
 def test_a_folder_that_does_not_change_is_listed_once(tmp_path, monkeypatch):
     touch(tmp_path, "a.PNG")
     files = NamedFiles(tmp_path)
-    monkeypatch.setattr("hintseg.names.SETTLED", -(10**18))
+    monkeypatch.setattr("hintseg.images.names.SETTLED", -(10**18))
     listed = []
     inner = type(tmp_path).iterdir
     monkeypatch.setattr(

@@ -14,9 +14,9 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 
 from hintseg.errors import DataError, WriteError
-from hintseg.image_files import is_image_name
-from hintseg.images import image_size, read_image, write_png
-from hintseg.label_maps import read_label_map
+from hintseg.images.files import is_image_name
+from hintseg.images.label_maps import read_label_map
+from hintseg.images.photographs import image_size, read_image, write_png
 from hintseg.structures import VOID
 
 RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)

@@ -10,12 +10,12 @@ from PIL import Image as PillowImage
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.images import read_image
-from hintseg.label_maps import overlay, read_label_map
-from hintseg.predict.label_files import label_files
+from hintseg.images.label_maps import overlay, read_label_map
+from hintseg.images.photographs import read_image
+from hintseg.predict.folders.hinted import label_files
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.pseudo import doubtless, pseudo_scores, refined
-from hintseg.predict.retrieval import build_prototypes
+from hintseg.predict.pseudo_labels import confident_labels, pseudo_scores, refined
+from hintseg.predict.retrieval.votes import build_prototypes
 from hintseg.structures import UNLABELLED, ClassSet
 
 TRAIN = ["field", "herd", "hill", "meadow"]
@@ -194,7 +194,7 @@ def test_walk_and_crf_are_as_told(predictor, dataset, out, options):
     sample = load_hinted(dataset, "herd", size=None)
     scores = pseudo_scores(predictor.model, sample, **options)
     scores = scores if crf is None else refined(scores, sample, crf)
-    assert np.array_equal(other, doubtless(scores, sample.weak, confidence=0.5))
+    assert np.array_equal(other, confident_labels(scores, sample.weak, confidence=0.5))
 
 
 def test_a_folder_of_predictions_or_of_the_data_set_is_refused(predictor, dataset, out):

@@ -11,10 +11,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
-from hintseg import label_maps
 from hintseg.errors import DataError
-from hintseg.images import read_image
-from hintseg.label_maps import (
+from hintseg.images import label_maps
+from hintseg.images.label_maps import (
     NO_CLASS,
     Coding,
     colour_labels,
@@ -24,6 +23,7 @@ from hintseg.label_maps import (
     read_label_map,
     write_label_map,
 )
+from hintseg.images.photographs import read_image
 from hintseg.structures import UNLABELLED, VOID
 
 RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)

@@ -43,10 +43,16 @@ def batches(order, **options):
     return list(iterate(order, load, random_view, **options))
 
 
-def same(first, second):
-    names = first.names == second.names
-    pairs = zip(first.fields()[1:], second.fields()[1:], strict=True)
-    return names and all(a is b is None or torch.equal(a, b) for a, b in pairs)
+def same(one, other):
+    names, *tensors, maps = one.fields()
+    other_names, *other_tensors, other_maps = other.fields()
+    pairs = [*zip(tensors, other_tensors, strict=True)]
+    pairs += [(maps[name], other_maps[name]) for name in maps]
+    return (
+        names == other_names
+        and maps.keys() == other_maps.keys()
+        and all(torch.equal(a, b) for a, b in pairs)
+    )
 
 
 # The order

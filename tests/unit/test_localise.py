@@ -13,9 +13,10 @@ from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted, load_weak
 from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
-from hintseg.label_maps import read_label_map
+from hintseg.images.label_maps import read_label_map
 from hintseg.methods.job import Job
 from hintseg.methods.localise.agreed import AgreedSeeder
+from hintseg.methods.localise.classifier import ClassifierLocaliser
 from hintseg.methods.localise.seeder import Seeder, missing_classes
 from hintseg.methods.localise.settings import AgreementSettings, LocaliseSettings
 from hintseg.methods.localise.stage import images_needing_seeds, localise, with_seeds
@@ -88,14 +89,9 @@ class Drawn(TagClassifier):
 
 def seeder(classes, *, boxes_complete=True):
     chosen = LocaliseSettings(scales=(1.0,), threshold=0.5, margin=0.2, box_threshold=0.5)
-    return Seeder(
-        Drawn(classes.foreground),
-        chosen,
-        classes,
-        side=6,
-        boxes_complete=boxes_complete,
-        device=torch.device("cpu"),
-    )
+    localiser = ClassifierLocaliser(chosen)
+    localiser.use(Drawn(classes.foreground), 6)
+    return Seeder(localiser, chosen, classes, boxes_complete=boxes_complete)
 
 
 @pytest.fixture
@@ -220,7 +216,7 @@ def agreed(classes, samples, **settings):
     alone = seeder(classes)
     chosen = AgreementSettings(**{"trust": 0.5, "regions": 4, "rounds": 4, "sure": 0.6, **settings})
     alone.settings = alone.settings.model_copy(update={"agreement": chosen})
-    alone.model = Seeing(classes.foreground)
+    alone.localiser.use(Seeing(classes.foreground), 6)
     return AgreedSeeder.learn(alone, samples, count=len(samples), seed=0)
 
 
@@ -232,9 +228,9 @@ def test_seeds_of_all_images_tell_the_stripes_apart(stripes):
     made = agreed(THREE, [both, one])
     assert made.seeds(both).tolist() == [[0, 0, 1, 1]] * 6
     assert (made.seeds(one) == 1).all()
-    maps, labels = made.maps(both)
-    assert labels.tolist() == [0, 1]
-    assert torch.allclose(maps.sum(dim=0), torch.ones(6, 4))
+    seen = made.maps(both)
+    assert seen.labels.tolist() == [0, 1]
+    assert torch.allclose(seen.maps.sum(dim=0), torch.ones(6, 4))
 
 
 def test_agreed_seeds_keep_to_boxes_labels_and_missing_classes(stripes):
@@ -388,7 +384,7 @@ def test_the_background_can_be_where_the_tags_hardly_depend(stripes):
     stripes[..., 2] = 100
     stripes[:2, 4:, 2] = 0  # four of 36 pixels
     made = seeder(GROUND)
-    made.model = Salient(GROUND.foreground)
+    made.localiser.use(Salient(GROUND.foreground), 6)
     made.settings = made.settings.model_copy(update={"background": "saliency", "saliency": 0.12})
     sample = Sample("x", stripes, weak_labels(NONE, [False, True, True], [False] * 3))
     found = made.seeds(sample)

@@ -13,7 +13,7 @@ import torch
 
 from hintseg.refine import dense_crf, dense_crf_logits
 from hintseg.refine import mean_field as module
-from hintseg.refine.dense_crf import PRESETS, CrfPreset
+from hintseg.refine.crf import PRESETS, CrfPreset
 
 HEIGHT, WIDTH = 21, 30
 SMALL = CrfPreset(gaussian_sxy=1.5, bilateral_sxy=8.0, bilateral_srgb=20.0, iterations=5)

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError, HintSegError
-from hintseg.images import read_image, write_png
-from hintseg.label_maps import overlay, read_label_map, write_label_map
-from hintseg.predict.files import predict_files
-from hintseg.predict.inputs import find_inputs
+from hintseg.images.label_maps import overlay, read_label_map, write_label_map
+from hintseg.images.photographs import read_image, write_png
+from hintseg.predict.folders.inputs import find_inputs
+from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import Predictor
 from hintseg.structures import VOID, ClassSet
 

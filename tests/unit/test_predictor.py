@@ -7,7 +7,7 @@ import torch
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.images import write_png
+from hintseg.images.photographs import write_png
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.predictor import Predictor, load
 from hintseg.resize import resize_image

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from hintseg.models.embedder import Classifier, Embedder, Segmenter
-from hintseg.predict.prototype_index import PrototypeIndex
-from hintseg.predict.pseudo import doubtless, pseudo_scores, refined
+from hintseg.predict.pseudo_labels import confident_labels, pseudo_scores, refined
+from hintseg.predict.retrieval.index import PrototypeIndex
 from hintseg.predict.tiles import label_at_resolution
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
 
@@ -149,7 +149,7 @@ def test_doubtful_pixels_are_unlabelled_and_known_ones_stay():
     scores = torch.stack([scores, 1 - scores])[:, None]  # four cells side by side
     labels = np.full((4, 16), UNLABELLED)
     labels[0, 0], labels[1, 1], labels[2, 15] = 1, VOID, 0
-    found = doubtless(scores, weak_of(labels), confidence=0.8)
+    found = confident_labels(scores, weak_of(labels), confidence=0.8)
     assert found.dtype == np.int16
     assert (found[0, 0], found[1, 1], found[2, 15]) == (1, VOID, 0)
     assert found[3, :3].tolist() == [0, 0, 0]
@@ -159,7 +159,7 @@ def test_doubtful_pixels_are_unlabelled_and_known_ones_stay():
 
 def test_without_a_least_confidence_every_pixel_has_a_label():
     scores = torch.rand(2, 3, 4).softmax(dim=0)
-    found = doubtless(scores, weak_of(np.full((11, 13), UNLABELLED)), confidence=0.0)
+    found = confident_labels(scores, weak_of(np.full((11, 13), UNLABELLED)), confidence=0.0)
     assert found.shape == (11, 13)
     assert (found >= 0).all()
 
@@ -168,7 +168,7 @@ def test_where_no_class_is_possible_nothing_is_labelled():
     sample = sample_of(absent=[0, 1, 2])
     scores = pseudo_scores(model_of(), sample, steps=4)
     assert (scores == 0).all()
-    assert (doubtless(scores, sample.weak, confidence=0.0) == UNLABELLED).all()
+    assert (confident_labels(scores, sample.weak, confidence=0.0) == UNLABELLED).all()
 
 
 @pytest.mark.parametrize("crf", [None, "psa"])
@@ -181,7 +181,7 @@ def test_where_no_class_is_possible_the_scores_are_zero_after_a_crf_too(crf):
 
 
 def test_one_pixel():
-    found = doubtless(
+    found = confident_labels(
         torch.tensor([0.3, 0.7])[:, None, None], weak_of([[UNLABELLED]]), confidence=0.5
     )
     assert found.tolist() == [[1]]

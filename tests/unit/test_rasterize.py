@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from hintseg.errors import DataError
 from hintseg.hints.rasterize import rasterize
-from hintseg.hints.spans import polygon_pixels, stroke_pixels
+from hintseg.hints.scanlines import polygon_pixels, stroke_pixels
 from hintseg.structures import UNLABELLED, ClassSet, Hints, Shape
 
 STUFF = ClassSet(("cow", "grass", "sky"))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError
-from hintseg.exif import TURNS, orientation_in, turned, upright
-from hintseg.images import image_size, intensities, is_deep, read_image
-from hintseg.reading import Reading, robust_range
+from hintseg.images.exif import TURNS, orientation_in, turned, upright
+from hintseg.images.photographs import image_size, intensities, is_deep, read_image
+from hintseg.images.reading import Reading, robust_range
 
 RNG = np.random.default_rng(0)
 DEEP = RNG.integers(0, 4096, (24, 32)).astype(np.uint16)  # of a camera of 12 bits

@@ -8,10 +8,10 @@ from PIL import Image as PillowImage
 from scipy import ndimage
 from skimage.measure import label as components
 
-from hintseg import regions as module
 from hintseg.errors import ConfigError, DataError, RunError
-from hintseg.region_files import load_regions, make_regions, read_edges, read_regions
-from hintseg.regions import edge_map, regions, regions_from_edges, spread_labels
+from hintseg.regions import partition as module
+from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
+from hintseg.regions.partition import edge_map, regions, regions_from_edges, spread_labels
 from hintseg.structures import UNLABELLED, VOID
 
 SIDES = st.integers(1, 40)

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from hintseg.data.check import check
+from hintseg.data.check.checking import check
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
-from hintseg.evaluate import evaluate, metrics_of
-from hintseg.label_maps import palette
+from hintseg.images.label_maps import palette
+from hintseg.images.reading import AS_STORED
+from hintseg.metrics import evaluate_pairs, metrics_of
 from hintseg.predict.predictor import Predictor
-from hintseg.reading import AS_STORED
 from hintseg.report import check_page, figures
 from hintseg.report.charts import stage_charts
 from hintseg.report.check_page import write_check_page
@@ -259,7 +259,7 @@ def report_html(run, **arguments):
 
 def test_the_report_needs_nothing_but_itself(run):
     prediction, truth = maps()
-    evaluation = evaluate([("one", prediction, truth)], 3, trimaps=[5])
+    evaluation = evaluate_pairs([("one", prediction, truth)], 3, trimaps=[5])
     rows = [PictureRow(EVIL, GREY, GREY, prediction, truth, 0.25, tags=(1,))]
     html = report_html(run, evaluation=evaluation, rows=rows)
     assert_self_contained(html)
@@ -269,7 +269,7 @@ def test_the_report_needs_nothing_but_itself(run):
 
 def test_the_report_states_the_figures_of_the_evaluation(run):
     prediction, truth = maps()
-    html = report_html(run, evaluation=evaluate([("one", prediction, truth)], 3))
+    html = report_html(run, evaluation=evaluate_pairs([("one", prediction, truth)], 3))
     assert "<b>25.0 %</b><span>mIoU on val</span>" in html
     assert "<b>50.0 %</b><span>pixel accuracy</span>" in html
     assert "<b>50.0 %</b><span>best validation mIoU, after 200 steps</span>" in html
@@ -368,7 +368,7 @@ def test_an_absent_class_has_no_iou():
 def test_a_matrix_of_many_classes_is_a_picture(run):
     classes = ClassSet(tuple(f"class {index}" for index in range(60)))
     truth = np.arange(60, dtype=np.int16)[:, None].repeat(80, axis=1)
-    evaluation = evaluate([("one", truth, truth)], 60)
+    evaluation = evaluate_pairs([("one", truth, truth)], 60)
     write_report(run, classes=classes, evaluation=evaluation)
     html = run.report_file.read_text()
     assert 'alt="confusion matrix"' in html
@@ -396,7 +396,9 @@ def test_the_worst_images_come_first(farm):
     dataset = open_dataset(farm)
     names = ("i0", "i1", "i2", "i3")  # of classes 0, 1, 2, 0
     truths = {name: dataset.truth(name) for name in names}
-    evaluation = evaluate([(n, np.zeros((60, 80), np.int16), t) for n, t in truths.items()], 3)
+    evaluation = evaluate_pairs(
+        [(n, np.zeros((60, 80), np.int16), t) for n, t in truths.items()], 3
+    )
     (farm / "hints/i1.json").unlink()
     rows = picture_rows(dataset, Constant(), evaluation, names, most=3)
     assert [row.name for row in rows] == ["i1", "i2", "i0"]

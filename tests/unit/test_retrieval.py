@@ -11,15 +11,15 @@ from safetensors.numpy import load_file, save_file
 
 from hintseg.errors import ConfigError, RunError
 from hintseg.models.saved import ModelDescription, save_model
-from hintseg.predict.files import predict_files
+from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import Predictor, load
-from hintseg.predict.prototype_index import (
+from hintseg.predict.retrieval.index import (
     PROTOTYPES,
     PrototypeIndex,
     read_prototypes,
     save_prototypes,
 )
-from hintseg.predict.retrieval import (
+from hintseg.predict.retrieval.votes import (
     build_prototypes,
     cell_boxes,
     embed,
@@ -98,7 +98,7 @@ def test_the_nearest_are_those_of_brute_force(k, exclude):
 def test_chunks_of_queries_do_not_matter(monkeypatch):
     index, queries = index_of(directions(50)), directions(23, seed=1)
     whole = index.nearest(queries, 5)
-    monkeypatch.setattr("hintseg.predict.prototype_index.QUERIES", 4)
+    monkeypatch.setattr("hintseg.predict.retrieval.index.QUERIES", 4)
     for found, expected in zip(index.nearest(queries, 5), whole, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 

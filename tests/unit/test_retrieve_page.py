@@ -9,8 +9,8 @@ import torch
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.retrieval import embed, segment_whole
-from hintseg.predict.similar import FoundSegment, similar_segments
+from hintseg.predict.retrieval.similar import FoundSegment, similar_segments
+from hintseg.predict.retrieval.votes import embed, segment_whole
 from hintseg.report.retrieve_page import crop_window, segment_picture, write_retrieve_page
 
 EVIL = "<script>alert('x & 牛')</script>"

@@ -17,9 +17,9 @@ from hintseg.data.samples import (
     with_spread_labels,
 )
 from hintseg.errors import DataError, RunError
-from hintseg.label_maps import write_label_map
+from hintseg.images.label_maps import write_label_map
 from hintseg.resize import resize_labels
-from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
+from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels, region_map
 
 
 def blank(name, side=10):
@@ -78,7 +78,8 @@ def test_spread_labels_fill_their_regions():
 
     def get(name):
         sample = blank(name)
-        return replace(sample, weak=replace(sample.weak, labels=labels), regions=halves)
+        weak, maps = replace(sample.weak, labels=labels), {"regions": region_map(halves)}
+        return replace(sample, weak=weak, maps=maps)
 
     found = with_spread_labels(get)("field").weak.labels
     assert (found[:, :5] == 2).all()
@@ -203,10 +204,10 @@ def test_an_error_of_the_loader_is_not_remembered():
 @pytest.mark.parametrize("side", [10, 40])
 def test_regions_have_the_size_of_the_image_whatever_theirs(side):
     found = with_regions(blank, lambda name: np.arange(side * side).reshape(side, side))("a")
-    assert found.regions.shape == (10, 10)
-    assert len(np.unique(found.regions)) == 100
+    assert found.maps["regions"].values.shape == (10, 10)
+    assert len(np.unique(found.maps["regions"].values)) == 100
     if side == 10:
-        assert found.regions[3, 4] == 34
+        assert found.maps["regions"].values[3, 4] == 34
     assert found.weak.labels.shape == (10, 10)
 
 

@@ -8,21 +8,21 @@ import pytest
 import yaml
 from scipy import ndimage
 
-from hintseg.data import cutouts
-from hintseg.data.cutouts import OUTLINES, coins, cut_out
-from hintseg.data.grounds import PARTS, SKIES
-from hintseg.data.scenes import (
+from hintseg.data.scenes import cutouts
+from hintseg.data.scenes.composing import (
     GROUNDS,
-    HABITS,
     OBJECTS,
     SCENE_CLASSES,
+    SCENE_RECIPES,
     SPLITS,
     compose_scene,
     write_scenes,
 )
+from hintseg.data.scenes.cutouts import OUTLINES, coins, cut_out
+from hintseg.data.scenes.grounds import PARTS, SKIES
 from hintseg.errors import DataError
-from hintseg.images import read_image
-from hintseg.label_maps import read_label_map
+from hintseg.images.label_maps import read_label_map
+from hintseg.images.photographs import read_image
 from hintseg.structures import VOID
 
 COUNTS = {"train": 60, "val": 20, "test": 20}
@@ -174,7 +174,7 @@ def test_there_are_two_dozen_coins_nearly_round():
 
 
 def test_every_object_has_a_cutout_and_a_habit():
-    assert set(HABITS) == set(OBJECTS) == set(OUTLINES) | {"coin"}
+    assert set(SCENE_RECIPES) == set(OBJECTS) == set(OUTLINES) | {"coin"}
 
 
 def test_no_network_is_touched(monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hintseg.losses.seeded import (
+from hintseg.losses.sec import (
     FLOOR,
     constrain_loss,
     expand_loss,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from hintseg.label_maps import palette
+from hintseg.images.label_maps import palette
 from hintseg.methods.contact_sheet import (
     TITLE,
     drawn_hints,

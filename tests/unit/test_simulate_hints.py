@@ -12,7 +12,7 @@ from hintseg.errors import ConfigError
 from hintseg.hints.rasterize import rasterize
 from hintseg.hints.simulate import simulate_hints
 from hintseg.hints.strokes import depth_of, walk
-from hintseg.label_maps import read_label_map
+from hintseg.images.label_maps import read_label_map
 from hintseg.structures import UNLABELLED, VOID, ClassSet
 
 STUFF = ClassSet(("sky", "grass", "cow", "path"))

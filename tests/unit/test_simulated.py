@@ -8,8 +8,8 @@ from PIL import Image as PillowImage
 from hintseg.data.dataset import open_dataset
 from hintseg.data.simulated import KINDS, simulate_dataset
 from hintseg.errors import ConfigError, DataError
-from hintseg.images import write_png
-from hintseg.label_maps import write_label_map
+from hintseg.images.label_maps import write_label_map
+from hintseg.images.photographs import write_png
 from hintseg.structures import VOID
 
 TRAIN = ("field", "herd", "hill", "meadow")

@@ -18,15 +18,15 @@ from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
 from hintseg.engine.run import Run, start_run
 from hintseg.errors import RunError, UnknownNameError
-from hintseg.label_maps import read_label_map, write_label_map
+from hintseg.images.label_maps import read_label_map, write_label_map
 from hintseg.methods import METHODS
 from hintseg.methods.config import make_config
 from hintseg.methods.job import Job
 from hintseg.methods.settings import Settings, merge, parse_overrides
 from hintseg.methods.spml.learner import RelationLearner
 from hintseg.methods.spml.presets import PRESETS
+from hintseg.methods.spml.recipe import spml_stages
 from hintseg.methods.spml.settings import Concentrations, SPMLSettings, Weights
-from hintseg.methods.spml.stages import spml_stages
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.saved import ModelDescription
 from hintseg.structures import UNLABELLED, Batch
@@ -72,7 +72,7 @@ def drawn_batch(images=2, cells=6):
     regions = torch.zeros(images, side, side, dtype=torch.long)
     regions[:, :, side // 3 :] = 1
     pixels = torch.zeros(images, 3, side, side, dtype=torch.uint8)
-    return Batch(("a", "b", "c")[:images], pixels, labels, tags, ~tags, regions)
+    return Batch(("a", "b", "c")[:images], pixels, labels, tags, ~tags, {"regions": regions})
 
 
 def gradient(learner, loss):
@@ -191,7 +191,8 @@ def test_images_without_tags_are_in_no_co_occurrence():
     found = gradient(learner, loss).abs().sum((1, 2, 3))
     assert found[2] == 0
     assert (found[:2] > 0).all()
-    first = Batch(*(part[:2] for part in batch.fields()))
+    *parts, maps = batch.fields()
+    first = Batch(*(part[:2] for part in parts), {n: values[:2] for n, values in maps.items()})
     alike = learner_of(images=3, **alone("cooccurrence")).losses(first, 0)["cooccurrence"]
     assert loss.item() == pytest.approx(alike.item(), rel=1e-5)
 

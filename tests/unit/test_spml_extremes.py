@@ -13,7 +13,7 @@ from conftest import TINY
 from hintseg import training
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
-from hintseg.images import write_png
+from hintseg.images.photographs import write_png
 from hintseg.methods.settings import merge
 from hintseg.methods.spml.learner import RelationLearner
 from hintseg.methods.spml.settings import SPMLSettings, Weights
@@ -63,7 +63,7 @@ def batch_of(labels, *, tags=None, absent=None, regions=None, classes=3):
         labels=labels,
         tags=tags,
         absent=~tags if absent is None else absent,
-        regions=torch.zeros_like(labels) if regions is None else regions,
+        maps={"regions": torch.zeros_like(labels) if regions is None else regions},
     )
 
 

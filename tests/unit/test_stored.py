@@ -5,14 +5,14 @@ import pytest
 import tifffile
 import yaml
 
-from hintseg.data.check import check
+from hintseg.data.check.checking import check
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import DataError
-from hintseg.evaluate import evaluate_source
-from hintseg.predict.files import predict_files
-from hintseg.predict.label_files import label_files
+from hintseg.evaluation import evaluate_source
+from hintseg.images.reading import AS_STORED
+from hintseg.predict.folders.hinted import label_files
+from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import load
-from hintseg.reading import AS_STORED
 from hintseg.training import train
 
 SHORT = {

@@ -25,6 +25,7 @@ def make_batch(size=2):
         labels=torch.zeros(size, 4, 6, dtype=torch.int64),
         tags=torch.ones(size, 3, dtype=torch.bool),
         absent=torch.zeros(size, 3, dtype=torch.bool),
+        maps={"regions": torch.zeros(size, 4, 6, dtype=torch.int64)},
     )
 
 
@@ -124,14 +125,16 @@ def test_a_batch_is_as_long_as_its_names_and_can_be_made_of_its_fields():
     batch = make_batch(3)
     assert len(batch) == 3
     again = Batch(*batch.fields())
-    assert all(a is b for a, b in zip(batch.fields(), again.fields(), strict=True))
+    *parts, maps = batch.fields()
+    assert all(a is b for a, b in zip(parts, again.fields(), strict=False))
+    assert all(again.maps[name] is values for name, values in maps.items())
 
 
 def test_a_batch_goes_to_a_device_whole():
     moved = make_batch().to(torch.device("meta"))
     assert moved.names == ("n0", "n1")
-    *tensors, regions = moved.fields()[1:]
-    assert regions is None  # nobody asked for them
+    *tensors, maps = moved.fields()[1:]
+    assert maps["regions"].device.type == "meta"
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert [tensor.dtype for tensor in tensors] == [
         tensor.dtype for tensor in make_batch().fields()[1:-1]

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from hintseg.data.transforms import Augmentation, augment
 from hintseg.errors import ConfigError
-from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
+from hintseg.structures import UNLABELLED, VOID, ImageMap, Sample, WeakLabels, region_map
 
 PLAIN = {"jitter": 0.0, "hue": 0.0}
 
@@ -239,28 +239,41 @@ def test_a_range_of_sizes_that_cannot_be_is_refused(scale):
 @pytest.mark.parametrize("crop", [24, 90])
 def test_regions_are_scaled_flipped_and_cropped_with_the_image(seed, crop):
     labels = blocks(generator(seed), 40, 60, side=7)
-    sample = replace(make_sample(labels), regions=labels.astype(np.int32) + 70_000)
+    regions = region_map(labels.astype(np.int32) + 70_000)
+    sample = replace(make_sample(labels), maps={"regions": regions})
     view = augment(sample, generator(seed), settings=Augmentation(crop, (1.0, 1.6), **PLAIN))
     seen = view.weak.labels != VOID
-    assert view.regions.shape == (crop, crop)
+    regions = view.maps["regions"].values
+    assert regions.shape == (crop, crop)
     labels_there = view.weak.labels[seen].astype(np.int32)
-    assert (view.regions[~seen] == VOID).all()
-    assert np.array_equal(view.regions[seen], labels_there + 70_000)  # both are nearest
+    assert (regions[~seen] == VOID).all()
+    assert np.array_equal(regions[seen], labels_there + 70_000)  # both are nearest
     assert seen.all() == (crop == 24)
 
 
 def test_shrunk_regions_lie_where_the_image_says():
     labels = blocks(generator(3), 80, 120)
-    sample = replace(make_sample(labels), regions=labels)
+    sample = replace(make_sample(labels), maps={"regions": region_map(labels)})
     view = augment(sample, generator(0), settings=Augmentation(64, (0.5, 0.5), **PLAIN))
     seen = view.weak.labels != VOID
     inside = far_from_boundaries(view.weak.labels, 1) & seen
     assert inside.sum() > 1000
-    assert np.array_equal(view.regions[inside] * 40, view.image[inside][:, 0])
+    assert np.array_equal(view.maps["regions"].values[inside] * 40, view.image[inside][:, 0])
 
 
-def test_without_regions_a_view_has_none():
-    assert (
-        augment(make_sample(np.zeros((8, 8))), generator(0), settings=Augmentation(8)).regions
-        is None
-    )
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("scale", [(1.0, 1.6), (0.4, 0.9), (1.0, 1.0)])
+def test_an_amount_is_resized_with_the_image_and_filled_beyond_it(seed, scale):
+    sample = make_sample(blocks(generator(seed), 40, 60, side=7))
+    amount = ImageMap(sample.image[..., 0].astype(np.float32), "linear", -3.0)
+    with_map = replace(sample, maps={"amount": amount})
+    view = augment(with_map, generator(seed), settings=Augmentation(70, scale, **PLAIN))
+    seen = view.weak.labels != VOID
+    values = view.maps["amount"].values
+    assert np.abs(values[seen] - view.image[seen][:, 0]).max() <= 1
+    assert (values[~seen] == -3).all()
+
+
+def test_a_view_has_the_maps_of_its_sample():
+    sample = make_sample(np.zeros((8, 8)))
+    assert not augment(sample, generator(0), settings=Augmentation(8)).maps

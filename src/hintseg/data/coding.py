@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from hintseg.errors import DataError, UnknownNameError
-from hintseg.label_maps import NO_CLASS, Coding, Colour
+from hintseg.images.label_maps import NO_CLASS, Coding, Colour
 from hintseg.structures import ClassSet
 
 VOID_NAME = "void"  # for values and colours without a class, unless a class is called so

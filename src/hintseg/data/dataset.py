@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hintseg.data.coding import read_coding
 from hintseg.data.stored import PHOTOGRAPHS, StoredImages, stored_images
 from hintseg.errors import ConfigError, DataError, UnknownNameError
-from hintseg.exif import IN_WORDS
 from hintseg.files import read_text, write_text
 from hintseg.hints.labelme import read_labelme, size_problem
-from hintseg.image_files import ImageFolder, find_name, no_image, scan_images
-from hintseg.images import image_orientation, image_size, read_image
-from hintseg.label_maps import CLASS_INDICES, Coding, read_label_map
-from hintseg.names import NamedFiles, last_part
-from hintseg.reading import Reading
+from hintseg.images.exif import IN_WORDS
+from hintseg.images.files import ImageFolder, find_name, no_image, scan_images
+from hintseg.images.label_maps import CLASS_INDICES, Coding, read_label_map
+from hintseg.images.names import NamedFiles, last_part
+from hintseg.images.photographs import image_orientation, image_size, read_image
+from hintseg.images.reading import Reading
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"

@@ -13,9 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hintseg.data.samples import Loader
-from hintseg.structures import Batch, Sample
+from hintseg.structures import Batch, ImageMap, Sample
 
 View = Callable[[Sample, np.random.Generator], Sample]
 BATCHES_AHEAD = 3  # at least; every thread has one to make
@@ -77,15 +78,22 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size -> tensors."""
     images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     labels = np.stack([sample.weak.labels for sample in samples]).astype(np.int64)
-    regions = [sample.regions for sample in samples if sample.regions is not None]
     return Batch(
         names=tuple(sample.name for sample in samples),
         images=torch.from_numpy(images),
         labels=torch.from_numpy(labels),
         tags=torch.from_numpy(np.stack([sample.weak.tags for sample in samples])),
         absent=torch.from_numpy(np.stack([sample.weak.absent for sample in samples])),
-        regions=torch.from_numpy(np.stack(regions).astype(np.int64)) if regions else None,
+        maps={
+            name: _stacked([sample.maps[name] for sample in samples]) for name in samples[0].maps
+        },
     )
+
+
+def _stacked(maps: Sequence[ImageMap]) -> Tensor:
+    """One tensor of the maps of a name: numbers of things as int64, amounts as float32."""
+    kind = np.int64 if maps[0].resized == "nearest" else np.float32
+    return torch.from_numpy(np.stack([one.values for one in maps]).astype(kind))
 
 
 @lru_cache(maxsize=4)

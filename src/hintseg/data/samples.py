@@ -10,10 +10,10 @@ import numpy as np
 from hintseg.data.dataset import Dataset
 from hintseg.errors import RunError
 from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
-from hintseg.label_maps import read_label_map
-from hintseg.regions import spread_labels
-from hintseg.resize import fit_size, resize_image, resize_labels, resize_regions_window
-from hintseg.structures import UNLABELLED, LabelMap, Sample, WeakLabels
+from hintseg.images.label_maps import read_label_map
+from hintseg.regions.partition import spread_labels
+from hintseg.resize import fit_size, resize_image, resize_labels, resize_map_window
+from hintseg.structures import REGIONS, UNLABELLED, LabelMap, Sample, WeakLabels, region_map
 
 Loader = Callable[[str], Sample]
 
@@ -78,10 +78,10 @@ def with_regions(load: Loader, regions: Callable[[str], LabelMap]) -> Loader:
     """The same samples with the regions of their images, brought to the working resolution."""
 
     def get(name: str) -> Sample:
-        sample, found = load(name), regions(name)
+        sample, found = load(name), region_map(regions(name))
         height, width = sample.image.shape[:2]
-        whole = {"rows": (0, height), "columns": (0, width)}
-        return replace(sample, regions=resize_regions_window(found, height, width, **whole))
+        sized = resize_map_window(found, height, width, rows=(0, height), columns=(0, width))
+        return replace(sample, maps={**sample.maps, REGIONS: sized})
 
     return get
 
@@ -91,8 +91,7 @@ def with_spread_labels(load: Loader) -> Loader:
 
     def get(name: str) -> Sample:
         sample = load(name)
-        assert sample.regions is not None
-        labels = spread_labels(sample.weak.labels, sample.regions)
+        labels = spread_labels(sample.weak.labels, sample.maps[REGIONS].values)
         return replace(sample, weak=replace(sample.weak, labels=labels))
 
     return get
@@ -128,8 +127,8 @@ def remembered(load: Loader, *, budget: int = 2**30) -> Loader:
         if name in kept:
             return kept[name]
         sample = load(name)
-        regions = 0 if sample.regions is None else sample.regions.nbytes
-        cost = sample.image.nbytes + sample.weak.labels.nbytes + regions
+        maps = sum(travelling.values.nbytes for travelling in sample.maps.values())
+        cost = sample.image.nbytes + sample.weak.labels.nbytes + maps
         with lock:  # two threads may have loaded the same one
             if name not in kept and used + cost <= budget:
                 used += cost

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hintseg.errors import ConfigError, DataError
-from hintseg.images import intensities, is_deep
-from hintseg.reading import (
+from hintseg.images.photographs import intensities, is_deep
+from hintseg.images.reading import (
     Range,
     Reading,
     checked_channels,

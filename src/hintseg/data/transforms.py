@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from hintseg.errors import ConfigError
-from hintseg.resize import resize_labels_window, resize_regions_window
+from hintseg.resize import resize_labels_window, resize_map_window
 from hintseg.structures import VOID, Image, Sample
 
 
@@ -48,7 +48,7 @@ def augment(sample: Sample, rng: np.random.Generator, *, settings: Augmentation)
             view,
             image=view.image[:, ::-1],
             weak=replace(view.weak, labels=view.weak.labels[:, ::-1]),
-            regions=None if view.regions is None else view.regions[:, ::-1],
+            maps={n: replace(m, values=m.values[:, ::-1]) for n, m in view.maps.items()},
         )
     return replace(view, image=_jitter(view.image, settings, rng))
 
@@ -82,11 +82,12 @@ def _cut(
     labels = np.pad(labels, around, constant_values=VOID)
     pixels = _resize_window(sample.image, scaled, rows, columns)
     image = np.pad(pixels, (*around, (0, 0)), mode="symmetric")
-    regions = sample.regions
-    if regions is not None:
-        regions = resize_regions_window(regions, *scaled, rows=rows.seen, columns=columns.seen)
-        regions = np.pad(regions, around, constant_values=VOID)
-    return replace(sample, image=image, weak=replace(sample.weak, labels=labels), regions=regions)
+    maps = {}
+    for name, whole in sample.maps.items():
+        seen = resize_map_window(whole, *scaled, rows=rows.seen, columns=columns.seen)
+        padded = np.pad(seen.values, around, constant_values=whole.fill)
+        maps[name] = replace(whole, values=padded)
+    return replace(sample, image=image, weak=replace(sample.weak, labels=labels), maps=maps)
 
 
 def _resize_window(image: Image, scaled: tuple[int, int], rows: _Span, columns: _Span) -> Image:

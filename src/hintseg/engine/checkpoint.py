@@ -16,7 +16,7 @@ from hintseg.files import replacing
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class TrainingState:
     """How far a training has come."""
 
     step: int  # steps done
@@ -28,26 +28,26 @@ def save_checkpoint(
     path: Path,
     model: nn.Module,
     optimizer: Optimizer,
-    position: Position,
+    state: TrainingState,
     memory: Mapping[str, Tensor],
 ) -> None:
-    """Write weights, optimiser, position and what the learner remembers, then rename."""
+    """Write weights, optimiser, state and what the learner remembers, then rename."""
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"memory.{key}": value for key, value in memory.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        for key, value in state.items():
+    for index, moments in optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
             if value is not None:
                 tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    place = json.dumps([position.step, position.best_step, position.best_score])
+    place = json.dumps([state.step, state.best_step, state.best_score])
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"position": place})
 
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: Optimizer
-) -> tuple[Position, dict[str, Tensor]]:
-    """Fill model and optimiser; the position at which to continue, and the learner's memory.
+) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Fill model and optimiser; the state at which to continue, and the learner's memory.
 
     Raises:
         RunError: The file is damaged or belongs to another network.
@@ -55,7 +55,7 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            position = Position(*json.loads(file.metadata()["position"]))
+            state = TrainingState(*json.loads(file.metadata()["position"]))
         model.load_state_dict(_below("model.", tensors))
         _load_optimizer(optimizer, _below("optimizer.", tensors))
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -63,7 +63,7 @@ def load_checkpoint(
         raise RunError(
             f"{path}: cannot be continued ({reason}); delete the run folder and train again"
         ) from error
-    return position, _below("memory.", tensors)
+    return state, _below("memory.", tensors)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

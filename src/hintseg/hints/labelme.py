@@ -14,8 +14,8 @@ from typing import Any
 
 from hintseg.errors import DataError
 from hintseg.files import read_text, replacing
-from hintseg.hints.entries import Report, at, class_of, is_number, shapes_of, show
 from hintseg.hints.figures import write_bitmap
+from hintseg.hints.labelme_shapes import Report, at, class_of, is_number, shapes_of, show
 from hintseg.hints.shapes import FARTHEST, Size, is_outside, reaches_out
 from hintseg.structures import ClassSet, Hints, Shape, ShapeKind
 

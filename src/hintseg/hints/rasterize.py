@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hintseg.errors import DataError
+from hintseg.hints.scanlines import polygon_pixels, stroke_pixels
 from hintseg.hints.shapes import Size
-from hintseg.hints.spans import polygon_pixels, stroke_pixels
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, ClassSet, Hints, LabelMap, Shape, WeakLabels
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from hintseg.hints.spans import STILL, expanded
+from hintseg.hints.scanlines import STILL, expanded
 
 Window = Bool[np.ndarray, "rows columns"]
 Depth = Float[np.ndarray, "rows columns"]

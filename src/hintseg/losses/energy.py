@@ -2,7 +2,7 @@
 
 Regularised losses (Tang et al., CVPR 2018, arXiv:1804.01346; ECCV 2018, arXiv:1803.09569). S^k is
 the map of the probabilities of class k, W the affinity between the pixels of one image, d = W 1
-their degrees. An affinity is anything that filters (`hintseg.bilateral`) or `grid_affinity`; what
+their degrees. An affinity is anything that filters (`hintseg.filters`) or `grid_affinity`; what
 it does not keep, padding above all, has degree zero and no part in anything.
 
 Every energy is made so that a weight means the same at any crop, kernel and batch: it is a ratio

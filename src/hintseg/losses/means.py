@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hintseg.segments.gather import divisor
+from hintseg.distributed import divisor
 
 
 def mean_of_all(values: Float[Tensor, "*any"], counted: Bool[Tensor, "*any"]) -> Float[Tensor, ""]:

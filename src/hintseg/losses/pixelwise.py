@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hintseg.distributed import divisor
 from hintseg.losses.means import mean_of_all
-from hintseg.segments.gather import divisor
 from hintseg.structures import UNLABELLED
 
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hintseg.distributed import divisor
 from hintseg.losses.contrastive import own_segment_loss, segment_contrastive_loss
-from hintseg.segments.gather import divisor
 from hintseg.structures import Segments
 
 

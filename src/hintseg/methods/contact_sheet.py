@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from hintseg.images import write_png
-from hintseg.label_maps import overlay, palette
+from hintseg.images.label_maps import overlay, palette
+from hintseg.images.photographs import write_png
 from hintseg.structures import Image, Sample
 
 TITLE = 14  # pixels over each picture

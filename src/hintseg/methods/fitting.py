@@ -13,14 +13,15 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.loading import Order, iterate
 from hintseg.data.samples import Loader, remembered
 from hintseg.data.transforms import Augmentation, augment
-from hintseg.engine.checkpoint import Position
+from hintseg.engine.checkpoint import TrainingState
 from hintseg.engine.fit import Learner, LossModule, fit
+from hintseg.engine.monitor import Intervals, TrainingMonitor, Validate, interruption
 from hintseg.engine.optimizer import Rates, make_optimizer, poly
-from hintseg.engine.watch import Rhythm, Validate, Watch, interruption
-from hintseg.evaluate import evaluate, predicted_pairs
+from hintseg.evaluation import predicted_pairs
 from hintseg.files import read_json
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
+from hintseg.metrics import evaluate_pairs
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model, save_model
 from hintseg.predict.predictor import Predictor
@@ -30,7 +31,7 @@ from hintseg.structures import Batch
 Keep = Callable[[Literal["best", "last"]], None]
 
 
-class Forgetful:
+class Stateless:
     """A learner whose next step depends on nothing but weights and optimiser."""
 
     def memory(self) -> dict[str, Tensor]:
@@ -48,20 +49,20 @@ def train_segmenter(
     batches: "Batches",
     *,
     lr: float | None = None,
-    judge: bool = True,
+    validate: bool = True,
 ) -> dict[str, Any]:
     """Train a segmenter with validation, its best and last weights kept in `folder`.
 
-    The best by validation (the last, without a val split or where not to `judge`) becomes the
+    The best by validation (the last, without a val split or without `validate`) becomes the
     model of the run. Returns the record of the stage.
     """
 
     def keep(which: str) -> None:
         save_model(folder / which, learner.model, job.description)
 
-    validate = _validation(job, learner.model) if judge else None
-    position = train_network(job, learner, folder, batches, keep=keep, validate=validate, lr=lr)
-    best = position.best_step
+    judge = _validation(job, learner.model) if validate else None
+    state = train_network(job, learner, folder, batches, keep=keep, validate=judge, lr=lr)
+    best = state.best_step
     if job.fabric.is_global_zero:
         chosen, description = load_model(folder / ("best" if best > 0 else "last"))
         save_model(job.run.root, chosen, description)
@@ -87,7 +88,7 @@ def train_network(
     keep: Keep,
     validate: Validate | None = None,
     lr: float | None = None,
-) -> Position:
+) -> TrainingState:
     """Train any learner over its batches, from where an interrupted training stopped.
 
     `keep` saves the weights: the last, and the best whenever `validate` finds them so; `lr` is the
@@ -98,22 +99,24 @@ def train_network(
     learner.model.to(memory_format=torch.channels_last)
     module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner, rate))
     steps = batches.steps
-    rhythm = Rhythm(steps, settings.log_every, settings.checkpoint_every, settings.validate_every)
+    intervals = Intervals(
+        steps, settings.log_every, settings.checkpoint_every, settings.validate_every
+    )
     schedule = poly(rate, steps, power=settings.power, warmup=min(settings.warmup, steps))
-    watch = Watch(
+    monitor = TrainingMonitor(
         run=job.run,
         stage=folder.name,
         learner=learner,
         optimizer=optimizer,
-        rhythm=rhythm,
+        intervals=intervals,
         schedule=schedule,
         validate=validate,
         keep=keep,  # type: ignore[arg-type]
         writer=fabric.is_global_zero,
     )
     with interruption() as interrupted:
-        watch.interrupted = interrupted
-        start = watch.resume()
+        monitor.interrupted = interrupted
+        start = monitor.resume()
         with progress(folder.name, steps, done=start) as advance:
             fit(
                 fabric,
@@ -123,11 +126,11 @@ def train_network(
                 batches(start),
                 start=start,
                 seed=settings.seed,
-                on_step=partial(watch.on_step, advance=advance),
+                on_step=partial(monitor.on_step, advance=advance),
             )
     if fabric.is_global_zero:
         keep("last")
-    return watch.position
+    return monitor.state
 
 
 class Batches:
@@ -182,7 +185,7 @@ def _validation(job: Job, model: nn.Module) -> Validate | None:
             device=job.fabric.device,
         )
         pairs = predicted_pairs(predictor, job.dataset, names)
-        metrics = evaluate(pairs, len(job.dataset.classes)).metrics
+        metrics = evaluate_pairs(pairs, len(job.dataset.classes)).metrics
         return {"miou": metrics.miou, "pixel_accuracy": metrics.pixel_accuracy}
 
     return validate

@@ -43,7 +43,7 @@ class Job(Generic[S]):
         """Times the working size: at which the network predicts."""
         return self.description.zoom
 
-    def mine(self, names: tuple[str, ...]) -> tuple[str, ...]:
+    def for_this_rank(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The part of the names that this rank does."""
         return names[self.fabric.global_rank :: self.fabric.world_size]
 

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from hintseg.methods.settings import Settings, Share
-from hintseg.predict.pseudo import SHARPNESS, WALK_STEPS
-from hintseg.refine.dense_crf import PresetName
+from hintseg.predict.pseudo_labels import SHARPNESS, WALK_STEPS
+from hintseg.refine.crf import PresetName
 
 
 class RelabelSettings(Settings):

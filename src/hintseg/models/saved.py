@@ -11,10 +11,10 @@ from torch import nn
 
 from hintseg.errors import HintSegError, NotFiniteError, RunError
 from hintseg.files import read_json, replacing, write_json
+from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.finite import REMEDY, first_not_finite
-from hintseg.reading import AS_STORED, Reading
 from hintseg.structures import ClassSet
 
 FORMAT = 1

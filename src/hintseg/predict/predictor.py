@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from hintseg.errors import ConfigError, RunError
-from hintseg.images import read_image
+from hintseg.images.photographs import read_image
+from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model
-from hintseg.predict.crf import crf_scores
-from hintseg.predict.prototype_index import PrototypeIndex, read_prototypes
-from hintseg.predict.retrieval import retrieved_scores
+from hintseg.predict.refining import crf_scores
+from hintseg.predict.retrieval.index import PrototypeIndex, read_prototypes
+from hintseg.predict.retrieval.votes import retrieved_scores
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
 from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores, make_views
-from hintseg.reading import AS_STORED, Reading
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import ClassSet, Image, Prediction
 

@@ -1,9 +1,9 @@
 """Mean field on permutohedral lattices, compiled for a CPU.
 
 One sweep over the pixels does all that is to be done with a pixel while its numbers are in
-registers: it takes votes from the vertices around it, makes shares of them and gives these to the
-same vertices. Numba makes vector instructions of long loops only, a row of classes is a short one:
-hence `_Lanes`, eight numbers in one register.
+registers: it takes votes from the vertices around it, makes probabilities of them and gives these
+to the same vertices. Numba makes vector instructions of long loops only, a row of classes is a
+short one: hence `_Lanes`, eight numbers in one register.
 
 Threads are Python's, each with a range of the pixels and a table of its own to give to. Numba's
 own thread pools do not survive a fork, or end the process when two threads use them.
@@ -29,10 +29,10 @@ from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, register_model
 from torch import Tensor
 
-from hintseg.permutohedral import Lattice
+from hintseg.filters.permutohedral import Lattice
 
 LANES = 8
-TILE = 256  # pixels whose votes become shares at once: they stay in the cache
+TILE = 256  # pixels whose votes become probabilities at once: they stay in the cache
 NO_POWER = -88.0  # exponent whose power is 0 in float32
 
 Array = np.ndarray
@@ -116,32 +116,36 @@ def _add(typing: Any, lanes: Any, factor: Any, others: Any) -> Any:  # noqa: ANN
 
 
 @compiled
-def _take(pixels: Range, logits: Array, around: Around, table: Array, shares: Array) -> None:
-    """Votes of a range of pixels, in place of their shares."""
+def _take(pixels: Range, logits: Array, around: Around, table: Array, probabilities: Array) -> None:
+    """Votes of a range of pixels, in place of their probabilities."""
     corner, weight, own = around
     width, corners = logits.shape[1], corner.shape[1]
-    flat_logits, flat_table, flat_shares = logits.ravel(), table.ravel(), shares.ravel()
+    flat_logits, flat_table, flat_probabilities = (
+        logits.ravel(),
+        table.ravel(),
+        probabilities.ravel(),
+    )
     for pixel in range(*pixels):
         for lane in range(0, width, LANES):
             here = pixel * width + lane
             votes = _load(flat_logits, here)
             if own[pixel] != 0:
-                votes = _add(votes, -own[pixel], _load(flat_shares, here))
+                votes = _add(votes, -own[pixel], _load(flat_probabilities, here))
             for k in range(corners):
                 place = np.int64(corner[pixel, k]) * width + lane
                 votes = _add(votes, weight[pixel, k], _load(flat_table, place))
-            _store(flat_shares, here, votes)
+            _store(flat_probabilities, here, votes)
 
 
 @compiled
-def _give(pixels: Range, around: Around, shares: Array, table: Array) -> None:
-    """Add the shares of a range of pixels to the vertices around them."""
+def _give(pixels: Range, around: Around, probabilities: Array, table: Array) -> None:
+    """Add the probabilities of a range of pixels to the vertices around them."""
     corner, weight, _ = around
-    width, corners = shares.shape[1], corner.shape[1]
-    flat_shares, flat_table = shares.ravel(), table.ravel()
+    width, corners = probabilities.shape[1], corner.shape[1]
+    flat_probabilities, flat_table = probabilities.ravel(), table.ravel()
     for pixel in range(*pixels):
         for lane in range(0, width, LANES):
-            given = _load(flat_shares, pixel * width + lane)
+            given = _load(flat_probabilities, pixel * width + lane)
             for k in range(corners):
                 place = np.int64(corner[pixel, k]) * width + lane
                 _store(flat_table, place, _add(_load(flat_table, place), weight[pixel, k], given))
@@ -189,16 +193,16 @@ def _softmax(votes: Array, exponents: Array) -> None:
 
 @compiled
 def _sweep(
-    pixels: Range, logits: Array, around: Around, table: Array, shares: Array, given: Array
+    pixels: Range, logits: Array, around: Around, table: Array, probabilities: Array, given: Array
 ) -> None:
-    """New shares of a range of pixels, and what they give to the vertices."""
+    """New probabilities of a range of pixels, and what they give to the vertices."""
     given[:] = 0
     exponents = np.empty(TILE * logits.shape[1], np.int32)
     for first in range(pixels[0], pixels[1], TILE):
         past = min(first + TILE, pixels[1])
-        _take((first, past), logits, around, table, shares)
-        _softmax(shares[first:past], exponents)
-        _give((first, past), around, shares, given)
+        _take((first, past), logits, around, table, probabilities)
+        _softmax(probabilities[first:past], exponents)
+        _give((first, past), around, probabilities, given)
 
 
 @compiled
@@ -250,8 +254,8 @@ def mean_field(logits: Rows, lattices: Sequence[tuple[float, Lattice]], iteratio
     around, parts = _around(count, lattices), _parts(lattices)
     table, other = np.zeros((2, parts[-1].past, width), np.float32)  # at first nothing is taken
     given = np.empty((threads, len(table), width), np.float32)
-    shares = torch.zeros_like(padded)
-    inputs = padded.numpy(), around, table, shares.numpy()
+    probabilities = torch.zeros_like(padded)
+    inputs = padded.numpy(), around, table, probabilities.numpy()
     bounds = [count * i // threads for i in range(threads + 1)]
     lanes = list(product(range(0, width, LANES), parts))
 
@@ -269,7 +273,7 @@ def mean_field(logits: Rows, lattices: Sequence[tuple[float, Lattice]], iteratio
         for _ in range(iterations):
             list(run(blur, lanes))
             list(run(sweep, range(threads)))
-    return shares[:, :classes]
+    return probabilities[:, :classes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from hintseg.data.check import CheckResult
-from hintseg.data.check_image import ImageFacts
+from hintseg.data.check.checking import CheckResult
+from hintseg.data.check.image import ImageFacts
 from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
 from hintseg.report.page import evenly, percent, write_page

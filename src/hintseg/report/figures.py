@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from hintseg.evaluate import Confusion, Metrics
+from hintseg.metrics import Confusion, Metrics
 from hintseg.report.page import percent
 from hintseg.report.pictures import class_colours, css, data_uri
 from hintseg.structures import ClassSet

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from hintseg.label_maps import colour_labels, overlay, palette
+from hintseg.images.label_maps import colour_labels, overlay, palette
 from hintseg.resize import fit_size, resize_image, resize_labels
 from hintseg.structures import ClassSet, Hints, Image, LabelMap, Shape
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from hintseg.data.dataset import Dataset
-from hintseg.predict.similar import FoundSegment, Similar
+from hintseg.predict.retrieval.similar import FoundSegment, Similar
 from hintseg.predict.views import STRIDE
 from hintseg.report.page import write_page
 from hintseg.report.pictures import DARK, LIGHT, class_colours, css, data_uri

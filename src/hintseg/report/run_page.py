@@ -12,8 +12,9 @@ import numpy as np
 from hintseg.data.dataset import Dataset
 from hintseg.engine.run import Run, read_config
 from hintseg.errors import HintSegError
-from hintseg.evaluate import Evaluation, confusion_of, evaluate, metrics_of, predicted_pairs
+from hintseg.evaluation import predicted_pairs
 from hintseg.files import read_json
+from hintseg.metrics import Evaluation, confusion_of, evaluate_pairs, metrics_of
 from hintseg.predict.predictor import Predictor
 from hintseg.report import figures
 from hintseg.report.charts import stage_charts
@@ -115,7 +116,7 @@ def report_run(run: Run, dataset: Dataset, predictor: Predictor, *, split: str =
     evaluation = None
     if names and all(dataset.has_mask(name) for name in names):
         pairs = predicted_pairs(predictor, dataset, names)
-        evaluation = evaluate(pairs, len(dataset.classes))
+        evaluation = evaluate_pairs(pairs, len(dataset.classes))
     else:
         names = dataset.names("train") or dataset.train_names()
     rows = picture_rows(dataset, predictor, evaluation, names)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # a table of methods needs neither torch nor images
-    from hintseg.data.check import CheckResult
+    from hintseg.data.check.checking import CheckResult
     from hintseg.methods.method import Method
 
 

@@ -6,13 +6,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from hintseg.distributed import ranks, total
 from hintseg.segments.memory import join
 from hintseg.structures import Prototypes
-
-
-def ranks() -> int:
-    """How many processes train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def gather_prototypes(mine: Prototypes) -> tuple[Prototypes, int, int]:
@@ -42,27 +38,6 @@ def gather_vectors(mine: Float[Tensor, "segments dim"]) -> tuple[Tensor, int]:
     counts = torch.stack(_all(torch.tensor(len(mine), device=mine.device))).cpu()
     vectors = torch.cat(_gathered(mine, counts, with_gradient=True))
     return vectors, int(counts[: dist.get_rank()].sum())
-
-
-def total(count: Tensor) -> Tensor:
-    """The sum of a count over all ranks."""
-    if ranks() > 1:
-        count = count.clone()
-        dist.all_reduce(count)
-    return count
-
-
-def divisor(count: Tensor) -> Tensor:
-    """What a rank divides its sum by, for the mean over ranks to be the mean over all that count.
-
-    Data-parallel training averages gradients over the ranks, whatever each of them counted.
-    """
-    return total(count).clamp(min=1) / ranks()
-
-
-def rank() -> int:
-    """Number of this process among those that train together."""
-    return dist.get_rank() if ranks() > 1 else 0
 
 
 def _counts(mine: Prototypes) -> Tensor:

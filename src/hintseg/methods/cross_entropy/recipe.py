@@ -17,7 +17,7 @@ from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
 from hintseg.losses.pixelwise import labelled_cross_entropy
-from hintseg.methods.fitting import Batches, Forgetful, train_segmenter
+from hintseg.methods.fitting import Batches, Stateless, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.settings import Settings
 from hintseg.methods.supervision import Supervision, masks_of
@@ -25,7 +25,7 @@ from hintseg.models.embedder import Segmenter, upsample
 from hintseg.structures import Batch
 
 
-class CrossEntropy(Forgetful):
+class CrossEntropy(Stateless):
     """A segmenter that learns from whatever pixels have a label."""
 
     def __init__(self, model: Segmenter) -> None:

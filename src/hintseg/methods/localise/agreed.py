@@ -5,17 +5,17 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.methods.localise.seeder import Seeder, missing_only
-from hintseg.refine.agreement import CellClassifier, Cells, learn_agreement, posterior
-from hintseg.regions import regions
-from hintseg.structures import UNLABELLED, LabelMap, Sample
+from hintseg.regions.partition import regions
+from hintseg.seeds.agreement import CellClassifier, Cells, learn_agreement, posterior
+from hintseg.structures import UNLABELLED, LabelMap, Sample, ScoreMaps
 
 
 class AgreedSeeder:
-    """A seeder whose maps agree across images (refine.agreement), by regions of each image.
+    """A seeder whose maps agree across images (seeds.agreement), by regions of each image.
 
     Args:
         alone: Looks at one image.
@@ -43,18 +43,16 @@ class AgreedSeeder:
         )
         return cls(alone, cells)
 
-    def maps(
-        self, sample: Sample
-    ) -> tuple[Float[Tensor, "maps height width"], Int[Tensor, " maps"]]:
+    def maps(self, sample: Sample) -> ScoreMaps:
         """The probabilities of the known tags, and the class of each."""
         known = np.flatnonzero(sample.weak.tags)
         labels = torch.from_numpy(known[np.isin(known, self.alone.classes.foreground)])
-        return self._probabilities(sample)[0][labels], labels
+        return ScoreMaps(self._probabilities(sample)[0][labels], labels)
 
     def seeds(self, sample: Sample) -> LabelMap:
         """Seeds of the missing classes on the unlabelled pixels; UNLABELLED elsewhere."""
-        chances, maps = self._probabilities(sample)
-        best, label = chances.max(dim=0)
+        probabilities, maps = self._probabilities(sample)
+        best, label = probabilities.max(dim=0)
         sure = best >= self.settings.sure
         weak, classes = sample.weak, self.alone.classes
         if classes.background is None and not (weak.tags | weak.absent).all():
@@ -74,8 +72,8 @@ class AgreedSeeder:
         learnt = F.interpolate(learnt, size=size, mode="bilinear")[0]
         scores = learnt + self.settings.trust * maps
         region = torch.from_numpy(regions(sample.image, count=self.settings.regions)).long()
-        chances = posterior(_rows(scores), _rows(possible), region.flatten())
-        return chances.T.reshape(-1, *size), maps
+        probabilities = posterior(_rows(scores), _rows(possible), region.flatten())
+        return probabilities.T.reshape(-1, *size), maps
 
 
 def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most: int) -> Cells:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from hintseg.methods.settings import Settings, Share
-from hintseg.refine.dense_crf import PresetName
+from hintseg.refine.crf import PresetName
 
 
 class AgreementSettings(Settings):

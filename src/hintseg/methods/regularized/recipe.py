@@ -16,7 +16,7 @@ from torch import Tensor
 from hintseg.engine.stages import Stage
 from hintseg.losses.pixelwise import absent_class_loss, labelled_cross_entropy
 from hintseg.methods.cross_entropy.recipe import CrossEntropy, check_labelled_pixels
-from hintseg.methods.fitting import Batches, Forgetful, chosen_model, train_segmenter
+from hintseg.methods.fitting import Batches, Stateless, chosen_model, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.regularized import FIRST, TRAIN
 from hintseg.methods.regularized.settings import RegularizedSettings
@@ -26,7 +26,7 @@ from hintseg.resize import pool_labels
 from hintseg.structures import Batch
 
 
-class Regularized(Forgetful):
+class Regularized(Stateless):
     """A segmenter that learns from labelled pixels, and from what all pixels look like."""
 
     def __init__(self, model: Segmenter, settings: RegularizedSettings, *, steps: int) -> None:

@@ -17,8 +17,8 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
 from hintseg.errors import ConfigError, DataError
-from hintseg.losses.seeded import seed_loss
-from hintseg.methods.fitting import Batches, Forgetful, train_segmenter
+from hintseg.losses.sec import seed_loss
+from hintseg.methods.fitting import Batches, Stateless, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.sec import LOCALISE, TRAIN
@@ -29,7 +29,7 @@ from hintseg.resize import pool_labels
 from hintseg.structures import Batch
 
 
-class Seeded(Forgetful):
+class Seeded(Stateless):
     """A segmenter that learns from seeds, sizes and boundaries, on the cells of its logits."""
 
     def __init__(

@@ -11,7 +11,7 @@ SPML = Method(
     summary="pixel-to-segment contrastive learning: unlabelled pixels teach as well",
     takes="tags, boxes, points, scribbles, polygons, partial masks, in any mix; unlabelled images",
     paper="Ke, Hwang, Yu 2021 (arXiv:2105.00957)",
-    code="hintseg.methods.spml.stages:RECIPE",
+    code="hintseg.methods.spml.recipe:RECIPE",
     stage_names=(LOCALISE, EMBED, RELABEL, CLASSIFY, PROTOTYPES),
     presets=PRESETS,
 )

@@ -35,7 +35,7 @@ from hintseg.segments.prototypes import (
     propagate_labels,
     unit_cells,
 )
-from hintseg.structures import UNLABELLED, Batch, Prototypes, Segments
+from hintseg.structures import REGIONS, UNLABELLED, Batch, Prototypes, Segments
 
 
 class RelationLearner:
@@ -75,7 +75,7 @@ class RelationLearner:
 
     def _view(self, embeddings: Tensor, labels: Tensor, batch: Batch) -> "_View":
         """The segments of a batch, of cells with these labels; its regions shrink to cells."""
-        whole = batch.labels.clamp(max=0) if batch.regions is None else batch.regions
+        whole = batch.maps.get(REGIONS, batch.labels.clamp(max=0))
         segments, location = find_segments(
             embeddings,
             labels,

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hintseg.bilateral import bilateral_features, permutohedral_filter
+from hintseg.filters.bilateral import bilateral_features, permutohedral_filter
 from hintseg.losses.energy import (
     Affinity,
     association_loss,
@@ -17,7 +17,7 @@ from hintseg.losses.energy import (
     normalised_cut_loss,
     quadratic_crf_loss,
 )
-from hintseg.losses.grid import grid_affinity
+from hintseg.losses.potts import grid_affinity
 from hintseg.methods.settings import Settings
 from hintseg.models.embedder import Embedder
 from hintseg.resize import pool_images

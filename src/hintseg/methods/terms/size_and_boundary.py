@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from hintseg.losses.seeded import constrain_loss, expand_loss
+from hintseg.losses.sec import constrain_loss, expand_loss
 from hintseg.methods.settings import Settings, Share
 from hintseg.models.embedder import Embedder
-from hintseg.refine.dense_crf import CrfPreset, dense_crf_logits
-from hintseg.refine.random_walk import embedding_walk
+from hintseg.refine.crf import CrfPreset, dense_crf_logits
+from hintseg.refine.walk import embedding_walk
 from hintseg.resize import pool_images
 from hintseg.structures import VOID, Batch
 

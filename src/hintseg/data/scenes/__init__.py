@@ -1,0 +1,1 @@
+"""Photo scenes for the demo: photographed objects on photographed grounds."""

@@ -1,0 +1,190 @@
+"""What happens around the loop: logging, validation, checkpoints, interruption."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from hintseg.distributed import ranks, total
+from hintseg.engine.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from hintseg.engine.fit import Learner
+from hintseg.engine.optimizer import Schedule
+from hintseg.engine.run import Run
+from hintseg.errors import NotFiniteError
+from hintseg.models.finite import first_not_finite
+from hintseg.progress import Advance
+
+REMEDY = "lower the learning rate (--set train.lr=...) and begin anew with another --out"
+Validate = Callable[[], dict[str, float]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came; the state has been saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Every how many steps things happen; the last step always counts."""
+
+    steps: int
+    log: int = 10
+    checkpoint: int = 100
+    validate: int = 100
+
+    def now(self, every: int, done: int) -> bool:
+        """Whether something due every so many steps is due when `done` steps are done."""
+        return done % every == 0 or done == self.steps
+
+
+@dataclass
+class TrainingMonitor:
+    """Looks after one training stage; the loop calls `on_step`."""
+
+    run: Run
+    stage: str
+    learner: Learner
+    optimizer: Optimizer
+    intervals: Intervals
+    schedule: Schedule
+    validate: Validate | None  # gives at least "miou"; None: no validation
+    keep: Callable[[str], None]  # saves the weights as "best" or "last"
+    writer: bool  # only rank 0 writes
+    state: TrainingState = field(default_factory=lambda: TrainingState(0))
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    _since: float = field(default_factory=time.perf_counter)
+    _waited: float = 0.0
+    _steps: int = 0
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where the state of this stage is saved."""
+        return self.run.checkpoint_file(self.stage)
+
+    def resume(self) -> int:
+        """Load the checkpoint, if there is one; the step to start at."""
+        if self.checkpoint_file.exists():
+            self.state, memory = load_checkpoint(
+                self.checkpoint_file, self.learner.model, self.optimizer
+            )
+            device = next(self.learner.model.parameters()).device
+            self.learner.remember({name: value.to(device) for name, value in memory.items()})
+        if self.writer:
+            self.run.rewind_log(self.stage, self.state.step)
+        return self.state.step
+
+    def on_step(
+        self, step: int, losses: dict[str, Tensor], waited: float, *, advance: Advance
+    ) -> None:
+        """Log, validate and save when it is time; stop here if Ctrl-C came meanwhile."""
+        done = step + 1
+        self.state = replace(self.state, step=done)
+        self._steps, self._waited = self._steps + 1, self._waited + waited
+        note = ""
+        if self.intervals.now(self.intervals.log, done):
+            note = self._log(step, losses)
+        validates = self.intervals.now(self.intervals.validate, done)
+        stopping = self._stopping(done)
+        saves = stopping or self.intervals.now(self.intervals.checkpoint, done)
+        if validates or saves:
+            self._check_weights(step)
+        if validates:
+            self._validate(step)
+        is_last = done == self.intervals.steps  # what the last step leaves is kept by the stage
+        if stopping or (saves and not is_last):
+            self._save()
+        advance(note)
+        if stopping:
+            self._any_rank(False)  # a launcher ends the others when the first of them ends
+            raise Interrupted
+
+    def _stopping(self, done: int) -> bool:
+        """Whether Ctrl-C came to any rank; they agree at logged steps, where all wait anyway."""
+        if ranks() == 1:
+            return self.interrupted.is_set()
+        if not self.intervals.now(self.intervals.log, done):
+            return False
+        return self._any_rank(self.interrupted.is_set())
+
+    def _any_rank(self, value: bool) -> bool:
+        """Whether it is so on any rank; all wait for each other."""
+        device = next(self.learner.model.parameters()).device
+        return bool(total(torch.tensor(int(value), device=device)))
+
+    def _log(self, step: int, losses: dict[str, Tensor]) -> str:
+        mean = total(torch.stack(list(losses.values()))) / ranks()  # of all images of the step
+        values = dict(zip(losses, mean.tolist(), strict=True))  # waits for the GPU
+        loss = sum(values.values())
+        if not math.isfinite(loss):
+            raise NotFiniteError(f"step {step}: the loss is {loss}; {REMEDY}")
+        seconds = time.perf_counter() - self._since
+        rate = self._steps / seconds
+        line = {
+            "stage": self.stage,
+            "step": step,
+            "loss": round(loss, 6),
+            "losses": {name: round(value, 6) for name, value in values.items()},
+            "lr": self.schedule(step),
+            "steps_per_second": round(rate, 3),
+            "waiting_for_data": round(self._waited / seconds, 4),
+        }
+        if self.writer:
+            self.run.log(line)
+        self._since, self._waited, self._steps = time.perf_counter(), 0.0, 0
+        return f"loss {loss:.3f}  {rate:.1f} steps/s"
+
+    def _check_weights(self, step: int) -> None:
+        """What is kept can be continued: the last good state stays where a weight is not finite."""
+        name = first_not_finite(self.learner.model.state_dict())
+        if name is not None:
+            raise NotFiniteError(f"step {step}: weight {name!r} is NaN or infinite; {REMEDY}")
+
+    def _validate(self, step: int) -> None:
+        if self.validate is None or not self.writer:
+            return
+        scores = self.validate()
+        self.run.log({"stage": self.stage, "step": step, "val": scores})
+        if scores["miou"] > self.state.best_score:
+            self.state = replace(self.state, best_step=step + 1, best_score=scores["miou"])
+            self.keep("best")
+        self._since = time.perf_counter()
+
+    def _save(self) -> None:
+        if self.writer:
+            save_checkpoint(
+                self.checkpoint_file,
+                self.learner.model,
+                self.optimizer,
+                self.state,
+                self.learner.memory(),
+            )
+
+
+@contextmanager
+def interruption() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that no step is cut in half; a second one cuts."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {sig: signal.signal(sig, handle) for sig in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)

@@ -1,0 +1,1 @@
+"""Gaussian filters over place and colour, or over any features."""

@@ -1,0 +1,1 @@
+"""Photographs and label maps on disk: names, formats, depths, orientation."""

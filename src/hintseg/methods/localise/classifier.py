@@ -1,0 +1,149 @@
+"""A classifier of tags as a localiser: class activation maps (Zhou et al., arXiv:1512.04150).
+
+It is trained in the run, on the hints of the run: no maps from elsewhere. Maps are made for tags
+that a person gave, never for predicted ones.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hintseg.data.samples import load_hinted
+from hintseg.data.transforms import Augmentation
+from hintseg.files import replacing
+from hintseg.losses.image_level import tag_loss
+from hintseg.methods.fitting import Batches, Stateless, train_network
+from hintseg.methods.job import Job
+from hintseg.methods.localise.settings import LocaliseSettings
+from hintseg.models.backbone import Backbone, load_weights
+from hintseg.models.tag_classifier import TagClassifier, tag_scores
+from hintseg.seeds.activation import activation_maps, sum_views
+from hintseg.structures import Batch, Sample, ScoreMaps
+
+STEPS_SHARE = 0.4  # of the steps of the run, where its own are not set
+
+
+class TagLearner(Stateless):
+    """Learns which classes are in an image from the tags that are known."""
+
+    def __init__(self, model: TagClassifier) -> None:
+        self.model = model
+        self.pretrained = model.backbone
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Soft margin over the known tags."""
+        rows = list(self.model.foreground)
+        scores = tag_scores(self.model(batch.images))
+        return {"tags": tag_loss(scores, batch.tags[:, rows], batch.absent[:, rows])}
+
+
+class ClassifierLocaliser:
+    """Activation maps of a classifier of tags, over several views of an image.
+
+    Args:
+        settings: How it is trained, and the views.
+    """
+
+    def __init__(self, settings: LocaliseSettings) -> None:
+        self.settings = settings
+
+    def fit(self, job: Job[Any], folder: Path) -> None:
+        """Train the classifier; `folder` gets `classifier.safetensors`."""
+        self.use(trained_classifier(job, self.settings, folder), job.settings.crop)
+        self.model.to(job.fabric.device)
+
+    def use(self, model: TagClassifier, side: int) -> None:
+        """Look with a trained classifier at images whose longer side is `side` at scale 1."""
+        self.model, self.side = model.to(memory_format=torch.channels_last).eval(), side
+
+    @torch.inference_mode()
+    def maps(self, sample: Sample) -> ScoreMaps:
+        """Activation maps of the known tags of an image."""
+        size = sample.image.shape[:2]
+        rows = np.flatnonzero(self._known(sample))
+        labels = torch.tensor(self.model.foreground, dtype=torch.int64)[torch.from_numpy(rows)]
+        if not len(rows):
+            return ScoreMaps(torch.zeros(0, *size), labels)
+        image = self._pixels(sample)
+        flips = (False, True) if self.settings.flip else (False,)
+        views = [(scale, flip) for scale in self.settings.scales for flip in flips]
+        raw = [self._look(image, *view)[rows] for view in views]
+        summed = sum_views(raw, [flip for _, flip in views], size).cpu()
+        maps = activation_maps(summed, torch.ones(len(rows), dtype=torch.bool))[0]
+        return ScoreMaps(maps, labels)
+
+    @torch.inference_mode()
+    def features(self, sample: Sample) -> Float[Tensor, "dim rows columns"]:
+        """What the classifier sees in the first view, cell by cell, in half precision."""
+        view = self._view(self._pixels(sample), self.settings.scales[0])
+        return self.model.cells(view)[0].half().cpu()
+
+    def saliency(self, sample: Sample) -> Float[Tensor, "height width"]:
+        """How much the scores of the known tags depend on each pixel of the first view."""
+        known = torch.from_numpy(self._known(sample)).to(self._device())
+        view = self._view(self._pixels(sample), self.settings.scales[0])
+        saliency = self.model.saliency(view, known)[:, None].float()
+        size = sample.image.shape[:2]
+        return F.interpolate(saliency, size=size, mode="bilinear", align_corners=False)[0, 0].cpu()
+
+    def _look(self, image: Tensor, scale: float, flip: bool) -> Tensor:
+        """Raw maps of one view."""
+        view = self._view(image, scale)
+        view = (view.flip(-1) if flip else view).contiguous(memory_format=torch.channels_last)
+        maps: Tensor = self.model(view)[0].float()
+        return maps
+
+    def _view(self, image: Tensor, scale: float) -> Tensor:
+        """An image at another size, its sides multiples of the stride: cells cover it exactly."""
+        stride, (height, width) = self.model.stride, image.shape[-2:]
+        factor = self.side * scale / max(height, width) / stride
+        size = [max(1, round(side * factor)) * stride for side in (height, width)]
+        return F.interpolate(image, size=size, mode="bilinear", antialias=True)
+
+    def _known(self, sample: Sample) -> Bool[np.ndarray, " maps"]:
+        """Which maps are of classes known to be in the image."""
+        foreground = np.array(self.model.foreground, dtype=np.int64)
+        known: Bool[np.ndarray, " maps"] = sample.weak.tags[foreground]
+        return known
+
+    def _pixels(self, sample: Sample) -> Tensor:
+        pixels = torch.from_numpy(sample.image.transpose(2, 0, 1)[None].copy())
+        return pixels.to(self._device(), torch.float32)
+
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+
+def trained_classifier(job: Job[Any], settings: LocaliseSettings, folder: Path) -> TagClassifier:
+    """The classifier, trained on all images with hints, or read where that was finished before."""
+    train, dataset, file = job.settings, job.dataset, folder / "classifier.safetensors"
+    torch.manual_seed(train.seed)
+    backbone = Backbone(train.backbone, output_stride=settings.output_stride)
+    load_weights(backbone, train.weights)
+    backbone.freeze(train.freeze, norm=train.freeze_norm)
+    model = TagClassifier(backbone, dataset.classes, dropout=settings.dropout)
+
+    def keep(which: str) -> None:
+        del which  # no validation: there is only the last
+        with replacing(file) as temporary:
+            save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+
+    if file.exists():  # an interruption came after the training
+        model.load_state_dict(load_file(file))
+        return model
+    # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
+    # between a tag that is not in its crop and a map that takes in the surroundings.
+    load = partial(load_hinted, dataset, size=train.crop)
+    view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter, hue=train.hue)
+    names, steps = dataset.hinted_names(), job.share(settings.steps, STEPS_SHARE)
+    batches = Batches(job, names, load, steps=steps, view=view)
+    lr = settings.lr_factor * train.lr
+    train_network(job, TagLearner(model), folder, batches, keep=keep, lr=lr)
+    return model

@@ -1,0 +1,1 @@
+"""Folders of label maps: of photographs, and of images with hints."""

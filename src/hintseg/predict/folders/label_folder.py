@@ -1,0 +1,165 @@
+"""A folder of label maps, each made once.
+
+The folder says in one file with which model and options its label maps were made; it never mixes
+them. Each label map says in a text of its own, beside the pixels, of what content it was made:
+whatever happens to other files or to the job, it is taken for finished for this content only. A
+list of the finished ones could be lost, half-written, or written by two processes at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PillowImage
+
+from hintseg.errors import ConfigError, DataError, NotFiniteError
+from hintseg.files import read_json, write_json
+from hintseg.images.label_maps import has_class_palette, overlay, write_label_map
+from hintseg.images.photographs import note_in, write_png
+from hintseg.predict.predictor import Predictor
+from hintseg.structures import Image, LabelMap
+
+OVERLAYS = "overlays"
+
+
+@dataclass
+class Outcome:
+    """What became of the images."""
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)  # finished by an earlier call
+    failed: dict[Path, str] = field(default_factory=dict)  # image -> why
+
+
+@dataclass(frozen=True)
+class LabelFolder:
+    """Where label maps go as NAME.png, and their overlays as overlays/NAME.png where wanted."""
+
+    out: Path
+    record: Mapping[str, Any]  # model and options
+    classes: int
+    overlays: bool
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def add(
+        self,
+        name: str,
+        file: Path,
+        content: Callable[[], str],
+        label: Callable[[], tuple[Image, LabelMap]],
+    ) -> None:
+        """Write the labels of one image, unless that is done; they come last, as the sign of it.
+
+        Args:
+            name: Of the label map.
+            file: The image file that the outcome names.
+            content: Gives the digest of what is labelled.
+            label: Gives image and labels; a DataError of either, or a NotFiniteError, is noted in
+                the outcome.
+        """
+        target, picture = self.out / f"{name}.png", self.out / OVERLAYS / f"{name}.png"
+        try:
+            note = self._note_of(content())
+            if note_in(target) == note and (note_in(picture) == note or not self.overlays):
+                self.outcome.skipped.append(file)
+                return
+            _refuse_foreign(target, self.classes)
+            image, labels = label()
+        except (DataError, NotFiniteError) as error:
+            named = isinstance(error, DataError)
+            self.outcome.failed[file] = str(error) if named else f"{file}: {error}"
+            return
+        if self.overlays:
+            write_png(picture, PillowImage.fromarray(overlay(image, labels)), note=note)
+        elif note_in(picture) not in ("", note):
+            picture.unlink()  # it shows what is no more
+        write_label_map(target, labels, classes=self.classes, note=note)
+        self.outcome.written.append(target)
+
+    def _note_of(self, content: str) -> str:
+        made_of = json.dumps(self.record, sort_keys=True) + content
+        return hashlib.sha256(made_of.encode()).hexdigest()
+
+
+def _refuse_foreign(target: Path, classes: int) -> None:
+    """Old label maps are replaced; a photograph of somebody's is not."""
+    if not target.exists() or note_in(target):
+        return
+    try:
+        is_label_map = has_class_palette(target, classes=classes)
+    except DataError:  # no image at all
+        return
+    if not is_label_map:
+        raise DataError(f"{target}: is no label map of hintseg's; move it or choose another --out")
+
+
+def refuse_folder_of(files: Iterable[Path], out: Path, names: Iterable[str]) -> None:
+    """Label maps beside photographs of the same names would replace them or be taken for them.
+
+    Raises:
+        ConfigError: `out`, a sub-folder to write to or its folder of overlays holds one of the
+            files, or the overlay of an image would have the place of a label map.
+    """
+    folders = {folder.resolve() for folder in {file.parent for file in files}}
+    inner = {Path(name).parent for name in names}
+    targets = {(out / OVERLAYS).resolve(), out.resolve()}
+    if folders & targets.union((out / folder).resolve() for folder in inner):
+        raise ConfigError(f"{out}: holds the images themselves; choose another --out")
+    if any(folder.parts[:1] == (OVERLAYS,) for folder in inner):
+        raise ConfigError(
+            f"{out}: images lie in a sub-folder called {OVERLAYS}, the name of the folder of "
+            "pictures; rename it"
+        )
+
+
+def claim(out: Path, record: Mapping[str, Any], *, file: str) -> None:
+    """Say in the folder with what its files are made; refuse to mix.
+
+    Raises:
+        ConfigError: `out` is a file, or holds label maps that were made otherwise.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: is a file; --out must be a folder")
+    if (out / file).exists():
+        if read_json(out / file) != record:
+            raise ConfigError(
+                f"{out}: holds predictions of another model or other options; choose another "
+                "--out or delete it"
+            )
+        return
+    if any(out.glob("*.png")):
+        raise ConfigError(
+            f"{out}: holds PNG files that are not known as predictions ({file} is missing); "
+            "choose another --out"
+        )
+    write_json(out / file, record)
+
+
+def digest_of(predictor: Predictor, by: str) -> str:
+    """Hash of all of a model that decides its predictions."""
+    digest = hashlib.sha256(f"{predictor.size} {predictor.zoom}".encode())
+    if predictor.reading:
+        digest.update(repr(predictor.reading).encode())
+    for tensor in predictor.model.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    if by == "retrieval":
+        known = predictor.prototypes
+        digest.update(f"{known.grid} {known.iterations}".encode())
+        digest.update(known.vectors.tobytes() + known.label.tobytes())
+    return digest.hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Hash of all bytes of a file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,71 @@
+"""Folders and files of images -> folder of label maps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from hintseg.predict.folders.label_folder import (
+    LabelFolder,
+    Outcome,
+    claim,
+    digest_of,
+    digest_of_file,
+    refuse_folder_of,
+)
+from hintseg.predict.predictor import Predictor
+from hintseg.predict.tiles import check_tile
+from hintseg.predict.views import make_views
+from hintseg.progress import progress
+from hintseg.refine.crf import find_preset
+from hintseg.structures import Image, LabelMap, Prediction
+
+RECORD = "predict.json"
+
+
+def predict_files(  # noqa: PLR0913 - the options of the command
+    predictor: Predictor,
+    images: Mapping[str, Path],
+    out: Path,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    tile: int = 1024,
+    by: str = "classifier",
+    crf: str | None = None,
+    overlays: bool = False,
+) -> Outcome:
+    """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
+
+    `images` are files by name; a name with slashes goes to sub-folders. What an earlier call with
+    the same model and options has made of the same files is skipped; an image that has changed
+    since is labelled anew. A broken image is reported in the outcome and does not stop the rest.
+
+    Raises:
+        ConfigError: An option cannot work, or `out` holds the images themselves, other files, or
+            predictions of another model or other options.
+        RunError: By retrieval, and the run has no prototypes.
+    """
+    predictor.check(by)  # what cannot work is refused before anything is written
+    make_views(scales, flip=flip)
+    check_tile(tile)
+    refuse_folder_of(images.values(), out, images)
+    options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile, "by": by}
+    refined = {} if crf is None else {"crf": asdict(find_preset(crf))}
+    record = {"model": digest_of(predictor, by), **options, **refined}
+    claim(out, record, file=RECORD)
+    folder = LabelFolder(out, record, len(predictor.classes), overlays)
+    predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by, crf=crf)
+    label = partial(_labelled, predictor, predict)
+    with progress("predict", len(images)) as advance:
+        for name, file in images.items():
+            folder.add(name, file, partial(digest_of_file, file), partial(label, file))
+            advance(file.name)
+    return folder.outcome
+
+
+def _labelled(
+    predictor: Predictor, predict: Callable[[Image], Prediction], file: Path
+) -> tuple[Image, LabelMap]:
+    image = predictor.read(file)
+    return image, predict(image).labels

@@ -1,0 +1,1 @@
+"""Over-segmentation of an image from its colours, and its files."""

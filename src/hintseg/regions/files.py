@@ -1,0 +1,229 @@
+"""Regions and edge maps as files: those of the user's, and those that a run keeps of its images."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
+
+from hintseg.errors import ConfigError, DataError, RunError, WriteError
+from hintseg.files import writing
+from hintseg.progress import Advance, progress
+from hintseg.regions.partition import COUNT, EdgeMap, RegionMap, numbered, regions
+from hintseg.resize import fit_size, resize_image
+from hintseg.structures import Image
+
+MOST_STORED = 2**16  # regions of one image in a 16-bit file
+FORMAT = 1  # of stored regions; raised whenever the same settings give other regions
+NOT_AN_IMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)  # from Pillow
+
+
+def read_edges(path: Path, size: tuple[int, int]) -> EdgeMap:
+    """An edge map of the user's in [0, 1]: a grey PNG, 8 or 16 bit, 0 = no edge.
+
+    Raises:
+        DataError: Missing, broken, in colour, or not of `size` (height, width).
+    """
+    values, top = _grey(path, size, ("1", "L", "I", "I;16", "I;16B"))
+    return values.astype(np.float32) / np.float32(top)
+
+
+def read_regions(path: Path, size: tuple[int, int]) -> RegionMap:
+    """Regions of the user's, renumbered top-left to bottom-right; one value is one region.
+
+    A grey PNG of 8 or 16 bit or an indexed one.
+
+    Raises:
+        DataError: Missing, broken, in colour, or not of `size` (height, width).
+    """
+    values, _ = _grey(path, size, ("1", "L", "P", "I", "I;16", "I;16B"))
+    return numbered(values.ravel()).reshape(size)
+
+
+def make_regions(
+    names: Sequence[str],
+    read_image: Callable[[str], Image],
+    folder: Path,
+    *,
+    count: int = COUNT,
+    longer_side: int | None = None,
+    workers: int = 1,
+) -> None:
+    """Write the regions of images to FOLDER/NAME.png, unless there with the same settings.
+
+    The settings stand in each file, so that one of other settings or a damaged one is made again;
+    files are replaced whole, and several processes may fill one folder.
+
+    Args:
+        names: Of the images.
+        read_image: Gives the image of a name; called in this process, by one thread a worker.
+        folder: Made if missing.
+        count: At most that many regions an image.
+        longer_side: Images are brought to it first (pixels; None: as they are).
+        workers: Processes besides this one, if more than one (a thread gains nothing here: higra
+            keeps the interpreter's lock).
+
+    Raises:
+        ConfigError: A count outside 1 .. 65536.
+        RunError: A worker ended early.
+    """
+    if not 1 <= count <= MOST_STORED:
+        raise ConfigError(f"regions: count must be 1 to {MOST_STORED} to be stored, got {count}")
+    settings = {"format": FORMAT, "count": count, "longer_side": longer_side}
+    missing = [name for name in names if _settings_in(folder / f"{name}.png") != settings]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with progress("regions", len(names), done=len(names) - len(missing)) as advance:
+        if workers < 2 or len(missing) < 2:
+            for name in missing:
+                _store(folder / f"{name}.png", read_image(name), settings)
+                advance(name)
+            return
+        _share_out(missing, read_image, folder, settings, min(workers, len(missing)), advance)
+
+
+def _share_out(
+    names: Sequence[str],
+    read_image: Callable[[str], Image],
+    folder: Path,
+    settings: dict[str, int | None],
+    workers: int,
+    advance: Advance,
+) -> None:
+    """Every worker process has a thread that feeds it."""
+    waiting = deque(names)
+
+    def feed(_: int) -> None:
+        with _Worker() as worker:
+            while waiting:
+                try:
+                    name = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                worker.store(folder / f"{name}.png", read_image(name), settings)
+                advance(name)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="regions") as pool:
+        list(pool.map(feed, range(workers)))
+
+
+class _Worker:
+    """A process of its own that stores regions: a fresh interpreter, so a script needs no guard."""
+
+    def __enter__(self) -> "_Worker":
+        code = "from hintseg.regions.files import serve; serve()"
+        search = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": search},
+        )
+        return self
+
+    def store(self, path: Path, image: Image, settings: dict[str, int | None]) -> None:
+        """Have the regions of an image made and written."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        job = {"path": str(path), "shape": image.shape, "settings": settings}
+        try:
+            self._process.stdin.write(json.dumps(job).encode() + b"\n" + image.tobytes())
+            self._process.stdin.flush()
+            done = self._process.stdout.readline()
+        except OSError:
+            done = b""
+        if not done:
+            raise RunError(f"{path}: the process that makes regions ended early; try again")
+        if done.strip():
+            raise WriteError(done.decode().strip())
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._process.communicate()
+
+
+def serve() -> None:
+    """Store the regions of the images on standard input, until it ends; a line for each.
+
+    The line is empty, or says why the file cannot be written.
+    """
+    while line := sys.stdin.buffer.readline():
+        job = json.loads(line)
+        pixels = sys.stdin.buffer.read(int(np.prod(job["shape"])))
+        image = np.frombuffer(pixels, np.uint8).reshape(job["shape"])
+        try:
+            _store(Path(job["path"]), image, job["settings"])
+            reply = ""
+        except WriteError as error:
+            reply = " ".join(str(error).split())
+        sys.stdout.buffer.write(reply.encode("utf-8", "replace") + b"\n")
+        sys.stdout.flush()
+
+
+def load_regions(folder: Path, name: str) -> RegionMap:
+    """The regions of an image that `make_regions` wrote, at the size they were made.
+
+    Raises:
+        RunError: Missing or damaged.
+    """
+    path = folder / f"{name}.png"
+    try:
+        with path.open("rb") as file, PillowImage.open(file) as image:
+            return np.asarray(image).astype(np.int32)
+    except NOT_AN_IMAGE as error:
+        raise RunError(f"{path}: cannot be read ({error}); make the regions again") from error
+
+
+def _grey(
+    path: Path, size: tuple[int, int], modes: tuple[str, ...]
+) -> tuple[Int[np.ndarray, "h w"], int]:
+    """The values of a PNG without colours, and the largest that its format can hold."""
+    try:
+        with path.open("rb") as file, PillowImage.open(file) as image:
+            mode, values = image.mode, np.asarray(image)
+    except NOT_AN_IMAGE as error:
+        raise DataError(f"{path}: cannot be read as an image ({error}); replace it") from error
+    if mode not in modes:
+        raise DataError(f"{path}: holds {mode}; save one number per pixel, as a greyscale PNG")
+    if values.shape != size:
+        raise DataError(
+            f"{path}: {values.shape[1]} x {values.shape[0]} pixels, its image is "
+            f"{size[1]} x {size[0]}; make it from the image as it is on disk"
+        )
+    top = 65535 if mode.startswith("I") else 1 if mode == "1" else 255
+    return values.astype(np.int64), top
+
+
+def _settings_in(path: Path) -> object:
+    """The settings that stored regions were made with; None for no such file or a damaged one."""
+    try:
+        with path.open("rb") as file, PillowImage.open(file) as image:
+            settings: object = json.loads(image.info["hintseg"])
+            image.load()
+            return settings
+    except (KeyError, *NOT_AN_IMAGE):
+        return None
+
+
+def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:
+    """Make the regions of one image and write them, settings included, as a 16-bit PNG."""
+    size = fit_size(image.shape[0], image.shape[1], settings["longer_side"])
+    found = regions(resize_image(image, *size), count=settings["count"])
+    note = PngInfo()
+    note.add_text("hintseg", json.dumps(settings))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=path.parent) as own:  # of this process
+            written = Path(own) / path.name
+            PillowImage.fromarray(found.astype(np.uint16)).save(written, pnginfo=note)
+            written.replace(path)

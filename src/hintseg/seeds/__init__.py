@@ -1,0 +1,1 @@
+"""From maps of a classifier to seeds: pure functions."""
