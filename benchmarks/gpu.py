@@ -36,8 +36,8 @@ from hintseg.losses import contrastive  # noqa: E402
 from hintseg.predict.folders.photographs import predict_files  # noqa: E402
 from hintseg.predict.predictor import load  # noqa: E402
 from hintseg.refine.crf import dense_crf  # noqa: E402
-from hintseg.refine.walk import embedding_walk  # noqa: E402
-from hintseg.regions.partition import regions  # noqa: E402
+from hintseg.refine.walks import embedding_walk  # noqa: E402
+from hintseg.regions.partition import image_regions  # noqa: E402
 from hintseg.segments.prototypes import find_segments  # noqa: E402
 from hintseg.training import train  # noqa: E402
 
@@ -172,7 +172,7 @@ def segments(_: Dataset) -> Iterator[Row]:
 def cut(dataset: Dataset) -> Iterator[Row]:
     """Regions, one process of the CPU."""
     image = dataset.image(dataset.names("test")[0])
-    yield "regions", f"{1 / seconds(lambda: regions(image, count=50)):.1f} images/s", "CPU"
+    yield "regions", f"{1 / seconds(lambda: image_regions(image, count=50)):.1f} images/s", "CPU"
 
 
 def step(dataset: Dataset) -> Iterator[Row]:

@@ -27,7 +27,7 @@ from hintseg.methods.spml.learner import RelationLearner
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.saved import load_model
-from hintseg.regions.partition import regions
+from hintseg.regions.partition import image_regions
 from hintseg.segments.memory import FIELDS
 from hintseg.structures import Prototypes, region_map
 
@@ -46,7 +46,7 @@ def main() -> None:
 
     def load(name):
         sample = load_hinted(dataset, name, size=train.size)
-        found = regions(sample.image, count=own.regions.count)
+        found = image_regions(sample.image, count=own.regions.count)
         return replace(sample, maps={"regions": region_map(found)})
 
     view = Augmentation(crop=train.crop, scale=train.scale, jitter=train.jitter, hue=train.hue)

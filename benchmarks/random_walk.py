@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hintseg.refine.walk import embedding_walk
+from hintseg.refine.walks import embedding_walk
 
 DOUBLINGS = 6  # 64 steps
 SHARPNESS = 100.0

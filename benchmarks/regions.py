@@ -22,7 +22,7 @@ from skimage.data import astronaut
 from skimage.segmentation import felzenszwalb, slic
 
 from hintseg.data.dataset import open_dataset
-from hintseg.regions.partition import edge_map, regions, regions_from_edges
+from hintseg.regions.partition import edge_map, image_regions, regions_from_edges
 from hintseg.resize import fit_size, resize_image, resize_labels
 
 COUNTS = (25, 50, 100, 200)
@@ -72,7 +72,7 @@ def load(data: str, split: str, side: int | None) -> list[tuple[np.ndarray, np.n
 def compare(pairs: list, count: int):
     """One row for each way to make about `count` regions."""
     for method, cut in (
-        ("ours", lambda image, n: regions(image, count=n)),
+        ("ours", lambda image, n: image_regions(image, count=n)),
         ("boundary strength", lambda image, n: regions_from_edges(edge_map(image), count=n)),
     ):
         yield {"method": method, **measure(pairs, lambda image, cut=cut: cut(image, count))}
@@ -136,7 +136,7 @@ def large() -> dict[str, float]:
     image, times = resize_image(astronaut(), 375, 500), []
     for _ in range(10):
         began = time.process_time()
-        regions(image)
+        image_regions(image)
         times.append(time.process_time() - began)
     return {"seconds_500x375": round(min(times), 3)}
 

@@ -20,5 +20,5 @@ with tempfile.TemporaryDirectory() as name:
         hintseg.simulate_dataset(dataset, hinted, kinds=[kind], seed=0)
         settings = {"train": {"steps": steps, "crop": 128}}
         run = hintseg.train(hinted, Path(name) / f"{kind}-run", method="partial", settings=settings)
-        figures = hintseg.evaluate_source(run, dataset, split="val")
-        print(f"{kind}: mIoU {100 * figures['miou']:.1f} %")
+        figures = hintseg.evaluate(run, dataset, split="val")
+        print(f"{kind}: mIoU {100 * figures.miou:.1f} %")

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from hintseg.data.dataset import Dataset, open_dataset
     from hintseg.data.simulated import simulate_dataset
     from hintseg.errors import HintSegError
-    from hintseg.evaluation import evaluate_source
+    from hintseg.evaluation import Figures, evaluate
+    from hintseg.predict.prediction import Prediction
     from hintseg.predict.predictor import Predictor, load
     from hintseg.refine.crf import dense_crf
-    from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Prediction, Shape
-    from hintseg.training import train
+    from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Shape
+    from hintseg.training import TrainedRun, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,13 +25,15 @@ __all__ = [
     "VOID",
     "ClassSet",
     "Dataset",
+    "Figures",
     "HintSegError",
     "Hints",
     "Prediction",
     "Predictor",
     "Shape",
+    "TrainedRun",
     "dense_crf",
-    "evaluate_source",
+    "evaluate",
     "load",
     "open_dataset",
     "simulate_dataset",
@@ -45,14 +48,16 @@ _HOMES = {
     "Dataset": "data.dataset",
     "HintSegError": "errors",
     "Hints": "structures",
-    "Prediction": "structures",
+    "Prediction": "predict.prediction",
     "Predictor": "predict.predictor",
     "Shape": "structures",
     "dense_crf": "refine.crf",
-    "evaluate_source": "evaluation",
+    "Figures": "evaluation",
+    "evaluate": "evaluation",
     "load": "predict.predictor",
     "open_dataset": "data.dataset",
     "simulate_dataset": "data.simulated",
+    "TrainedRun": "training",
     "train": "training",
     "use_cores": "cores",
 }

@@ -25,7 +25,6 @@ app = typer.Typer(
     help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles.",
 )
 
-DEFAULT_CRF = "deeplab"  # the best on the validation photographs of MSRC-21
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
 Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
 Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
@@ -144,7 +143,7 @@ def train(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
         )
     if is_first_process():
-        typer.echo(f"{run}: finished; report: {run / 'report.html'}")
+        typer.echo(f"{run}: finished; report: {run.report}")
 
 
 @app.command(epilog="Example: `hintseg label runs/farm data/farm --confidence 0.7 --out labels`")
@@ -204,21 +203,20 @@ def predict(
     """Label every pixel of images; writes NAME.png with class indices and palette."""
     from hintseg.predict.folders.inputs import find_inputs
     from hintseg.predict.folders.photographs import predict_files
+    from hintseg.predict.options import PredictOptions
     from hintseg.predict.predictor import load
 
     predictor, inputs = load(run, device=_device(device)), find_inputs(images)
     for complaint in inputs.complaints:
         typer.echo(f"hintseg: {complaint}", err=True)
+    options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf)
     with _stoppable("the same command does the rest"):
         outcome = predict_files(
             predictor,
             inputs.images,
             out,
-            scales=_numbers(scales, "--scales"),
-            flip=flip,
+            options=options,
             tile=tile,
-            by=by,
-            crf=crf,
             overlays=overlays,
         )
     _report(outcome, out)
@@ -238,14 +236,13 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
-    from hintseg.data.dataset import open_dataset
-    from hintseg.evaluation import evaluate_source
+    from hintseg.evaluation import evaluate as evaluate_run
     from hintseg.files import write_json
     from hintseg.report.tables import print_evaluation
 
-    figures = evaluate_source(
+    figures = evaluate_run(
         source,
-        open_dataset(data),
+        data,
         split=split,
         scales=_numbers(scales, "--scales"),
         flip=flip,
@@ -256,7 +253,7 @@ def evaluate(
     )
     print_evaluation(figures)
     if json is not None:
-        write_json(json, figures)
+        write_json(json, figures.record())
 
 
 @app.command(
@@ -347,10 +344,14 @@ def _device(name: str) -> str:
 
 def _with_preset(words: list[str]) -> list[str]:
     """`--crf` may stand alone: it takes the next word only if that looks like a preset."""
+    if "--crf" not in words:
+        return words
+    from hintseg.refine.crf import DEFAULT_PRESET
+
     given = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         is_preset = following.isidentifier() and not Path(following).exists()
-        given.append(f"--crf={DEFAULT_CRF}" if word == "--crf" and not is_preset else word)
+        given.append(f"--crf={DEFAULT_PRESET}" if word == "--crf" and not is_preset else word)
     return given
 
 

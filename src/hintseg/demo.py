@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -11,11 +10,12 @@ from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.data.scenes.composing import write_scenes
 from hintseg.data.simulated import KINDS, simulate_dataset
 from hintseg.errors import DataError
-from hintseg.evaluation import evaluate_source
+from hintseg.evaluation import Figures, evaluate
 from hintseg.files import write_json
 from hintseg.images.label_maps import overlay, read_label_map
 from hintseg.images.photographs import write_png
 from hintseg.predict.folders.photographs import predict_files
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import load
 from hintseg.report.pictures import hint_picture
 from hintseg.structures import VOID
@@ -45,9 +45,10 @@ def run_demo(out: Path, *, seed: int, say: Callable[[str], None]) -> float:
         settings = {"train": {"steps": STEPS, "crop": CROP, "seed": seed, "device": "cpu"}}
         train(dataset, folder / "run", method=method, settings=settings)
         figures[method] = _held_out(dataset, folder)
-    write_json(out / "test.json", figures)
+    records = {method: found.record() for method, found in figures.items()}
+    write_json(out / "test.json", records)
     _draw(dataset, out)
-    scores = {method: float(found["miou"]) for method, found in figures.items()}
+    scores = {method: found.miou or 0.0 for method, found in figures.items()}
     told = ", ".join(f"{method} {100 * score:.1f} %" for method, score in scores.items())
     say(f"mIoU on {TEST} held-out scenes: {told}")
     say(f"look at {out / 'demo.png'} and {out / 'spml' / 'run' / 'report.html'}")
@@ -65,11 +66,12 @@ def _hinted_scenes(out: Path, seed: int, say: Callable[[str], None]) -> Dataset:
     return open_dataset(out / "data")
 
 
-def _held_out(dataset: Dataset, folder: Path) -> dict[str, Any]:
+def _held_out(dataset: Dataset, folder: Path) -> Figures:
     """Masks of the held-out scenes by the model in FOLDER/run, in FOLDER/masks; their figures."""
     images = {name: dataset.images[name] for name in dataset.names("test")}
-    predict_files(load(folder / "run"), images, folder / "masks", flip=True, overlays=True)
-    return evaluate_source(folder / "masks", dataset, split="test", trimaps=[3])
+    options = PredictOptions(flip=True)
+    predict_files(load(folder / "run"), images, folder / "masks", options=options, overlays=True)
+    return evaluate(folder / "masks", dataset, split="test", trimaps=[3])
 
 
 def _draw(dataset: Dataset, out: Path) -> None:

@@ -1,21 +1,25 @@
 """Evaluate a run, or a folder of predicted masks, on a split of a data set."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from hintseg.data.coverage import mask_remarks
-from hintseg.data.dataset import Dataset
+from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.images.label_maps import has_class_palette, read_label_map
 from hintseg.images.names import NamedFiles
 from hintseg.metrics import Evaluation, evaluate_pairs
 from hintseg.models.finite import scores_of
 from hintseg.models.saved import DESCRIPTION
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor, load
-from hintseg.refine.crf import find_preset
 from hintseg.structures import VOID, ClassSet, LabelMap
+
+DEFAULT = PredictOptions()
 
 
 def predicted_pairs(
@@ -23,16 +27,13 @@ def predicted_pairs(
     dataset: Dataset,
     names: Sequence[str],
     *,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    by: str = "classifier",
-    crf: str | None = None,
+    options: PredictOptions = DEFAULT,
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """(name, prediction, truth) of images with masks, predicted one by one.
 
     By retrieval a train image does not find its own segments.
     """
-    predictor.check(by)
+    predictor.check(options)
     if predictor.classes.names != dataset.classes.names:
         raise ConfigError(
             f"{dataset.root}: its classes are not those of the model "
@@ -42,9 +43,7 @@ def predicted_pairs(
     for name in names:
         image = dataset.image(name)
         with scores_of(name):
-            prediction = predictor.predict(
-                image, scales=scales, flip=flip, by=by, exclude=name, crf=crf
-            )
+            prediction = predictor.predict_by(options, image, exclude=name)
         yield name, prediction.labels, dataset.checked_truth(name)
 
 
@@ -103,34 +102,63 @@ def names_with_masks(dataset: Dataset, split: str) -> tuple[str, ...]:
     return names
 
 
-def summarize(evaluation: Evaluation, classes: ClassSet) -> dict[str, Any]:
-    """The figures of an evaluation as plain values; None where a figure does not exist."""
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an evaluation says; shares in [0, 1], None where a figure does not exist."""
+
+    miou: float | None
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    per_class: Mapping[str, float | None]  # IoU
+    absent_classes: Sequence[str]  # in no mask of the split
+    void: float  # share of the mask pixels that do not count
+    trimap: Mapping[str, Mapping[str, float | None]]  # width in pixels -> miou, pixel_accuracy
+    images: int
+    warnings: Sequence[str] = ()
+    split: str = ""
+    source: str = ""
+    by: str = ""  # classifier, retrieval, or masks
+    scales: Sequence[float] | None = None  # None: of masks
+    flip: bool | None = None
+    crf: str | None = None
+    prototypes: str | None = None  # by retrieval: what named the known segments
+
+    def record(self) -> dict[str, Any]:
+        """The figures as plain values for JSON (`hintseg evaluate --json`)."""
+        values = asdict(self)
+        values["crf"] = self.crf or False
+        if self.prototypes is None:
+            del values["prototypes"]
+        return values
+
+
+def summarize(evaluation: Evaluation, classes: ClassSet) -> Figures:
+    """The figures of an evaluation."""
     metrics = evaluation.metrics
     named = zip(classes.names, metrics.iou.tolist(), strict=True)
-    per_class = {name: _number(iou) for name, iou in named}
-    named_shown = zip(classes.names, evaluation.truth.pixels.tolist(), strict=True)
-    return {
-        "miou": _number(metrics.miou),
-        "pixel_accuracy": _number(metrics.pixel_accuracy),
-        "mean_accuracy": _number(metrics.mean_accuracy),
-        "per_class": per_class,
-        "absent_classes": [name for name, known in named_shown if not known],
-        "void": evaluation.truth.share_without,
-        "trimap": {
+    shown = zip(classes.names, evaluation.truth.pixels.tolist(), strict=True)
+    return Figures(
+        miou=_number(metrics.miou),
+        pixel_accuracy=_number(metrics.pixel_accuracy),
+        mean_accuracy=_number(metrics.mean_accuracy),
+        per_class={name: _number(iou) for name, iou in named},
+        absent_classes=[name for name, known in shown if not known],
+        void=evaluation.truth.share_without,
+        trimap={
             str(width): {"miou": _number(band.miou), "pixel_accuracy": _number(band.pixel_accuracy)}
             for width, band in evaluation.trimaps.items()
         },
-        "images": len(evaluation.images),
-    }
+        images=len(evaluation.images),
+    )
 
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def evaluate_source(  # noqa: PLR0913 - the options of the command
-    source: Path,
-    dataset: Dataset,
+def evaluate(  # noqa: PLR0913 - the options of the command
+    source: str | PathLike[str],
+    data: str | PathLike[str] | Dataset,
     *,
     split: str = "val",
     scales: Sequence[float] = (1.0,),
@@ -139,38 +167,53 @@ def evaluate_source(  # noqa: PLR0913 - the options of the command
     crf: str | None = None,
     trimaps: Sequence[int] = (),
     device: str = "cpu",
-) -> dict[str, Any]:
+) -> Figures:
     """The figures of a run, or of a folder of predicted masks, on a split, with how they were made.
+
+    Args:
+        source: Folder of a finished run, or of predicted masks NAME.png.
+        data: Data set with masks, open or its folder.
+        split: Whose images count.
+        scales: As for `Predictor.predict`, and so flip, by and crf.
+        flip: Average over mirror images too.
+        by: "classifier" or "retrieval".
+        crf: Preset of a dense CRF.
+        trimaps: Widths in pixels of bands along boundaries that are evaluated alone.
+        device: Where the model runs.
 
     Raises:
         HintSegError: The source is neither, the split has no masks, or the classes disagree.
     """
-    if crf is not None:
-        find_preset(crf)
+    folder, options = Path(source), PredictOptions(scales, flip, by, crf)
+    dataset = data if isinstance(data, Dataset) else open_dataset(Path(data))
     names = names_with_masks(dataset, split)
-    is_run = (source / DESCRIPTION).exists() or (source / "config.yaml").exists()
-    if is_run:
-        predictor = load(source, device=device)
-        pairs = predicted_pairs(predictor, dataset, names, scales=scales, flip=flip, by=by, crf=crf)
-    elif by != "classifier" or crf is not None:
-        option = f"--by {by}" if by != "classifier" else f"--crf {crf}"
-        raise ConfigError(f"{option}: {source} is no run folder; masks are evaluated as they are")
-    elif source.is_dir():
-        pairs = read_pairs(source, dataset, names)
+    made: dict[str, Any] = {"by": "masks"}
+    if (folder / DESCRIPTION).exists() or (folder / "config.yaml").exists():
+        predictor = load(folder, device=device)
+        pairs = predicted_pairs(predictor, dataset, names, options=options)
+        made = {"by": by, "scales": options.scales, "flip": flip, "crf": crf}
+        if options.retrieves:
+            made["prototypes"] = predictor.prototypes.labelled_by
     else:
-        raise DataError(
-            f"{source}: no such folder; give a run folder or a folder of predicted masks"
-        )
+        pairs = _pairs_of_masks(folder, dataset, names, options)
     evaluation = evaluate_pairs(pairs, len(dataset.classes), trimaps=trimaps)
-    views = {"scales": list(scales), "flip": flip} if is_run else {"scales": None, "flip": None}
-    memory = {"prototypes": predictor.prototypes.labelled_by} if by == "retrieval" else {}
-    return {
-        **summarize(evaluation, dataset.classes),
-        "warnings": mask_remarks(evaluation.truth, dataset, f"split {split!r}"),
-        "split": split,
-        "source": str(source),
-        "by": by if is_run else "masks",
-        **memory,
-        **views,
-        "crf": crf or False,
-    }
+    return replace(
+        summarize(evaluation, dataset.classes),
+        warnings=mask_remarks(evaluation.truth, dataset, f"split {split!r}"),
+        split=split,
+        source=str(source),
+        **made,
+    )
+
+
+def _pairs_of_masks(
+    folder: Path, dataset: Dataset, names: Sequence[str], options: PredictOptions
+) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    if options.retrieves or options.crf is not None:
+        option = f"--by {options.by}" if options.retrieves else f"--crf {options.crf}"
+        raise ConfigError(f"{option}: {folder} is no run folder; masks are evaluated as they are")
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: no such folder; give a run folder or a folder of predicted masks"
+        )
+    return read_pairs(folder, dataset, names)

@@ -12,6 +12,15 @@ from hintseg.data.coverage import Coverage
 from hintseg.errors import ConfigError
 from hintseg.structures import LabelMap
 
+__all__ = [
+    "Evaluation",
+    "Metrics",
+    "confusion_of",
+    "evaluate_pairs",
+    "metrics_of",
+    "near_boundary",
+]
+
 Confusion = Int[np.ndarray, "classes classes+1"]  # rows: truth; columns: prediction, none
 
 
@@ -52,6 +61,13 @@ def confusion_of(
 
     Raises:
         ConfigError: The two maps differ in size.
+
+    Example:
+        >>> import numpy as np
+        >>> truth, found = np.array([[0, 1, -2]]), np.array([[0, 0, 1]])
+        >>> confusion_of(found, truth, 2)
+        array([[1, 0, 0],
+               [1, 0, 0]])
     """
     if predicted.shape != truth.shape:
         raise ConfigError(
@@ -68,6 +84,12 @@ def metrics_of(confusion: Confusion) -> Metrics:
 
     A class with pixels in neither truth nor prediction has no IoU (NaN) and does not count in the
     mean.
+
+    Example:
+        >>> import numpy as np
+        >>> metrics = metrics_of(np.array([[3, 1, 0], [0, 4, 0]]))
+        >>> metrics.iou.round(2), round(metrics.miou, 3)
+        (array([0.75, 0.8 ]), 0.775)
     """
     hits = np.diagonal(confusion)
     true, predicted = confusion.sum(axis=1), confusion[:, :-1].sum(axis=0)
@@ -78,6 +100,11 @@ def near_boundary(truth: LabelMap, width: int) -> Bool[np.ndarray, "height width
     """The trimap: pixels within `width` pixels of a pixel of another label (Kohli et al. 2009).
 
     Boundaries to VOID count too; the border of the image does not.
+
+    Example:
+        >>> import numpy as np
+        >>> near_boundary(np.array([[0, 0, 0, 1, 1]]), 1)
+        array([[False, False,  True,  True, False]])
     """
     near = np.zeros(truth.shape, dtype=bool)
     positive = truth.astype(np.int64) - truth.min(initial=0) + 1
@@ -110,7 +137,14 @@ class Evaluation:
 def evaluate_pairs(
     pairs: Iterable[tuple[str, LabelMap, LabelMap]], classes: int, *, trimaps: Sequence[int] = ()
 ) -> Evaluation:
-    """Evaluate (name, prediction, truth) triples; nothing but counts is kept of them."""
+    """Evaluate (name, prediction, truth) triples; nothing but counts is kept of them.
+
+    Example:
+        >>> import numpy as np
+        >>> truth = np.array([[0, 0, 1, 1]])
+        >>> evaluate_pairs([("a", np.array([[0, 0, 0, 1]]), truth)], 2).metrics.pixel_accuracy
+        0.75
+    """
     if any(width < 1 for width in trimaps):
         raise ConfigError(f"trimap: widths are 1 pixel or more, got {min(trimaps)}")
     total = np.zeros((classes, classes + 1), dtype=np.int64)

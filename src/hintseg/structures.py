@@ -7,7 +7,7 @@ indices, UNLABELLED or VOID.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -60,6 +60,12 @@ class ClassSet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index]
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -220,12 +226,3 @@ class Prototypes:
 
     def __len__(self) -> int:
         return len(self.label)
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A dense labelling of one image at its own resolution."""
-
-    labels: LabelMap  # class index for every pixel
-    scores: Float[Tensor, "classes rows columns"]  # probabilities, on a grid over the image
-    classes: Sequence[str]

@@ -3,6 +3,8 @@
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +23,7 @@ from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings, merge
 from hintseg.methods.supervision import recorded
 from hintseg.models.saved import ModelDescription
-from hintseg.predict.predictor import load
+from hintseg.predict.predictor import Predictor, load
 from hintseg.report.run_page import report_run
 from hintseg.versions import version_of
 
@@ -33,17 +35,53 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 DEFAULT_METHOD = "spml"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedRun(PathLike[str]):
+    """A finished run: its folder, its model, its report. It can be used as its path."""
+
+    path: Path
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a path has
+        if name == "path" or name.startswith("__"):  # while it is copied it has no path yet
+            raise AttributeError(name)
+        return getattr(self.path, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self.path == (other.path if isinstance(other, TrainedRun) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.path / "report.html"
+
+    def predictor(self, *, device: torch.device | str = "cpu") -> Predictor:
+        """The model, ready to predict."""
+        return load(self.path, device=device)
+
+
 def train(
-    data: str | Path | Dataset,
-    out: str | Path,
+    data: str | PathLike[str] | Dataset,
+    out: str | PathLike[str],
     *,
     method: str | None = None,
     preset: str | None = None,
     config: str | Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     resume: bool = False,
-) -> Path:
-    """Train a method on a data set and write a run folder; returns the folder.
+) -> TrainedRun:
+    """Train a method on a data set and write a run folder.
 
     Args:
         data: Data set folder (docs/data.md), or an open data set.
@@ -54,10 +92,13 @@ def train(
         settings: Settings by section, over both: {"train": {"steps": 500}, "partial": {...}}.
         resume: Continue an interrupted run in `out` with its own settings; start if there is none.
 
+    Returns:
+        The run; it is taken wherever a path is: `hintseg.load(run)`, `run / "model.json"`.
+
     Raises:
         HintSegError: A setting, the data or the run folder cannot work.
     """
-    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    dataset = data if isinstance(data, Dataset) else open_dataset(Path(data))
     root, sections = Path(out), settings or {}
     if resume and (root / "config.yaml").exists():
         chosen = _config_of(root, dataset)
@@ -79,7 +120,7 @@ def train(
     except HintSegError:
         run.discard_if_untrained()
         raise
-    return root
+    return TrainedRun(root)
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:
@@ -151,6 +192,7 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         dim=settings.dim,
         width=settings.width,
         unit=config.recipe.unit,
+        kind=config.recipe.kind,
         size=settings.size,
         zoom=settings.zoom or sum(settings.scale) / 2,
         reading=dataset.reading,

@@ -14,7 +14,7 @@ from hintseg.errors import ConfigError
 from hintseg.losses import contrastive
 from hintseg.losses.contrastive import own_segment_loss, segment_contrastive_loss
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "spml.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "spml.npz"
 
 
 def make_case(seed, *, pixels=40, segments=15, groups=5, dim=6, dtype=torch.float64):

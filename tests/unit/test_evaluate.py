@@ -16,7 +16,7 @@ from rich.console import Console
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.evaluation import (
-    evaluate_source,
+    evaluate,
     names_with_masks,
     predicted_pairs,
     read_pairs,
@@ -26,6 +26,7 @@ from hintseg.images.label_maps import write_label_map
 from hintseg.metrics import confusion_of, evaluate_pairs, metrics_of, near_boundary
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.folders.photographs import predict_files
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval.votes import build_prototypes
 from hintseg.report.tables import print_evaluation
@@ -239,44 +240,44 @@ def run(segmenter, tmp_path):
 
 
 def test_the_truth_as_prediction_is_perfect(dataset, masks):
-    figures = evaluate_source(masks, dataset, trimaps=[2])
-    assert figures["miou"] == figures["pixel_accuracy"] == figures["mean_accuracy"] == 1.0
-    assert figures["per_class"] == {"grass": 1.0, "cow": 1.0, "sky": 1.0}
-    assert figures["trimap"] == {"2": {"miou": 1.0, "pixel_accuracy": 1.0}}
-    assert figures["absent_classes"] == []
-    assert figures["images"] == 2
-    assert (figures["split"], figures["by"]) == ("val", "masks")
-    assert (figures["scales"], figures["flip"], figures["crf"]) == (None, None, False)
+    figures = evaluate(masks, dataset, trimaps=[2])
+    assert figures.miou == figures.pixel_accuracy == figures.mean_accuracy == 1.0
+    assert figures.per_class == {"grass": 1.0, "cow": 1.0, "sky": 1.0}
+    assert figures.trimap == {"2": {"miou": 1.0, "pixel_accuracy": 1.0}}
+    assert figures.absent_classes == []
+    assert figures.images == 2
+    assert (figures.split, figures.by) == ("val", "masks")
+    assert (figures.scales, figures.flip, figures.crf) == (None, None, None)
 
 
 def test_a_run_and_the_masks_it_predicts_get_the_same_figures(
     dataset, run, segmenter, classes, tmp_path
 ):
-    figures = evaluate_source(run, dataset, split="test", trimaps=[3])
+    figures = evaluate(run, dataset, split="test", trimaps=[3])
     files = {name: dataset.images[name] for name in dataset.names("test")}
     predict_files(Predictor(segmenter, classes), files, tmp_path / "predicted")
-    again = evaluate_source(tmp_path / "predicted", dataset, split="test", trimaps=[3])
+    again = evaluate(tmp_path / "predicted", dataset, split="test", trimaps=[3])
     for key in ("miou", "pixel_accuracy", "mean_accuracy", "per_class", "trimap", "images"):
-        assert figures[key] == again[key]
-    assert 0 < figures["pixel_accuracy"] < 1
-    assert (figures["by"], figures["scales"], figures["flip"]) == ("classifier", [1.0], False)
+        assert getattr(figures, key) == getattr(again, key)
+    assert 0 < figures.pixel_accuracy < 1
+    assert (figures.by, figures.scales, figures.flip) == ("classifier", (1.0,), False)
 
 
 def test_views_change_the_figures_of_a_run_and_are_told(dataset, run):
-    plain = evaluate_source(run, dataset)
-    turned = evaluate_source(run, dataset, scales=(0.5, 1.0), flip=True)
-    assert turned["scales"] == [0.5, 1.0]
-    assert turned["flip"] is True
-    assert turned["pixel_accuracy"] != plain["pixel_accuracy"]
+    plain = evaluate(run, dataset)
+    turned = evaluate(run, dataset, scales=(0.5, 1.0), flip=True)
+    assert turned.scales == (0.5, 1.0)
+    assert turned.flip is True
+    assert turned.pixel_accuracy != plain.pixel_accuracy
 
 
 def test_by_retrieval_a_train_image_does_not_find_itself(dataset, segmenter, classes):
     samples = [(n, dataset.image(n), dataset.truth(n)) for n in dataset.names("train")]
     index = build_prototypes(segmenter, samples)
     predictor = Predictor(segmenter, classes, prototypes=lambda: index)
-    names = ("field", "pond")
+    names, options = ("field", "pond"), PredictOptions(by="retrieval")
     found = {
-        n: labels for n, labels, _ in predicted_pairs(predictor, dataset, names, by="retrieval")
+        n: labels for n, labels, _ in predicted_pairs(predictor, dataset, names, options=options)
     }
     for name in names:
         image = dataset.image(name)
@@ -291,19 +292,20 @@ def test_figures_are_plain_values_without_nan(dataset, masks, data_folder):
         grass = np.where(dataset.truth(name) == 1, 0, dataset.truth(name))
         for folder in (data_folder / "masks", masks):
             write_label_map(folder / f"{name}.png", grass, classes=3)
-    figures = evaluate_source(masks, dataset)
-    assert figures["per_class"] == {"grass": 1.0, "cow": None, "sky": 1.0}
-    assert figures["absent_classes"] == ["cow"]
-    assert figures["miou"] == 1.0
-    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    figures = evaluate(masks, dataset)
+    assert figures.per_class == {"grass": 1.0, "cow": None, "sky": 1.0}
+    assert figures.absent_classes == ["cow"]
+    assert figures.miou == 1.0
+    record = figures.record()
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
 def test_an_evaluation_of_nothing_has_no_figures():
     summary = summarize(evaluate_pairs([], 2, trimaps=[3]), ClassSet(("a", "b")))
-    assert summary["miou"] is None
-    assert summary["pixel_accuracy"] is None
-    assert summary["absent_classes"] == ["a", "b"]
-    assert summary["trimap"] == {"3": {"miou": None, "pixel_accuracy": None}}
+    assert summary.miou is None
+    assert summary.pixel_accuracy is None
+    assert summary.absent_classes == ["a", "b"]
+    assert summary.trimap == {"3": {"miou": None, "pixel_accuracy": None}}
 
 
 def test_pairs_come_one_by_one(dataset, segmenter, classes):
@@ -348,7 +350,7 @@ def test_predictions_are_read_with_void_as_missed(dataset, masks):
 def test_predictions_that_do_not_fit_are_errors_that_name_the_file(dataset, masks, change, message):
     change(masks / "pond.png")
     with pytest.raises(DataError, match=message):
-        evaluate_source(masks, dataset)
+        evaluate(masks, dataset)
 
 
 def test_a_split_needs_images_and_all_their_masks(dataset, data_folder):
@@ -363,11 +365,11 @@ def test_a_split_needs_images_and_all_their_masks(dataset, data_folder):
 
 def test_a_source_that_is_nothing_is_an_error(dataset, tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder; give a run folder or a folder"):
-        evaluate_source(tmp_path / "nowhere", dataset)
+        evaluate(tmp_path / "nowhere", dataset)
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "config.yaml").touch()
     with pytest.raises(RunError, match="unfinished: no trained model here"):
-        evaluate_source(tmp_path / "unfinished", dataset)
+        evaluate(tmp_path / "unfinished", dataset)
 
 
 # Masks that mislead
@@ -384,23 +386,23 @@ def test_figures_of_masks_of_0_and_255_are_said_to_be_worth_nothing(dataset, mas
     black_and_white(data_folder, dataset)
     for name in ("pond", "ridge"):
         write_label_map(masks / f"{name}.png", np.zeros((40, 56), np.int16), classes=3)
-    figures = evaluate_source(masks, dataset)
-    assert figures["miou"] == 1.0
-    assert figures["absent_classes"] == ["cow", "sky"]
+    figures = evaluate(masks, dataset)
+    assert figures.miou == 1.0
+    assert figures.absent_classes == ["cow", "sky"]
     cows = [(dataset.truth(name) == VOID).mean() for name in ("pond", "ridge")]
-    assert figures["void"] == pytest.approx(np.mean(cows))
-    assert "split 'val' hold only the values 0 and 255" in figures["warnings"][0]
-    assert "write values: {0: grass, 255: CLASS}" in figures["warnings"][0]
+    assert figures.void == pytest.approx(np.mean(cows))
+    assert "split 'val' hold only the values 0 and 255" in figures.warnings[0]
+    assert "write values: {0: grass, 255: CLASS}" in figures.warnings[0]
 
 
 def test_a_class_in_no_mask_is_absent_though_it_was_predicted(dataset, masks, data_folder):
     for name in ("pond", "ridge"):
         grass = np.where(dataset.truth(name) == 1, 0, dataset.truth(name))
         write_label_map(data_folder / "masks" / f"{name}.png", grass, classes=3)
-    figures = evaluate_source(masks, dataset)
-    assert figures["per_class"]["cow"] == 0.0
-    assert figures["absent_classes"] == ["cow"]
-    assert figures["warnings"] == ["no mask of split 'val' shows 'cow'"]
+    figures = evaluate(masks, dataset)
+    assert figures.per_class["cow"] == 0.0
+    assert figures.absent_classes == ["cow"]
+    assert figures.warnings == ["no mask of split 'val' shows 'cow'"]
     out = io.StringIO()
     print_evaluation(figures, Console(file=out, width=200))
     assert "0.0 (in no mask)" in out.getvalue()
@@ -409,9 +411,9 @@ def test_a_class_in_no_mask_is_absent_though_it_was_predicted(dataset, masks, da
 
 
 def test_sound_masks_give_no_warning(dataset, masks):
-    figures = evaluate_source(masks, dataset)
-    assert figures["warnings"] == []
-    assert figures["void"] == pytest.approx(2 / 56)
+    figures = evaluate(masks, dataset)
+    assert figures.warnings == []
+    assert figures.void == pytest.approx(2 / 56)
 
 
 def test_predictions_are_read_as_ours_or_as_the_masks_of_the_data_set(dataset, data_folder):
@@ -423,9 +425,9 @@ def test_predictions_are_read_as_ours_or_as_the_masks_of_the_data_set(dataset, d
     )
     coded = open_dataset(data_folder)
     write_label_map(data_folder / "other/pond.png", coded.truth("pond"), classes=2)
-    figures = evaluate_source(data_folder / "other", coded)
-    assert figures["miou"] == 1.0
-    assert figures["per_class"] == {"cow": 1.0, "rest": 1.0}
+    figures = evaluate(data_folder / "other", coded)
+    assert figures.miou == 1.0
+    assert figures.per_class == {"cow": 1.0, "rest": 1.0}
 
 
 def test_predictions_in_another_coding_are_an_error(dataset, data_folder):
@@ -439,4 +441,4 @@ def test_predictions_in_another_coding_are_an_error(dataset, data_folder):
         pixels = PillowImage.fromarray(coded.truth(name).astype(np.uint8))
         pixels.save(data_folder / f"other/{name}.png")
     with pytest.raises(DataError, match=r"pond.png: value 1 .*not listed .*predictions are read"):
-        evaluate_source(data_folder / "other", coded)
+        evaluate(data_folder / "other", coded)

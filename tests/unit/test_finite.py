@@ -16,6 +16,7 @@ from hintseg.models.finite import first_not_finite
 from hintseg.models.saved import ModelDescription, build_segmenter, load_model, save_model
 from hintseg.predict.folders.hinted import label_files
 from hintseg.predict.folders.photographs import predict_files
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval.similar import similar_segments
 from hintseg.predict.retrieval.votes import build_prototypes
@@ -73,7 +74,9 @@ def test_given_weights_with_such_a_number_are_refused(tmp_path):
 @pytest.mark.parametrize("by", ["classifier", "retrieval"])
 def test_no_mask_is_made_of_such_scores(spoilt, dataset, tmp_path, by):
     file = dataset.images["herd"]
-    outcome = predict_files(spoilt, {"herd": file}, tmp_path / "masks", by=by)
+    outcome = predict_files(
+        spoilt, {"herd": file}, tmp_path / "masks", options=PredictOptions(by=by)
+    )
     assert not outcome.written
     assert f"{file}: the model gives NaN or infinity, not scores; train" in outcome.failed[file]
     outcome = label_files(spoilt, dataset, tmp_path / "labels", by=by)

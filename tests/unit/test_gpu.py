@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hintseg.losses.contrastive import segment_contrastive_loss
 from hintseg.predict.predictor import load
 from hintseg.refine.crf import dense_crf
-from hintseg.refine.walk import embedding_walk
+from hintseg.refine.walks import embedding_walk
 from hintseg.segments.kmeans import spherical_kmeans
 from hintseg.training import train
 

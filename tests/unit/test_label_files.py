@@ -10,6 +10,7 @@ from PIL import Image as PillowImage
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
 from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.hints.raster import Brush
 from hintseg.images.label_maps import overlay, read_label_map
 from hintseg.images.photographs import read_image
 from hintseg.predict.folders.hinted import label_files
@@ -91,7 +92,7 @@ def test_a_pixel_in_doubt_is_unlabelled_and_a_hint_is_never_in_doubt(predictor, 
 
 def test_hints_are_drawn_as_wide_as_told(predictor, dataset, out):
     label_files(predictor, dataset, out, confidence=1.0)
-    wide = {"point_radius": 0.1, "scribble_width": 0.1}
+    wide = {"brush": Brush(0.1, 0.1)}
     label_files(predictor, dataset, out / "wide", confidence=1.0, **wide)
     assert (labels_in(out / "wide") >= 0).sum() > (labels_in(out) >= 0).sum()
     known = load_hinted(dataset, "herd", size=None, **wide).weak.labels
@@ -150,7 +151,12 @@ def test_a_broken_hint_file_is_reported_and_the_rest_is_done(predictor, dataset,
 
 
 @pytest.mark.parametrize(
-    "options", [{"confidence": 0.5}, {"point_radius": 0.05}, {"scribble_width": 0.05}]
+    "options",
+    [
+        {"confidence": 0.5},
+        {"brush": Brush(point_radius=0.05)},
+        {"brush": Brush(scribble_width=0.05)},
+    ],
 )
 def test_other_options_are_refused(predictor, dataset, out, options):
     label_files(predictor, dataset, out)

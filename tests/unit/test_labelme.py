@@ -16,7 +16,7 @@ from hintseg.hints.labelme import (
     read_labelme,
     write_labelme,
 )
-from hintseg.hints.rasterize import rasterize
+from hintseg.hints.raster import rasterize
 from hintseg.structures import ClassSet, Hints, Shape
 
 DOT = write_bitmap(np.array([[True, False]]))

@@ -11,6 +11,7 @@ from hintseg.images.label_maps import overlay, read_label_map, write_label_map
 from hintseg.images.photographs import read_image, write_png
 from hintseg.predict.folders.inputs import find_inputs
 from hintseg.predict.folders.photographs import predict_files
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.structures import VOID, ClassSet
 
@@ -56,17 +57,21 @@ def found(*inputs):
 
 
 def test_predictions_with_and_without_crf_are_not_mixed(predictor, photos, out):
-    predict_files(predictor, images(photos), out, crf="psa")
-    for other in ({}, {"crf": "deeplab"}):
+    predict_files(predictor, images(photos), out, options=PredictOptions(crf="psa"))
+    for other in (PredictOptions(), PredictOptions(crf="deeplab")):
         with pytest.raises(ConfigError, match="or other options"):
-            predict_files(predictor, images(photos), out, **other)
-    assert len(predict_files(predictor, images(photos), out, crf="psa").skipped) == 3
+            predict_files(predictor, images(photos), out, options=other)
+    assert (
+        len(
+            predict_files(predictor, images(photos), out, options=PredictOptions(crf="psa")).skipped
+        )
+        == 3
+    )
 
 
-def test_an_unknown_preset_is_refused_before_anything_is_written(predictor, photos, out):
+def test_an_unknown_preset_is_refused():
     with pytest.raises(ConfigError, match="did you mean 'psa'"):
-        predict_files(predictor, images(photos), out, crf="pas")
-    assert not out.exists()
+        PredictOptions(crf="pas")
 
 
 # Inputs
@@ -200,7 +205,7 @@ def test_overlays_are_written_on_request(photos, predictor, out):
 
 
 def test_options_reach_the_model(photos, predictor, out):
-    predict_files(predictor, images(photos), out, scales=(0.5, 1.5), flip=True)
+    predict_files(predictor, images(photos), out, options=PredictOptions((0.5, 1.5), flip=True))
     expected = predictor.predict(photos / "a.png", scales=(0.5, 1.5), flip=True).labels
     assert np.array_equal(read_label_map(out / "a.png", classes=3, undeclared=VOID), expected)
 
@@ -245,15 +250,15 @@ def test_a_half_written_file_does_not_count_as_done(photos, predictor, out):
 
 def test_what_an_interrupted_call_left_is_completed(photos, predictor, out, monkeypatch):
     calls = []
-    predict = predictor.predict
+    predict = predictor.predict_by
 
-    def interrupted(image, **options):
+    def interrupted(options, image, **more):
         calls.append(image)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return predict(image, **options)
+        return predict(options, image, **more)
 
-    monkeypatch.setattr(predictor, "predict", interrupted)
+    monkeypatch.setattr(predictor, "predict_by", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict_files(predictor, images(photos), out, overlays=True)
     outcome = predict_files(predictor, images(photos), out, overlays=True)
@@ -345,7 +350,14 @@ def test_new_images_join_the_old_ones(photos, predictor, out):
 # What is refused
 
 
-@pytest.mark.parametrize("options", [{"flip": True}, {"scales": (1.0, 0.5)}, {"tile": 512}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"options": PredictOptions(flip=True)},
+        {"options": PredictOptions((1.0, 0.5))},
+        {"tile": 512},
+    ],
+)
 def test_other_options_are_refused(photos, predictor, out, options):
     predict_files(predictor, images(photos), out)
     with pytest.raises(ConfigError, match="out: holds predictions of another model or other opt"):
@@ -358,10 +370,15 @@ def test_another_model_is_refused(photos, predictor, segmenter, classes, out):
         predict_files(Predictor(segmenter, classes, size=64), images(photos), out)
 
 
-@pytest.mark.parametrize("options", [{"scales": (0.0,)}, {"scales": ()}, {"tile": 100}])
-def test_options_that_cannot_work_leave_no_trace(photos, predictor, out, options):
-    with pytest.raises(ConfigError, match=r"(scales|tile): "):
-        predict_files(predictor, images(photos), out, **options)
+@pytest.mark.parametrize("scales", [(0.0,), ()])
+def test_scales_that_cannot_work_are_no_options(scales):
+    with pytest.raises(ConfigError, match="scales: "):
+        PredictOptions(scales)
+
+
+def test_tiles_that_cannot_work_leave_no_trace(photos, predictor, out):
+    with pytest.raises(ConfigError, match="tile: "):
+        predict_files(predictor, images(photos), out, tile=100)
     assert not out.exists()
     assert len(predict_files(predictor, images(photos), out).written) == 3
 

@@ -31,7 +31,7 @@ def test_every_pixel_of_an_image_of_any_size_gets_a_class(predictor, size):
     assert set(np.unique(prediction.labels)) <= {0, 1, 2}
     assert prediction.scores.shape == (3, -(-size[0] // 4), -(-size[1] // 4))
     torch.testing.assert_close(prediction.scores.sum(dim=0), torch.ones_like(prediction.scores[0]))
-    assert prediction.classes == ("grass", "cow", "sky")
+    assert prediction.classes.names == ("grass", "cow", "sky")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 7)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hintseg.errors import ConfigError
 from hintseg.refine import affinity
-from hintseg.refine.walk import embedding_walk, walk
+from hintseg.refine.walks import embedding_walk, walk
 from hintseg.structures import UNLABELLED, VOID
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from hintseg.errors import DataError
-from hintseg.hints.rasterize import rasterize
+from hintseg.hints.raster import Brush, rasterize
 from hintseg.hints.scanlines import polygon_pixels, stroke_pixels
 from hintseg.structures import UNLABELLED, ClassSet, Hints, Shape
 
@@ -98,23 +98,23 @@ def test_a_stroke_without_width_never_breaks(points):
 
 
 def test_a_point_is_a_disc():
-    labels = labels_of(shape("point", 1, (10, 8)), point_radius=3 / 30)
+    labels = labels_of(shape("point", 1, (10, 8)), brush=Brush(point_radius=3 / 30))
     y, x = np.mgrid[:20, :30]
     np.testing.assert_array_equal(labels == 1, (x - 10) ** 2 + (y - 8) ** 2 <= 9)
 
 
 def test_the_smallest_point_keeps_the_pixel_that_holds_it():
-    labels = labels_of(shape("point", 2, (4.4, 7.6)), point_radius=0.0)
+    labels = labels_of(shape("point", 2, (4.4, 7.6)), brush=Brush(point_radius=0.0))
     assert np.argwhere(labels == 2).tolist() == [[8, 4]]
 
 
 @pytest.mark.parametrize("corner", [(-0.5, -0.5), (29.5, -0.5), (-0.5, 19.5), (29.5, 19.5)])
 def test_a_point_on_the_corner_of_the_image_keeps_a_pixel(corner):
-    assert (labels_of(shape("point", 0, corner), point_radius=0.0) == 0).sum() == 1
+    assert (labels_of(shape("point", 0, corner), brush=Brush(point_radius=0.0)) == 0).sum() == 1
 
 
 def test_a_scribble_of_three_pixels_is_three_pixels_wide():
-    labels = labels_of(shape("scribble", 0, (5, 10), (20, 10)), scribble_width=3 / 30)
+    labels = labels_of(shape("scribble", 0, (5, 10), (20, 10)), brush=Brush(scribble_width=3 / 30))
     assert np.unique(np.nonzero(labels == 0)[0]).tolist() == [9, 10, 11]
 
 
@@ -125,7 +125,7 @@ def test_what_lies_far_outside_is_cut_off():
         shape("scribble", 1, (-far, 5), (far, 5)),
         shape("polygon", 2, (-far, 12), (far, 12), (far, far), (-far, far)),
     )
-    labels = labels_of(*shapes, scribble_width=1 / 30)
+    labels = labels_of(*shapes, brush=Brush(scribble_width=1 / 30))
     assert set(np.nonzero(labels == 1)[0]) == {5}
     assert (labels[12:] == 2).all()
     assert not (labels == 0).any()
@@ -185,7 +185,7 @@ def test_drawing_small_equals_drawing_the_scaled_shape():
 def test_widths_are_fractions_of_the_longer_side_of_the_result():
     for out in ((20, 30), (200, 300)):
         labels = labels_of(
-            shape("scribble", 0, (-9, 10), (40, 10)), out_size=out, scribble_width=0.1
+            shape("scribble", 0, (-9, 10), (40, 10)), out_size=out, brush=Brush(scribble_width=0.1)
         )
         assert (labels[:, out[1] // 2] == 0).sum() == pytest.approx(0.1 * out[1], abs=1)
 
@@ -233,7 +233,7 @@ def test_a_shape_against_the_partial_map_is_contested_too():
         Hints((shape("scribble", 0, (4, -5), (4, 30)),), partial=partial),
         (20, 30),
         STUFF,
-        scribble_width=0.0,
+        brush=Brush(scribble_width=0.0),
     )
     assert weak.contested == 10
     assert (weak.labels[10:, 4] == 0).all()
@@ -254,8 +254,9 @@ def test_the_order_of_the_shapes_does_not_matter(order):
         shape("polygon", 2, (6, 2), (14, 5), (9, 15)),
         shape("point", 0, (12, 9)),
     )
-    straight = rasterize(Hints(shapes), (20, 30), STUFF, point_radius=0.1)
-    mixed = rasterize(Hints(tuple(shapes[i] for i in order)), (20, 30), STUFF, point_radius=0.1)
+    straight = rasterize(Hints(shapes), (20, 30), STUFF, brush=Brush(point_radius=0.1))
+    mixed = Hints(tuple(shapes[i] for i in order))
+    mixed = rasterize(mixed, (20, 30), STUFF, brush=Brush(point_radius=0.1))
     np.testing.assert_array_equal(straight.labels, mixed.labels)
     assert straight.contested == mixed.contested > 0
 
@@ -362,7 +363,7 @@ def test_a_scribble_across_a_huge_image_needs_no_huge_temporaries():
     """One diagonal, whose bounding box is the image: 40 MB of labels, far less on top."""
     line = Hints((shape("scribble", 0, (0, 0), (19999, 999)),))
     tracemalloc.start()
-    weak = rasterize(line, (1000, 20000), STUFF, scribble_width=1e-4)
+    weak = rasterize(line, (1000, 20000), STUFF, brush=Brush(scribble_width=1e-4))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert weak.labels[0, 0] == weak.labels[999, 19999] == 0

@@ -11,7 +11,7 @@ from skimage.measure import label as components
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.regions import partition as module
 from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
-from hintseg.regions.partition import edge_map, regions, regions_from_edges, spread_labels
+from hintseg.regions.partition import edge_map, image_regions, regions_from_edges, spread_labels
 from hintseg.structures import UNLABELLED, VOID
 
 SIDES = st.integers(1, 40)
@@ -41,7 +41,7 @@ def check(found, size):
 @settings(max_examples=60, deadline=None)
 def test_regions_partition_the_image(height, width, count, seed):
     for image in (noise(height, width, seed), smooth(height, width, seed)):
-        found = regions(image, count=count)
+        found = image_regions(image, count=count)
         check(found, (height, width))
         assert found.max() < count
 
@@ -49,26 +49,26 @@ def test_regions_partition_the_image(height, width, count, seed):
 def test_the_count_is_met_when_there_are_enough_basins():
     image = noise(60, 70)
     for count in (1, 2, 17, 100):
-        assert regions(image, count=count).max() + 1 == count
+        assert image_regions(image, count=count).max() + 1 == count
 
 
 def test_fewer_regions_are_unions_of_more():
     image = smooth(60, 70)
-    fine, coarse = regions(image, count=30), regions(image, count=8)
+    fine, coarse = image_regions(image, count=30), image_regions(image, count=8)
     assert all(len(np.unique(coarse[fine == region])) == 1 for region in range(30))
 
 
 def test_two_colours_are_two_regions():
     image = np.zeros((20, 30, 3), dtype=np.uint8)
     image[:, 12:] = (200, 30, 40)
-    assert np.array_equal(regions(image), np.repeat((np.arange(30) >= 12)[None], 20, axis=0))
+    assert np.array_equal(image_regions(image), np.repeat((np.arange(30) >= 12)[None], 20, axis=0))
 
 
 def test_four_squares_are_numbered_in_reading_order():
     image = np.zeros((20, 20, 3), dtype=np.uint8)
     image[:10, 10:], image[10:, :10], image[10:, 10:] = 255, (255, 0, 0), (0, 0, 255)
     quarter = (np.arange(20) >= 10).astype(int)
-    found = regions(image, count=4)
+    found = image_regions(image, count=4)
     check(found, (20, 20))
     wrong = found != 2 * quarter[:, None] + quarter[None]
     assert not np.delete(np.delete(wrong, (9, 10), axis=0), (9, 10), axis=1).any()
@@ -76,12 +76,12 @@ def test_four_squares_are_numbered_in_reading_order():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (2, 2), (300, 400)])
 def test_a_flat_image_is_one_region(size):
-    assert not regions(np.full((*size, 3), 77, dtype=np.uint8)).any()
+    assert not image_regions(np.full((*size, 3), 77, dtype=np.uint8)).any()
 
 
 def test_more_regions_than_basins_gives_the_basins():
     image = smooth(40, 40)
-    assert np.array_equal(regions(image, count=10_000), regions(image, count=None))
+    assert np.array_equal(image_regions(image, count=10_000), image_regions(image, count=None))
 
 
 def ward(image, count):
@@ -115,7 +115,7 @@ def test_merges_follow_the_sum_of_squares(monkeypatch):
     for count in (1, 2, 5, 12, 30):
         _, expected = ward(lightness, count)
         expected = module.numbered(expected.ravel()).reshape(5, 6)
-        assert np.array_equal(regions(image, count=count), expected)
+        assert np.array_equal(image_regions(image, count=count), expected)
 
 
 def pixels_as_basins(graph, weights, shape):
@@ -157,7 +157,7 @@ def test_any_edges_partition_the_image(height, width, count, seed):
 
 
 def test_ten_thousand_regions_of_noise():
-    found = regions(noise(200, 300), count=10_000)
+    found = image_regions(noise(200, 300), count=10_000)
     check(found, (200, 300))
     assert 5_000 < found.max() < 10_000
 
@@ -165,7 +165,7 @@ def test_ten_thousand_regions_of_noise():
 @pytest.mark.parametrize("count", [0, -3])
 def test_no_region_at_all_is_an_error(count):
     with pytest.raises(ConfigError, match=f"count must be at least 1, got {count}"):
-        regions(noise(4, 5), count=count)
+        image_regions(noise(4, 5), count=count)
     with pytest.raises(ConfigError, match="count"):
         regions_from_edges(np.zeros((4, 5)), count=count)
 
@@ -255,7 +255,7 @@ class Album:
 def test_regions_are_kept(tmp_path):
     folder, album = tmp_path / "a" / "regions", Album()
     make_regions(["x", "yy"], album, folder, count=12)
-    assert np.array_equal(load_regions(folder, "x"), regions(smooth(30, 40, 1), count=12))
+    assert np.array_equal(load_regions(folder, "x"), image_regions(smooth(30, 40, 1), count=12))
     assert load_regions(folder, "x").dtype == np.int32
     make_regions(["x", "yy", "zzz"], album, folder, count=12)
     assert album.read == ["x", "yy", "zzz"]

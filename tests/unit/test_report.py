@@ -19,6 +19,7 @@ from hintseg.engine.run import Run
 from hintseg.images.label_maps import palette
 from hintseg.images.reading import AS_STORED
 from hintseg.metrics import evaluate_pairs, metrics_of
+from hintseg.predict.prediction import Prediction
 from hintseg.predict.predictor import Predictor
 from hintseg.report import check_page, figures
 from hintseg.report.charts import stage_charts
@@ -26,7 +27,7 @@ from hintseg.report.check_page import write_check_page
 from hintseg.report.page import evenly, percent
 from hintseg.report.pictures import class_colours, contrast, css, data_uri, hint_picture
 from hintseg.report.run_page import PictureRow, picture_rows, report_run, write_report
-from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Prediction, Shape
+from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Shape
 
 EVIL = "<script>alert('$x_1$ & 牛')</script>"
 CLASSES = ClassSet(("cow", EVIL, "sky"))
@@ -161,9 +162,7 @@ def farm(tmp_path):
     painted = np.full((60, 80), 255, np.uint8)
     painted[:30] = 1
     PillowImage.fromarray(painted).save(root / "hints/i2.png")
-    (root / "dataset.yaml").write_text(
-        yaml.safe_dump({"classes": list(CLASSES.names)}), encoding="utf-8"
-    )
+    (root / "dataset.yaml").write_text(yaml.safe_dump({"classes": list(CLASSES)}), encoding="utf-8")
     return root
 
 
@@ -389,7 +388,7 @@ class Constant(Predictor):
 
     def predict(self, image, **options):
         labels = np.zeros(image.shape[:2], dtype=np.int16)
-        return Prediction(labels, torch.ones(3, 1, 1), CLASSES.names)
+        return Prediction(labels, torch.ones(3, 1, 1), CLASSES)
 
 
 def test_the_worst_images_come_first(farm):

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from hintseg.errors import ConfigError, RunError
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.folders.photographs import predict_files
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor, load
 from hintseg.predict.retrieval.index import (
     PROTOTYPES,
@@ -30,7 +31,9 @@ from hintseg.predict.retrieval.votes import (
 from hintseg.resize import resize_image, resize_labels
 from hintseg.structures import UNLABELLED, VOID
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "spml.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "spml.npz"
+
+BY_RETRIEVAL = PredictOptions(by="retrieval")
 
 
 def directions(count, dim=6, seed=0):
@@ -346,23 +349,22 @@ def test_prototypes_of_another_model_are_an_error(segmenter, classes, index):
 def test_label_maps_of_other_prototypes_do_not_mix(segmenter, classes, known, dataset, tmp_path):
     files, out = {"pond": dataset.images["pond"]}, tmp_path / "out"
     predict_files(
-        Predictor(segmenter, classes, prototypes=lambda: known), files, out, by="retrieval"
+        Predictor(segmenter, classes, prototypes=lambda: known), files, out, options=BY_RETRIEVAL
     )
     for change in ({"label": (known.label + 1) % 3}, {"grid": 7}):
         other = Predictor(segmenter, classes, prototypes=lambda: replace(known, **change))  # noqa: B023
         with pytest.raises(ConfigError, match="another model or other options"):
-            predict_files(other, files, out, by="retrieval")
+            predict_files(other, files, out, options=BY_RETRIEVAL)
 
 
 def test_label_maps_by_retrieval_and_by_the_classifier_do_not_mix(predictor, dataset, tmp_path):
     files = {"pond": dataset.images["pond"]}
-    predict_files(predictor, files, tmp_path / "out", by="retrieval")
+    predict_files(predictor, files, tmp_path / "out", options=BY_RETRIEVAL)
     assert json.loads((tmp_path / "out" / "predict.json").read_text())["by"] == "retrieval"
     with pytest.raises(ConfigError, match="another model or other options"):
         predict_files(predictor, files, tmp_path / "out")
     with pytest.raises(ConfigError, match="by: choose"):
-        predict_files(predictor, files, tmp_path / "none", by="magic")
-    assert not (tmp_path / "none").exists()
+        PredictOptions(by="magic")
 
 
 # The file

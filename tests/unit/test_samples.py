@@ -17,6 +17,7 @@ from hintseg.data.samples import (
     with_spread_labels,
 )
 from hintseg.errors import DataError, RunError
+from hintseg.hints.raster import Brush
 from hintseg.images.label_maps import write_label_map
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels, region_map
@@ -99,8 +100,8 @@ def test_hints_label_the_pixels_that_were_drawn_on(dataset):
 
 
 def test_thicker_strokes_label_more(dataset):
-    thin = load_hinted(dataset, "field", size=None, point_radius=0.01, scribble_width=0.01)
-    thick = load_hinted(dataset, "field", size=None, point_radius=0.05, scribble_width=0.1)
+    thin = load_hinted(dataset, "field", size=None, brush=Brush(0.01, 0.01))
+    thick = load_hinted(dataset, "field", size=None, brush=Brush(0.05, 0.1))
     assert (thick.weak.labels >= 0).sum() > (thin.weak.labels >= 0).sum()
 
 

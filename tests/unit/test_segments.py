@@ -17,7 +17,7 @@ from hintseg.segments.kmeans import (
 from hintseg.segments.prototypes import cut, find_segments, mean_directions, propagate_labels
 from hintseg.structures import UNLABELLED, VOID
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "spml.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "spml.npz"
 
 
 @pytest.fixture(scope="module")

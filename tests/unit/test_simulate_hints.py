@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from hintseg.errors import ConfigError
-from hintseg.hints.rasterize import rasterize
+from hintseg.hints.raster import rasterize
 from hintseg.hints.simulate import simulate_hints
 from hintseg.hints.strokes import depth_of, walk
 from hintseg.images.label_maps import read_label_map

@@ -8,7 +8,7 @@ import yaml
 from hintseg.data.check.checking import check
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import DataError
-from hintseg.evaluation import evaluate_source
+from hintseg.evaluation import evaluate
 from hintseg.images.reading import AS_STORED
 from hintseg.predict.folders.hinted import label_files
 from hintseg.predict.folders.photographs import predict_files
@@ -106,8 +106,8 @@ def test_the_model_keeps_how_its_images_were_read(data_folder, tmp_path):
     other = say(data_folder, channels=None)  # another data set, read as the model's
     assert not label_files(predictor, other, tmp_path / "labels").failed
     assert np.array_equal(other.read_as(predictor.reading).image(name), dataset.image(name))
-    figures = evaluate_source(run, other, split=next(s for s in other.splits if s != "train"))
-    assert figures["images"] > 0
+    figures = evaluate(run, other, split=next(s for s in other.splits if s != "train"))
+    assert figures.images > 0
 
 
 def test_a_broken_image_has_no_say(data_folder):

@@ -9,7 +9,7 @@ import numpy as np
 
 from hintseg.data.dataset import Dataset
 from hintseg.errors import RunError
-from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH, rasterize
+from hintseg.hints.raster import BRUSH, Brush, rasterize
 from hintseg.images.label_maps import read_label_map
 from hintseg.regions.partition import spread_labels
 from hintseg.resize import fit_size, resize_image, resize_labels, resize_map_window
@@ -24,18 +24,10 @@ def load_hinted(
     *,
     size: int | None,
     zoom: float = 1.0,
-    point_radius: float = POINT_RADIUS,
-    scribble_width: float = SCRIBBLE_WIDTH,
+    brush: Brush = BRUSH,
 ) -> Sample:
     """An image with its hints as weak labels; the longer side brought to `zoom` x `size`."""
-    weak = load_weak(
-        dataset,
-        name,
-        size=size,
-        zoom=zoom,
-        point_radius=point_radius,
-        scribble_width=scribble_width,
-    )
+    weak = load_weak(dataset, name, size=size, zoom=zoom, brush=brush)
     return Sample(name, resize_image(dataset.image(name), *weak.labels.shape), weak)
 
 
@@ -45,8 +37,7 @@ def load_weak(
     *,
     size: int | None,
     zoom: float = 1.0,
-    point_radius: float = POINT_RADIUS,
-    scribble_width: float = SCRIBBLE_WIDTH,
+    brush: Brush = BRUSH,
 ) -> WeakLabels:
     """The hints of an image as weak labels at the working resolution; reads no photograph."""
     height, width = dataset.size(name)
@@ -55,8 +46,7 @@ def load_weak(
         (height, width),
         dataset.classes,
         out_size=fit_size(height, width, size, zoom=zoom),
-        point_radius=point_radius,
-        scribble_width=scribble_width,
+        brush=brush,
         tags_complete=dataset.tags_complete,
         boxes_complete=dataset.boxes_complete,
     )

@@ -55,6 +55,13 @@ def permutohedral_filter(
     Raises:
         ConfigError: Features that are not finite, or so many sigmas apart that the lattice cannot
             be numbered.
+
+    Example:
+        >>> import torch
+        >>> features = position_features((1, 5, 5), sxy=1.0)
+        >>> kernel = permutohedral_filter(features, normalisation="row")
+        >>> kernel(torch.ones(1, 1, 5, 5)).allclose(torch.ones(1, 1, 5, 5))
+        True
     """
     points, pixels, images = _points(features, kept)
     kernel: Lattice | _Exact
@@ -77,6 +84,12 @@ def exact_filter(
 
     Raises:
         ConfigError: Features that are not finite.
+
+    Example:
+        >>> import torch
+        >>> kernel = exact_filter(position_features((1, 1, 3), sxy=1.0))
+        >>> kernel(torch.tensor([[[[1.0, 0.0, 0.0]]]]))
+        tensor([[[[0.0000, 0.6065, 0.1353]]]])
     """
     kernel = _exact(*_points(features, kept), batch=len(features), self_affinity=self_affinity)
     return GaussianFilter(kernel, _size(features), normalisation)
@@ -94,6 +107,12 @@ def bilateral_features(
 
     Raises:
         ConfigError: A sigma that is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(1, 3, 4, 6, dtype=torch.uint8)
+        >>> tuple(bilateral_features(images, sxy=60.0, srgb=10.0).shape)
+        (1, 5, 4, 6)
     """
     _check_sigma("srgb", srgb)
     return torch.cat([position_features(images, sxy=sxy), images.float() / srgb], dim=1)
@@ -106,6 +125,11 @@ def position_features(
 
     Raises:
         ConfigError: A sigma that is not positive and finite.
+
+    Example:
+        >>> position_features((1, 1, 3), sxy=2.0)[0, :, 0]
+        tensor([[0.0000, 0.5000, 1.0000],
+                [0.0000, 0.0000, 0.0000]])
     """
     _check_sigma("sxy", sxy)
     if isinstance(images, tuple):

@@ -57,6 +57,18 @@ def read_labelme(path: Path, classes: ClassSet) -> tuple[Hints, Size | None]:
 
     Raises:
         DataError: The first problem of the file, with its place, value and remedy.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from hintseg.structures import ClassSet, Hints, Shape
+        >>> classes, hints = ClassSet(("grass", "cow")), Hints((Shape("point", 1, ((4.0, 2.0),)),))
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "a.json"
+        ...     write_labelme(file, hints, classes, image_path="a.jpg", size=(6, 8))
+        ...     again, size = read_labelme(file, classes)
+        >>> again == hints, size
+        (True, (6, 8))
     """
 
     def stop(problem: str) -> None:
@@ -135,6 +147,17 @@ def write_labelme(
 
     Raises:
         DataError: Foreign keys in `extra` that JSON cannot hold.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from hintseg.structures import ClassSet, Hints
+        >>> classes, cow = ClassSet(("grass", "cow")), Hints(flags=frozenset({1}))
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "a.json"
+        ...     write_labelme(file, cow, classes, image_path="a.jpg", size=(6, 8))
+        ...     '"cow": true' in file.read_text()
+        True
     """
     document = {
         "version": VERSION,

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from scipy import ndimage
 
 from hintseg.errors import ConfigError
-from hintseg.hints.rasterize import SCRIBBLE_WIDTH
+from hintseg.hints.raster import BRUSH
 from hintseg.hints.strokes import EIGHT, depth_of, draw_stroke, middle_piece
 from hintseg.structures import ClassSet, Hints, LabelMap, Shape
 
@@ -63,6 +63,16 @@ def simulate_hints(
 
     Raises:
         ConfigError: A fraction outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from hintseg.structures import ClassSet
+        >>> mask = np.zeros((40, 60), np.int16)
+        >>> mask[10:30, 20:50] = 1
+        >>> classes, rng = ClassSet(("grass", "cow")), np.random.default_rng(0)
+        >>> hints = simulate_hints(mask, classes, kind="points", rng=rng)
+        >>> [(shape.kind, classes[shape.label]) for shape in hints.shapes]
+        [('point', 'grass'), ('point', 'cow')]
     """
     if not 0 <= fraction <= 1:
         raise ConfigError(f"fraction: must be from 0 to 1, got {fraction}")
@@ -74,7 +84,7 @@ def simulate_hints(
     parts = _components(mask, range(len(classes)))
     if kind == "points":
         return Hints(tuple(_click(part, rng) for part in parts))
-    clearance = SCRIBBLE_WIDTH * max(mask.shape) / 2 + 1
+    clearance = BRUSH.scribble_width * max(mask.shape) / 2 + 1
     return Hints(tuple(_scribble(part, clearance, fraction, rng) for part in parts))
 
 

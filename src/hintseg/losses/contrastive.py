@@ -76,6 +76,17 @@ def segment_contrastive_loss(  # noqa: PLR0913 (seven tensors describe a relatio
 
     Raises:
         ConfigError: A concentration that is not a positive number, or an unknown reduction.
+
+    Example:
+        >>> import torch
+        >>> pixels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> own = torch.tensor([0, 1])
+        >>> pixel_group, segment_group = torch.tensor([0, 1]), torch.tensor([0, 1, 1])
+        >>> same = torch.eye(2, dtype=torch.bool)
+        >>> case = pixels, prototypes, own, pixel_group, segment_group, same, ~same
+        >>> round(segment_contrastive_loss(*case, concentration=6.0).item(), 3)
+        0.049
     """
     relation = _Relation(own.clamp(min=-1), pixel_group, segment_group, attract, repel)
     return _reduced(embeddings, prototypes, relation, concentration, reduction)
@@ -101,6 +112,16 @@ def own_segment_loss(  # noqa: PLR0913 (six tensors describe a relation)
 
     Raises:
         ConfigError: A concentration that is not a positive number, or an unknown reduction.
+
+    Example:
+        >>> import torch
+        >>> pixels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> own, group = torch.tensor([0, 1]), torch.zeros(3, dtype=torch.long)
+        >>> repel = torch.ones(1, 1, dtype=torch.bool)
+        >>> case = pixels, prototypes, own, group[:2], group, repel
+        >>> round(own_segment_loss(*case, concentration=6.0).item(), 3)
+        0.177
     """
     relation = _Relation(own.clamp(min=-1), pixel_group, segment_group, None, repel)
     return _reduced(embeddings, prototypes, relation, concentration, reduction)

@@ -52,6 +52,16 @@ def crf_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor, ""]:
     for a constant of the pixel, which the softmax cancels. A hard labelling has the share of the
     affinity that it cuts. A soft one is charged for softness as well (`quadratic_crf_loss` is
     not), and with affinities of pixels to themselves even where it cuts nothing.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.filters import exact_filter, position_features
+        >>> affinity = exact_filter(position_features((1, 1, 2), sxy=1.0))
+        >>> cut = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])  # two pixels, two classes
+        >>> round(crf_loss(cut, affinity).item(), 3)
+        1.0
+        >>> round(crf_loss(cut.mean(3, keepdim=True).expand_as(cut), affinity).item(), 3)
+        0.5
     """
     parts = _Parts.of(probabilities, affinity)
     return mean_of_all(_potts(parts), parts.total > 0)
@@ -67,6 +77,16 @@ def quadratic_crf_loss(probabilities: Maps, affinity: Affinity) -> Float[Tensor,
         sum_k S^kT W (1 - S^k) = 1/2 sum_pq W_pq |S_p - S_q|^2 + sum_p d_p sum_k S_pk (1 - S_pk).
 
     The one to combine with `entropy_loss`.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.filters import exact_filter, position_features
+        >>> affinity = exact_filter(position_features((1, 1, 2), sxy=1.0))
+        >>> cut = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])  # two pixels, two classes
+        >>> round(quadratic_crf_loss(cut, affinity).item(), 3)
+        1.0
+        >>> round(quadratic_crf_loss(cut.mean(3, keepdim=True).expand_as(cut), affinity).item(), 3)
+        0.0
     """
     total = _total(affinity)
     squares = (affinity.sums * probabilities.square()).flatten(1).sum(dim=1)
@@ -86,6 +106,16 @@ def normalised_cut_loss(
     many they are. With C of them the gradient is
 
         ((S^kT W S^k) d / (d^T S^k)^2 - 2 W S^k / (d^T S^k)) / C.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.filters import exact_filter, position_features
+        >>> affinity = exact_filter(position_features((1, 1, 2), sxy=1.0))
+        >>> cut = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])  # two pixels, two classes
+        >>> round(normalised_cut_loss(cut, affinity).item(), 3)
+        1.0
+        >>> round(normalised_cut_loss(cut.mean(3, keepdim=True).expand_as(cut), affinity).item(), 3)
+        0.5
     """
     parts = _Parts.of(probabilities, affinity)
     return mean_of_all(_normalised_cut(parts, present), parts.total > 0)
@@ -94,7 +124,18 @@ def normalised_cut_loss(
 def kernel_cut_loss(
     probabilities: Maps, affinity: Affinity, present: Present | None = None
 ) -> Float[Tensor, ""]:
-    """Kernel cut: `normalised_cut_loss` and `crf_loss` of one affinity, summed."""
+    """Kernel cut: `normalised_cut_loss` and `crf_loss` of one affinity, summed.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.filters import exact_filter, position_features
+        >>> affinity = exact_filter(position_features((1, 1, 2), sxy=1.0))
+        >>> cut = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])  # two pixels, two classes
+        >>> round(kernel_cut_loss(cut, affinity).item(), 3)
+        2.0
+        >>> round(kernel_cut_loss(cut.mean(3, keepdim=True).expand_as(cut), affinity).item(), 3)
+        1.0
+    """
     parts = _Parts.of(probabilities, affinity)
     return mean_of_all(_normalised_cut(parts, present) + _potts(parts), parts.total > 0)
 
@@ -111,6 +152,15 @@ def association_loss(
 
     over the classes with mass that can be present. Equal to the normalised cut where all degrees
     are equal; below zero at worst by max d / m - 1.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.filters import exact_filter, position_features
+        >>> affinity = exact_filter(position_features((1, 1, 2), sxy=1.0))
+        >>> whole = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]])  # two pixels of one class
+        >>> kept = torch.ones(1, 1, 2, dtype=torch.bool)
+        >>> round(association_loss(whole, affinity, kept).item(), 3)
+        0.0
     """
     total = _total(affinity)
     pixels = kept.flatten(1).sum(dim=1).to(total.dtype)
@@ -127,6 +177,12 @@ def entropy_loss(
     """Entropy of the labelling: L = -1/N sum_p sum_k S_pk log S_pk, in [0, log classes].
 
     Averaged over the kept pixels of all ranks.
+
+    Example:
+        >>> import torch
+        >>> unsure = torch.full((1, 2, 1, 2), 0.5)
+        >>> round(entropy_loss(unsure, torch.ones(1, 1, 2, dtype=torch.bool)).item(), 3)
+        0.693
     """
     tiny = torch.finfo(probabilities.dtype).tiny  # 0 log 0 = 0, with a gradient that is finite
     entropies = -(probabilities * probabilities.clamp(min=tiny).log()).sum(dim=1)
@@ -150,6 +206,13 @@ def converted_weight(
         affinity: Not normalised, with the affinities of pixels to themselves.
         coarser: How many times fewer rows, and columns, the affinity has than that of the released
             loss would have; the sum over pairs grows with its fourth power.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.filters import exact_filter, position_features
+        >>> affinity = exact_filter(position_features((1, 8, 8), sxy=2.0), self_affinity=True)
+        >>> converted_weight(2e-9, affinity) > 2e-9
+        tensor([True])
     """
     return released * coarser**4 * _total(affinity)
 

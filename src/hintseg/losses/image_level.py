@@ -20,6 +20,14 @@ def tag_loss(
     tag known that is the loss of the classifier of Ahn and Kwak 2018 (arXiv:1803.10464). A pair
     that is neither (nobody said so) has no term and no gradient; a batch without any known pair
     gives an exact 0 that can be differentiated.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[4.0, -4.0, 0.0]])
+        >>> present = torch.tensor([[True, False, False]])
+        >>> absent = torch.tensor([[False, True, False]])
+        >>> round(tag_loss(scores, present, absent).item(), 3)
+        0.018
     """
     known = present | absent
     terms = F.binary_cross_entropy_with_logits(scores, present.to(scores.dtype), reduction="none")

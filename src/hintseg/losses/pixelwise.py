@@ -19,6 +19,12 @@ def labelled_cross_entropy(
 
     (Tang et al. 2018, arXiv:1804.01346, eq. 3, first term.) UNLABELLED and VOID pixels take no
     part; a batch without any labelled pixel gives an exact 0 that can be differentiated.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 4, 1, 3)
+        >>> round(labelled_cross_entropy(logits, torch.tensor([[[2, -1, -2]]])).item(), 3)
+        1.386
     """
     counted = divisor((labels >= 0).sum())
     known = labels.where(labels >= 0, -100)
@@ -37,6 +43,13 @@ def absent_class_loss(
     over the UNLABELLED pixels U of images with an absent class: the negative logarithm of the
     probability that the hints allow (learning from partial labels, Jin & Ghahramani, NIPS 2002,
     "Learning with multiple labels", eq. 4). An exact 0 that can be differentiated without any.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 2, 1, 2)
+        >>> absent = torch.tensor([[False, True]])
+        >>> round(absent_class_loss(logits, torch.tensor([[[-1, -1]]]), absent).item(), 3)
+        0.693
     """
     said = absent & ~absent.all(dim=1, keepdim=True)  # that no class is possible says nothing
     counted = (labels == UNLABELLED) & said.any(dim=1)[:, None, None]

@@ -40,6 +40,15 @@ def grid_affinity(
 
     (the sparse Potts model, Boykov and Jolly 2001). With `hintseg.losses.energy.crf_loss` the share
     of it that a labelling cuts: a length of the boundary that is short along edges of the image.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(1, 3, 2, 4, dtype=torch.uint8)
+        >>> images[..., 2:] = 255  # black at the left, white at the right
+        >>> affinity = grid_affinity(images, torch.ones(1, 2, 4, dtype=torch.bool), srgb=30.0)
+        >>> halves = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]] * 2, [[0.0, 0.0, 1.0, 1.0]] * 2]])
+        >>> (halves * affinity(1 - halves)).sum().item() < 1e-6  # nothing is cut
+        True
     """
     weights = [_pair_weights(images.float(), kept, step, srgb) for step in NEIGHBOURS]
     return GridAffinity(weights, _filtered(weights, torch.ones_like(images[:, :1]).float()))

@@ -49,7 +49,14 @@ class Relation:
 def same_label(
     pixel_label: Int[Tensor, " pixels"], segment_label: Int[Tensor, " segments"], *, classes: int
 ) -> Relation:
-    """Semantic annotation: equal labels attract, different ones repel; none is neutral."""
+    """Semantic annotation: equal labels attract, different ones repel; none is neutral.
+
+    Example:
+        >>> import torch
+        >>> relation = same_label(torch.tensor([0, -1]), torch.tensor([0, 1]), classes=2)
+        >>> relation.counted()  # the second pixel has no label
+        tensor([ True, False])
+    """
     same = torch.eye(classes, dtype=torch.bool, device=pixel_label.device)
     return Relation(pixel_label.clamp(min=-1), segment_label.clamp(min=-1), same, ~same)
 
@@ -64,6 +71,14 @@ def shared_tag(
 
     Two images have no class in common for certain if every class is known to be absent in one of
     them. An image attracts itself; one without any known tag is in no relation.
+
+    Example:
+        >>> import torch
+        >>> tags = torch.tensor([[True, False], [False, True]])
+        >>> relation = shared_tag(torch.tensor([0, 1]), torch.tensor([0, 1]), tags, ~tags)
+        >>> relation.repel
+        tensor([[False,  True],
+                [ True, False]])
     """
     known = tags.float()
     possible = (~absent).float()
@@ -77,7 +92,13 @@ def shared_tag(
 def same_region(
     pixel_region: Int[Tensor, " pixels"], segment_region: Int[Tensor, " segments"]
 ) -> Relation:
-    """Low-level image similarity, within one image: one region attracts, the others repel."""
+    """Low-level image similarity, within one image: one region attracts, the others repel.
+
+    Example:
+        >>> import torch
+        >>> same_region(torch.tensor([3, 5]), torch.tensor([3, 5, 5])).segment_group
+        tensor([0, 1, 1])
+    """
     distinct, segment_group = torch.unique(segment_region, return_inverse=True)
     pixel_group = torch.searchsorted(distinct, pixel_region.contiguous())
     same = torch.eye(len(distinct), dtype=torch.bool, device=distinct.device)
@@ -90,6 +111,13 @@ def shared_set(
     """Feature affinity: propagated label sets that meet attract, disjoint ones repel.
 
     Unresolved segments (an empty set) are in no relation, on neither side.
+
+    Example:
+        >>> import torch
+        >>> sets = torch.tensor([[True, False], [True, True], [False, False]])
+        >>> relation = shared_set(torch.tensor([0, 2]), sets)
+        >>> relation.counted()  # a segment without a set is in no relation
+        tensor([ True, False])
     """
     distinct, number = torch.unique(segment_sets, dim=0, return_inverse=True)
     meet = (distinct.float() @ distinct.float().T) > 0
@@ -100,7 +128,14 @@ def shared_set(
 
 
 def everything_else(pixels: int, segments: int, *, device: torch.device) -> Relation:
-    """For the plain form: all segments repel but the pixel's own (SegSort without any label)."""
+    """For the plain form: all segments repel but the pixel's own (SegSort without any label).
+
+    Example:
+        >>> import torch
+        >>> relation = everything_else(2, 3, device=torch.device("cpu"))
+        >>> relation.repel, relation.attract
+        (tensor([[True]]), tensor([[False]]))
+    """
     return Relation(
         torch.zeros(pixels, dtype=torch.long, device=device),
         torch.zeros(segments, dtype=torch.long, device=device),
@@ -123,6 +158,16 @@ def relation_loss(
 
     `plain`: only the own segment attracts. `most`: of the pixels that count, so many are drawn at
     random, for speed; the loss and its gradient keep their expectation.
+
+    Example:
+        >>> import torch
+        >>> pixels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> relation = same_label(torch.tensor([0, 1]), torch.tensor([0, 1, 1]), classes=2)
+        >>> own = torch.tensor([0, 1])
+        >>> loss = relation_loss(pixels, prototypes, own, relation, concentration=6.0)
+        >>> round(loss.item(), 3)
+        0.049
     """
     counted = relation.own_counted(own) if plain else relation.counted()
     count = divisor(counted.sum())
@@ -147,6 +192,16 @@ def image_similarity_loss(
     """Low-level image similarity: the mean over the images of the mean over their pixels.
 
     Pixels and segments are those of one batch of `images` images, in order of image.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.structures import Segments
+        >>> pixels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # two pixels, two regions of one image
+        >>> one, two = torch.tensor([0, 1]), torch.tensor([0, 0])
+        >>> segments = Segments(kept=one, member=one, image=two, label=two - 1, region=one)
+        >>> loss = image_similarity_loss(pixels, pixels, segments, concentration=6.0, images=1)
+        >>> round(loss.item(), 4)
+        0.0025
     """
     pieces = segments.image[segments.member].bincount(minlength=images).tolist()
     parts = segments.image.bincount(minlength=images).tolist()

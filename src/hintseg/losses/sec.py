@@ -34,6 +34,12 @@ def seed_loss(logits: Logits, labels: Int[Tensor, "batch height width"]) -> Floa
         L = -1/N sum_images 1/|S| sum_{u in S} log p_u[label_u],   S = {u : label_u >= 0}
 
     N images with seeds.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 2, 1, 3)
+        >>> round(seed_loss(logits, torch.tensor([[[1, -1, -1]]])).item(), 3)
+        0.693
     """
     seeded = labels >= 0
     chosen = labels.clamp(min=0)[:, None]
@@ -60,6 +66,15 @@ def expand_loss(
     with G of `rank_pooled`; present and absent are without the background, whose term is there
     where it is present. A class that is neither has no term, an image without any known class or
     kept cell has none and is not among the N. Published: q = 0.996, for the background 0.999.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 2, 2, 2)
+        >>> present, absent = torch.tensor([[True, False]]), torch.tensor([[False, True]])
+        >>> kept = torch.ones(1, 2, 2, dtype=torch.bool)
+        >>> loss = expand_loss(logits, present, absent, kept, decays=torch.tensor([0.996, 0.996]))
+        >>> round(loss.item(), 3)  # log 2 for what is present, log 2 for what is absent
+        1.386
     """
     probabilities = _chances(logits)
     logs = rank_pooled(probabilities, kept, decays=decays).clamp(min=TINY).log()
@@ -100,6 +115,12 @@ def constrain_loss(logits: Logits, refined: Logits, kept: Kept) -> Float[Tensor,
         L = 1/N sum_images 1/n sum_u sum_c Q_uc log(Q_uc / p_uc)
 
     Q are the refined probabilities, floored; they are constant: no gradient passes through them.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.randn(1, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+        >>> round(constrain_loss(logits, logits, torch.ones(1, 2, 2, dtype=torch.bool)).item(), 3)
+        nan
     """
     logs = _chances(logits).log()
     wanted = floored(refined.detach().to(logs))

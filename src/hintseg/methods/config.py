@@ -136,7 +136,7 @@ def label_options(root: Path) -> dict[str, Any]:
     return {
         "by": relabel.rounds[-1] if relabel.rounds else "classifier",
         **relabel.model_dump(include={"steps", "sharpness", "crf"}),
-        **train.model_dump(include={"point_radius", "scribble_width"}),
+        "brush": train.brush,
     }
 
 

@@ -23,7 +23,7 @@ from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.metrics import evaluate_pairs
 from hintseg.models.embedder import Segmenter
-from hintseg.models.saved import load_model, save_model
+from hintseg.models.saved import load_model, load_segmenter, save_model
 from hintseg.predict.predictor import Predictor
 from hintseg.progress import progress
 from hintseg.structures import Batch
@@ -74,7 +74,7 @@ def chosen_model(job: Job, stage: str) -> Segmenter:
     """The model that a finished stage chose."""
     folder = job.run.stage_folder(stage)
     which = read_json(folder / "manifest.json")["model"]
-    model = load_model(folder / which)[0].to(job.fabric.device)
+    model = load_segmenter(folder / which).to(job.fabric.device)
     model.embedder.backbone.freeze(job.settings.freeze, norm=job.settings.freeze_norm)
     return model
 
@@ -173,7 +173,7 @@ def _optimizer(settings: TrainSettings, learner: Learner, lr: float) -> Optimize
 def _validation(job: Job, model: nn.Module) -> Validate | None:
     """Metrics of the val split (at most `validate_images`, evenly spread), if it has masks."""
     names = validation_names(job.dataset, job.settings.validate_images)
-    if not names or not isinstance(model, Segmenter):
+    if not names:
         return None
 
     def validate() -> dict[str, float]:

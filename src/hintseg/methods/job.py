@@ -3,20 +3,22 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_hinted, load_masked, load_weak
 from hintseg.engine.run import Run
 from hintseg.engine.stages import Stage
+from hintseg.hints.raster import Brush
 from hintseg.methods.settings import Settings, TrainSettings
 from hintseg.methods.supervision import Supervision, from_hints
-from hintseg.models.backbone import load_weights
+from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.embedder import Segmenter
-from hintseg.models.saved import ModelDescription, build_segmenter
+from hintseg.models.saved import ModelDescription, build_model
 from hintseg.structures import Sample, WeakLabels
 
 S = TypeVar("S", bound=Settings)
@@ -49,7 +51,8 @@ class Job(Generic[S]):
 
     def hinted(self, name: str, *, zoom: float = 1.0) -> Sample:
         """An image with its hints at `zoom` times the working size."""
-        return load_hinted(self.dataset, name, zoom=zoom, **self._drawing())
+        size = self.settings.size
+        return load_hinted(self.dataset, name, size=size, zoom=zoom, brush=self.brush)
 
     def masked(self, name: str, *, zoom: float = 1.0) -> Sample:
         """An image with its dense mask at `zoom` times the working size."""
@@ -57,17 +60,25 @@ class Job(Generic[S]):
 
     def weak(self, name: str) -> WeakLabels:
         """What the hints of an image say, without the image."""
-        return load_weak(self.dataset, name, **self._drawing())
+        return load_weak(self.dataset, name, size=self.settings.size, brush=self.brush)
 
-    def _drawing(self) -> dict[str, Any]:
-        names = ("size", "point_radius", "scribble_width")
-        return {name: getattr(self.settings, name) for name in names}
+    @property
+    def brush(self) -> Brush:
+        """How wide hints are drawn."""
+        return self.settings.brush
 
     def segmenter(self) -> Segmenter:
-        """A new network on the chosen backbone with its initial weights; parts frozen as set."""
+        """A new segmenter on the chosen backbone with its initial weights; parts frozen as set."""
+        model = self.network()
+        assert isinstance(model, Segmenter), "a recipe of this kind asks for network()"
+        return model
+
+    def network(self) -> nn.Module:
+        """As `segmenter`, of the kind that the recipe names."""
         torch.manual_seed(self.settings.seed)
-        model = build_segmenter(self.description)
-        backbone = model.embedder.backbone
+        model = build_model(self.description)
+        backbone = model.backbone
+        assert isinstance(backbone, Backbone), "every kind has one"
         init = load_weights(backbone, self.settings.weights)
         backbone.freeze(self.settings.freeze, norm=self.settings.freeze_norm)
         if self.fabric.is_global_zero:
@@ -85,3 +96,4 @@ class Recipe(Generic[S]):
     settings: type[S]
     sees: Callable[[Dataset, S], Supervision] = from_hints  # with its settings: what it uses
     unit: bool = False  # its classifier sees the directions of embeddings only
+    kind: str = "segmenter"  # of its network (models/saved.py)

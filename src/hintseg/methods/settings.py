@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.hints.raster import BRUSH, Brush
 from hintseg.models.backbone import DEFAULT_BACKBONE
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
@@ -48,8 +49,12 @@ class TrainSettings(Settings):
     )
     jitter: Share = Field(0.3, description="relative range of brightness, contrast, saturation")
     hue: float = Field(0.03, ge=0, le=0.5, description="range of the hue, in turns")
-    point_radius: float = Field(0.012, gt=0, lt=1, description="of a point, in longer sides")
-    scribble_width: float = Field(0.006, gt=0, lt=1, description="of a stroke, in longer sides")
+    point_radius: float = Field(
+        BRUSH.point_radius, gt=0, lt=1, description="of a point, in longer sides of the image"
+    )
+    scribble_width: float = Field(
+        BRUSH.scribble_width, gt=0, lt=1, description="of a stroke, in longer sides of the image"
+    )
     log_every: int = Field(10, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(100, ge=1)
@@ -58,6 +63,11 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)
     precision: Literal["32", "bf16", "16"] = "32"
+
+    @property
+    def brush(self) -> Brush:
+        """How wide hints are drawn."""
+        return Brush(self.point_radius, self.scribble_width)
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -33,9 +33,19 @@ class Embedder(nn.Module):
         multiple of 32, and the embedding cut back to ceil(side / 4): centres stay aligned.
         """
         height, width = images.shape[-2:]
-        padded = _pad(images.to(self.backbone.mean.dtype), self.backbone.mean)
-        embeddings: Tensor = self.project(self.head(self.backbone(padded)))
+        embeddings = self.bare(_pad(images.to(self.backbone.mean.dtype), self.backbone.mean))
         return embeddings[..., : math.ceil(height / self.stride), : math.ceil(width / self.stride)]
+
+    def bare(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch dim rows columns"]:
+        """As `forward`, for sides that are multiples of 32: no padding and no cut.
+
+        No size becomes a constant in it, so that a trace or an export takes images of any such
+        size.
+        """
+        embeddings: Tensor = self.project(self.head(self.backbone(images)))
+        return embeddings
 
 
 class Segmenter(nn.Module):
@@ -56,6 +66,17 @@ class Segmenter(nn.Module):
     ) -> Float[Tensor, "batch classes rows columns"]:
         """Class logits at stride 4."""
         return self.classify(self.embedder(images))
+
+    def bare(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch classes rows columns"]:
+        """As `forward`, for sides that are multiples of 32 (`Embedder.bare`)."""
+        return self.classify(self.embedder.bare(images))
+
+    @property
+    def backbone(self) -> Backbone:
+        """The part that starts from given weights."""
+        return self.embedder.backbone
 
     def classify(
         self, embeddings: Float[Tensor, "batch dim rows columns"]
@@ -80,6 +101,11 @@ def upsample(
     """Bilinear with half-pixel centres from cells of `stride` pixels to pixels.
 
     The last cells may reach beyond the image (its sides need not be multiples of the stride).
+
+    Example:
+        >>> import torch
+        >>> upsample(torch.tensor([[[[0.0, 1.0]]]]), 1, 8)
+        tensor([[[[0.0000, 0.0000, 0.1250, 0.3750, 0.6250, 0.8750, 1.0000, 1.0000]]]])
     """
     rows, columns = maps.shape[-2:]
     full = F.interpolate(

@@ -1,6 +1,8 @@
-"""A segmenter on disk: model.safetensors and model.json, all that `predict` needs."""
+"""A network on disk: model.safetensors and model.json, all that `predict` needs."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hintseg.models.finite import REMEDY, first_not_finite
 from hintseg.structures import ClassSet
 
 FORMAT = 1
+GROUP = "hintseg.models"  # of entry points
 SPANS = ("intensity", "channels")  # what JSON has as lists
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
@@ -36,6 +39,8 @@ class ModelDescription:
     size: int | None = None  # longer side of the images at which it was trained
     zoom: float = 1.0  # times that: at which it predicts
     reading: Reading = AS_STORED  # how image files become what it sees
+    kind: str = "segmenter"  # which builder makes it
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what only this kind asks for
 
     def class_set(self) -> ClassSet:
         """The classes it tells apart."""
@@ -49,6 +54,30 @@ def build_segmenter(description: ModelDescription) -> Segmenter:
     return Segmenter(embedder, len(description.classes), unit=description.unit)
 
 
+Builder = Callable[[ModelDescription], nn.Module]
+BUILDERS: dict[str, Builder] = {"segmenter": build_segmenter}
+"""What makes a network of each kind; other packages add theirs by an entry point of GROUP."""
+
+
+def build_model(description: ModelDescription) -> nn.Module:
+    """A network of the kind that the description names, with random weights.
+
+    It gives class logits at stride 4 for raw colours; `backbone` is its part with given weights.
+
+    Raises:
+        RunError: Nobody knows the kind.
+    """
+    if description.kind in BUILDERS:
+        return BUILDERS[description.kind](description)
+    for point in entry_points(group=GROUP, name=description.kind):
+        builder: Builder = point.load()
+        return builder(description)
+    raise RunError(
+        f"no network of kind {description.kind!r} is known; install the package that has it, or "
+        "update hintseg"
+    )
+
+
 def save_model(folder: Path, model: nn.Module, description: ModelDescription) -> None:
     """Write both files under temporary names, then rename them."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -57,8 +86,8 @@ def save_model(folder: Path, model: nn.Module, description: ModelDescription) ->
     write_json(folder / DESCRIPTION, {"format": FORMAT, **asdict(description)})
 
 
-def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
-    """Read a segmenter that `save_model` wrote.
+def load_model(folder: Path) -> tuple[nn.Module, ModelDescription]:
+    """Read a network that `save_model` wrote.
 
     Raises:
         RunError: The files are missing, damaged or of a newer hintseg; NotFiniteError if a weight
@@ -67,7 +96,7 @@ def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
     description = _read_description(folder)
     try:
         with torch.random.fork_rng():  # random weights come first; the caller's generator stays
-            model = build_segmenter(description)
+            model = build_model(description)
         tensors = load_file(folder / WEIGHTS)
         model.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -78,6 +107,14 @@ def load_model(folder: Path) -> tuple[Segmenter, ModelDescription]:
         file = folder / WEIGHTS
         raise NotFiniteError(f"{file}: tensor {wrong!r} holds NaN or infinity; {REMEDY}")
     return model.eval(), description
+
+
+def load_segmenter(folder: Path) -> Segmenter:
+    """A network that has embeddings; RunError for one of another kind."""
+    model, description = load_model(folder)
+    if not isinstance(model, Segmenter):
+        raise RunError(f"{folder}: a network of kind {description.kind!r} has no embeddings")
+    return model
 
 
 def _reading_of(known: dict[str, Any] | None) -> Reading:

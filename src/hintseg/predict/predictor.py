@@ -2,33 +2,34 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hintseg.errors import ConfigError, RunError
 from hintseg.images.photographs import read_image
 from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model
+from hintseg.predict.options import PredictOptions
+from hintseg.predict.prediction import Prediction
 from hintseg.predict.refining import crf_scores
 from hintseg.predict.retrieval.index import PrototypeIndex, read_prototypes
 from hintseg.predict.retrieval.votes import retrieved_scores
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
-from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores, make_views
+from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores
 from hintseg.resize import fit_size, resize_image
-from hintseg.structures import ClassSet, Image, Prediction
-
-BY = ("classifier", "retrieval")
+from hintseg.structures import ClassSet, Image
 
 
 class Predictor:
     """Labels every pixel of images of any size.
 
     Args:
-        model: Gives logits at stride 4 for raw colours.
+        model: Gives logits at stride 4 for raw colours; retrieval asks for a Segmenter.
         classes: What the logits stand for.
         size: The longer side of every image is brought to this before all else; None: as it is.
         zoom: Times that size, the mean of the random sizes at which the model has seen images.
@@ -39,7 +40,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Segmenter,
+        model: nn.Module,
         classes: ClassSet,
         *,
         size: int | None = None,
@@ -82,21 +83,32 @@ class Predictor:
             ConfigError: The array is not an image, or an option cannot work.
             RunError: Nothing can be retrieved: the run has no prototypes, or damaged ones.
         """
-        score = self._scorer(by, exclude)
+        options = PredictOptions(scales, flip, by, crf)
+        return self.predict_by(options, image, tile=tile, exclude=exclude)
+
+    def predict_by(
+        self,
+        options: PredictOptions,
+        image: Image | str | Path,
+        *,
+        tile: int = 1024,
+        exclude: str | None = None,
+    ) -> Prediction:
+        """As `predict`, by options that are used for many images."""
+        score = self._scorer(options, exclude)
         pixels = self.read(Path(image)) if isinstance(image, str | Path) else _checked(image)
-        views = make_views(scales, flip=flip)
         height, width = pixels.shape[:2]
-        fitted = self.fit(height, width)
+        fitted, stride = self.fit(height, width), STRIDE
         scores = tiled_scores(
-            lambda part: score(self._on_device(part), views),
+            lambda part: score(self._on_device(part), options.views),
             resize_image(pixels, *fitted),
             tile=tile,
         )
-        if crf is not None:
-            scores = crf_scores(pixels, scores, crf, covered=fitted, device=self.device)
-            fitted = scores.shape[1] * STRIDE, scores.shape[2] * STRIDE  # cells of any size
-        labels = label_at_resolution(scores, height, width, covered=fitted)
-        return Prediction(labels=labels, scores=scores, classes=self.classes.names)
+        if options.crf is not None:
+            scores = crf_scores(pixels, scores, options.crf, covered=fitted, device=self.device)
+            fitted, stride = (scores.shape[1], scores.shape[2]), 1
+        labels = label_at_resolution(scores, height, width, covered=fitted, stride=stride)
+        return Prediction(labels, scores, self.classes, stride)
 
     def read(self, file: Path) -> Image:
         """An image file as the model sees it; DataError if it cannot be read."""
@@ -106,31 +118,46 @@ class Predictor:
         """The size at which the model sees an image."""
         return fit_size(height, width, self.size, zoom=self.zoom)
 
-    def check(self, by: str) -> None:
-        """Refuse a way to label that this model does not offer; errors as in `predict`."""
-        if by not in BY:
-            raise ConfigError(f"by: choose {' or '.join(BY)}, got {by!r}")
-        if by == "retrieval" and not len(self.prototypes):
+    def check(self, options: PredictOptions) -> None:
+        """Refuse options that this model cannot follow; errors as in `predict`."""
+        if options.retrieves and not len(self.prototypes):
             raise RunError("no segment of the train images has a label; use --by classifier")
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The model with its embeddings.
+
+        Raises:
+            RunError: It has none: nothing can be retrieved by it, and no walk led.
+        """
+        if not isinstance(self.model, Segmenter):
+            raise RunError(
+                f"a model of kind {type(self.model).__name__} has no embeddings; use a run of "
+                "another method, or --by classifier"
+            )
+        return self.model
 
     @cached_property
     def prototypes(self) -> PrototypeIndex:
         """The known segments of the run; RunError if it has none."""
+        embedder = self.segmenter.embedder
         if self._find_prototypes is None:
             raise RunError("the model has no prototypes; load it from its run folder")
         index = self._find_prototypes()
-        fits = index.vectors.shape[1] == self.model.embedder.dim
+        fits = index.vectors.shape[1] == embedder.dim
         if not fits or index.label.max(initial=0) >= len(self.classes):
             raise RunError("the prototypes of the run belong to another model; train again")
         return index
 
-    def _scorer(self, by: str, exclude: str | None) -> Callable[[Tensor, Sequence[View]], Tensor]:
-        self.check(by)
-        if by == "classifier":
+    def _scorer(
+        self, options: PredictOptions, exclude: str | None
+    ) -> Callable[[Tensor, Sequence[View]], Tensor]:
+        self.check(options)
+        if not options.retrieves:
             return partial(class_scores, self.model)
         retrieve = partial(
             retrieved_scores,
-            self.model.embedder,
+            self.segmenter.embedder,
             self.prototypes,
             classes=len(self.classes),
             exclude_image=self.prototypes.number(exclude),
@@ -141,7 +168,7 @@ class Predictor:
         return part.to(self.device).contiguous(memory_format=torch.channels_last)
 
 
-def load(run: str | Path, *, device: torch.device | str = "cpu") -> Predictor:
+def load(run: str | PathLike[str], *, device: torch.device | str = "cpu") -> Predictor:
     """The model of a finished run, ready to predict.
 
     Raises:

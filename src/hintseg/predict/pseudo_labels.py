@@ -11,7 +11,7 @@ from hintseg.predict.refining import crf_scores
 from hintseg.predict.retrieval.index import PrototypeIndex
 from hintseg.predict.retrieval.votes import voted_scores
 from hintseg.predict.views import STRIDE
-from hintseg.refine.walk import embedding_walk
+from hintseg.refine.walks import embedding_walk
 from hintseg.resize import pool_labels
 from hintseg.structures import UNLABELLED, VOID, LabelMap, Sample, WeakLabels
 

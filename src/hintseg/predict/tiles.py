@@ -73,21 +73,23 @@ def label_at_resolution(
     width: int,
     *,
     covered: tuple[int, int],
+    stride: int = STRIDE,
     confidence: float = 0.0,
 ) -> LabelMap:
     """Arg-max of the scores, bilinear at height x width pixels, in bands of rows.
 
     Args:
-        scores: On a grid of stride-4 cells.
+        scores: On a grid of cells of stride x stride pixels.
         height: Rows of the result.
         width: Columns of the result.
-        covered: Height and width of the scored image; the grid may reach up to 3 pixels beyond.
+        covered: Height and width of the scored image; the last cells may reach beyond.
+        stride: Side of a cell.
         confidence: Pixels whose highest score is below this, or is 0, are UNLABELLED.
     """
     labels = np.empty((height, width), dtype=np.int16)
     step = max(1, BAND_VALUES // (scores.shape[0] * width))
-    down = _coordinates(height, covered[0])
-    across = _coordinates(width, covered[1])
+    down = _coordinates(height, covered[0], stride)
+    across = _coordinates(width, covered[1], stride)
     for first in range(0, height, step):
         band = _lerp(_lerp(scores, down[first : first + step], dim=1), across, dim=2)
         best, label = band.max(dim=0)
@@ -104,8 +106,8 @@ def scores_at_resolution(
     covered: tuple[int, int],
 ) -> Float[Tensor, "classes {height} {width}"]:
     """The scores themselves, bilinear at height x width pixels, where `label_at_resolution` is."""
-    across = _lerp(scores, _coordinates(width, covered[1]), dim=2)
-    return _lerp(across, _coordinates(height, covered[0]), dim=1)
+    across = _lerp(scores, _coordinates(width, covered[1], STRIDE), dim=2)
+    return _lerp(across, _coordinates(height, covered[0], STRIDE), dim=1)
 
 
 def _spans(side: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
@@ -135,10 +137,10 @@ def _cut(image: Image, top: int, bottom: int, left: int, right: int) -> Tensor:
     return F.pad(part, (0, beside, 0, below), mode="replicate") if below or beside else part
 
 
-def _coordinates(out: int, covered: int) -> Float[Tensor, " out"]:
+def _coordinates(out: int, covered: int, stride: int) -> Float[Tensor, " out"]:
     """Where the centres of the output pixels lie among the cells, as fractional indices."""
     pixels = (torch.arange(out) + 0.5) * (covered / out)
-    return pixels / STRIDE - 0.5
+    return pixels / stride - 0.5
 
 
 def _lerp(values: Tensor, at: Tensor, *, dim: int) -> Tensor:

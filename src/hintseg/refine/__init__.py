@@ -1,10 +1,25 @@
 """Scores -> better scores: neighbours in the embedding or in the image agree."""
 
-from hintseg.refine.affinity import embedding_affinity
-from hintseg.refine.crf import dense_crf, dense_crf_labels, dense_crf_logits
-from hintseg.refine.walk import embedding_walk, walk
+from hintseg.refine.affinity import (
+    embedding_affinity,
+)
+from hintseg.refine.crf import (
+    DEFAULT_PRESET,
+    PRESETS,
+    CrfPreset,
+    dense_crf,
+    dense_crf_labels,
+    dense_crf_logits,
+)
+from hintseg.refine.walks import (
+    embedding_walk,
+    walk,
+)
 
 __all__ = [
+    "DEFAULT_PRESET",
+    "PRESETS",
+    "CrfPreset",
     "dense_crf",
     "dense_crf_labels",
     "dense_crf_logits",

@@ -80,6 +80,13 @@ def embedding_affinity(
 
     Raises:
         ConfigError: A number is out of range, or there is no view.
+
+    Example:
+        >>> import torch
+        >>> embeddings = torch.tensor([[[[1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]]])
+        >>> affinity = embedding_affinity(embeddings, sharpness=100.0)
+        >>> affinity.dtype
+        torch.float32
     """
     if not 0 <= sharpness < math.inf:
         raise ConfigError(f"sharpness: must be finite and 0 or more, got {sharpness}")

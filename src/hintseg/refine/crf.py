@@ -69,6 +69,8 @@ PRESETS: Mapping[str, CrfPreset] = {
 }
 """As published, for photographs of some 500 pixels (papers and code of the names)."""
 
+DEFAULT_PRESET: PresetName = "deeplab"  # the best on the validation photographs of MSRC-21
+
 
 def find_preset(name: str) -> CrfPreset:
     """A preset by name; UnknownNameError with the nearest name otherwise."""
@@ -81,7 +83,7 @@ def dense_crf(
     image: np.ndarray | Tensor,
     scores: Tensor,
     *,
-    preset: str | CrfPreset = "psa",
+    preset: str | CrfPreset = DEFAULT_PRESET,
     iterations: int | None = None,
     classes_present: Tensor | None = None,
     self_affinity: bool = True,
@@ -120,6 +122,18 @@ def dense_crf(
             scores that are negative, not finite or larger than the image, no class present, or
             numbers that cannot work.
         UnknownNameError: No such preset.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> image = np.zeros((8, 8, 3), np.uint8)
+        >>> image[:, 4:] = 255
+        >>> scores = torch.full((2, 8, 8), 0.5)
+        >>> scores[:, 4, 1] = torch.tensor([0.1, 0.9])  # one pixel of the dark half is known
+        >>> scores[:, 4, 6] = torch.tensor([0.9, 0.1])  # and one of the bright half
+        >>> refined = dense_crf(image, scores)
+        >>> refined.argmax(dim=0)[4]
+        tensor([1, 1, 1, 1, 0, 0, 0, 0])
     """
     images = _images(image, scores)
     low, high = _range(scores)
@@ -133,7 +147,7 @@ def dense_crf_logits(
     image: np.ndarray | Tensor,
     logits: Tensor,
     *,
-    preset: str | CrfPreset = "psa",
+    preset: str | CrfPreset = DEFAULT_PRESET,
     iterations: int | None = None,
     classes_present: Tensor | None = None,
     self_affinity: bool = True,
@@ -153,6 +167,13 @@ def dense_crf_logits(
 
     Raises:
         ConfigError: As `dense_crf`; logits that are not finite.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+        >>> logits = torch.zeros(1, 2, 4, 4)
+        >>> dense_crf_logits(images, logits).unique()
+        tensor([0.5000])
     """
     images = _images(image, logits)
     low, high = _range(logits)
@@ -170,7 +191,7 @@ def dense_crf_labels(
     classes: int,
     *,
     confidence: float = 0.7,
-    preset: str | CrfPreset = "irn",
+    preset: str | CrfPreset = DEFAULT_PRESET,
     iterations: int | None = None,
     classes_present: Tensor | None = None,
 ) -> Tensor:
@@ -190,6 +211,14 @@ def dense_crf_labels(
 
     Raises:
         ConfigError: As `dense_crf`; a label that is no class, a confidence out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> image = np.zeros((4, 4, 3), np.uint8)
+        >>> labels = np.zeros((4, 4), np.int16)
+        >>> labels[1, 1] = 1  # one pixel among others of its colour
+        >>> dense_crf_labels(image, labels, 2).argmax(dim=0).unique()
+        tensor([0])
     """
     given = torch.as_tensor(labels).long()
     if not 0 < confidence <= 1:

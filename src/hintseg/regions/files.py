@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from hintseg.errors import ConfigError, DataError, RunError, WriteError
 from hintseg.files import writing
 from hintseg.progress import Advance, progress
-from hintseg.regions.partition import COUNT, EdgeMap, RegionMap, numbered, regions
+from hintseg.regions.partition import COUNT, EdgeMap, RegionMap, image_regions, numbered
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import Image
 
@@ -218,7 +218,7 @@ def _settings_in(path: Path) -> object:
 def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:
     """Make the regions of one image and write them, settings included, as a 16-bit PNG."""
     size = fit_size(image.shape[0], image.shape[1], settings["longer_side"])
-    found = regions(resize_image(image, *size), count=settings["count"])
+    found = image_regions(resize_image(image, *size), count=settings["count"])
     note = PngInfo()
     note.add_text("hintseg", json.dumps(settings))
     with writing(path):

@@ -40,11 +40,18 @@ def edge_map(image: Image) -> EdgeMap:
     1 - exp(-g / CONTRAST), where g is SMOOTHING times the length of the gradient of the three
     CIELAB channels by Gaussian derivatives of that standard deviation (pixels). A pixel's strength
     depends on its surroundings only, never on the strongest edge of the image.
+
+    Example:
+        >>> import numpy as np
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> image[:, 3:] = 255
+        >>> edge_map(image)[0].round(2)
+        array([0.  , 0.13, 0.8 , 0.8 , 0.13, 0.  ], dtype=float32)
     """
     return _edges_of(_lab(image))
 
 
-def regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
+def image_regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
     """Cut an image into regions 0 .. R - 1, numbered top-left to bottom-right, each 4-connected.
 
     Basins of the colour gradient are merged by Ward's rule (Ward: Hierarchical Grouping to Optimize
@@ -58,6 +65,13 @@ def regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
 
     Raises:
         ConfigError: A count below one.
+
+    Example:
+        >>> import numpy as np
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> image[:, 3:] = 255
+        >>> image_regions(image, count=2)[0]
+        array([0, 0, 0, 1, 1, 1], dtype=int32)
     """
     _check_count(count)
     lab = _lab(image)
@@ -88,6 +102,13 @@ def regions_from_edges(edges: EdgeMap, *, count: int | None = COUNT) -> RegionMa
 
     Raises:
         ConfigError: As `regions`; a strength that is negative or not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> edges = np.zeros((3, 5), np.float32)
+        >>> edges[:, 2] = 1.0
+        >>> int(regions_from_edges(edges, count=2).max()) + 1
+        2
     """
     _check_count(count)
     if not np.isfinite(edges).all() or edges.min(initial=0) < 0:
@@ -112,6 +133,12 @@ def spread_labels(
     """Labels reach to the ends of their region, where a region has labels of one class only.
 
     Nothing but UNLABELLED pixels change; a region with several classes, or none, stays as it is.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.array([[-1, 3, -1, -1]], np.int16)
+        >>> spread_labels(labels, np.array([[0, 0, 0, 1]]))
+        array([[ 3,  3,  3, -1]], dtype=int16)
     """
     known = labels >= 0
     count, region = int(regions.max(initial=-1)) + 1, regions[known]

@@ -1,8 +1,8 @@
 """What the commands print: readable tables on a terminal, plain text elsewhere."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # a table of methods needs neither torch nor images
     from hintseg.data.check.checking import CheckResult
+    from hintseg.evaluation import Figures
     from hintseg.methods.method import Method
 
 
@@ -52,37 +53,37 @@ def _hint_table(result: "CheckResult", console: Console) -> Table:
     return table
 
 
-def print_evaluation(figures: Mapping[str, Any], console: Console | None = None) -> None:
+def print_evaluation(figures: "Figures", console: Console | None = None) -> None:
     """Per-class IoU, then the means."""
     console = console or Console()
     table = Table("class", "IoU %", box=None)
-    for name, iou in figures["per_class"].items():
+    for name, iou in figures.per_class.items():
         shown = "absent" if iou is None else f"{100 * iou:.1f}"
-        wrong = " (in no mask)" if iou == 0 and name in figures["absent_classes"] else ""
+        wrong = " (in no mask)" if iou == 0 and name in figures.absent_classes else ""
         table.add_row(_shown(name, console), shown + wrong)
     console.print(table)
     console.print(
-        f"{figures['images']} images of split {figures['split']}{_made_by(figures)}: "
-        f"mIoU {_percent(figures['miou'])}, pixel accuracy {_percent(figures['pixel_accuracy'])}, "
-        f"mean accuracy {_percent(figures['mean_accuracy'])}; "
-        f"{_percent(figures['void'])} of the mask pixels are void",
+        f"{figures.images} images of split {figures.split}{_made_by(figures)}: "
+        f"mIoU {_percent(figures.miou)}, pixel accuracy {_percent(figures.pixel_accuracy)}, "
+        f"mean accuracy {_percent(figures.mean_accuracy)}; "
+        f"{_percent(figures.void)} of the mask pixels are void",
         soft_wrap=True,
     )
-    for warning in figures["warnings"]:
+    for warning in figures.warnings:
         label = Text("warning: ", style="yellow")
         console.print(label.append(warning, style="default"), soft_wrap=True)
-    for width, band in figures["trimap"].items():
+    for width, band in figures.trimap.items():
         console.print(
             f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True
         )
 
 
-def _made_by(figures: Mapping[str, Any]) -> str:
+def _made_by(figures: "Figures") -> str:
     """How the labels were found, where it is not the plain way."""
-    refined = f", dense CRF ({figures['crf']})" if figures["crf"] else ""
-    if figures["by"] != "retrieval":
+    refined = f", dense CRF ({figures.crf})" if figures.crf else ""
+    if figures.by != "retrieval":
         return refined
-    return f", by retrieval among segments labelled by {figures['prototypes']}{refined}"
+    return f", by retrieval among segments labelled by {figures.prototypes}{refined}"
 
 
 def print_methods(methods: Iterable["Method"], console: Console | None = None) -> None:

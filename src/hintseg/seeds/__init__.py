@@ -1,1 +1,19 @@
 """From maps of a classifier to seeds: pure functions."""
+
+from hintseg.seeds.activation import (
+    activation_maps,
+    background_score,
+    background_seeds,
+    foreground_seeds,
+    saliency_seeds,
+    sum_views,
+)
+
+__all__ = [
+    "activation_maps",
+    "background_score",
+    "background_seeds",
+    "foreground_seeds",
+    "saliency_seeds",
+    "sum_views",
+]

@@ -29,6 +29,12 @@ def sum_views(
         views: Maps whose cells cover the image exactly, at any number of cells.
         mirrored: Whether a view was of the mirror image; its maps are turned back.
         size: Rows and columns of the result.
+
+    Example:
+        >>> import torch
+        >>> view = torch.tensor([[[1.0, 0.0]]])
+        >>> sum_views([view, view.flip(-1)], [False, True], (1, 2))
+        tensor([[[2., 0.]]])
     """
     total: Tensor = views[0].new_zeros(len(views[0]), *size)
     for maps, flip in zip(views, mirrored, strict=True):
@@ -49,6 +55,12 @@ def activation_maps(
     (Ahn and Kwak 2018, arXiv:1803.10464, section 4.1.) A class that is not known to be present has
     a map of zeros. The peak is the maximum before the division: how sure the classifier is; at or
     below zero the map is empty.
+
+    Example:
+        >>> import torch
+        >>> maps, peaks = activation_maps(torch.tensor([[[-1.0, 2.0, 4.0]]]), torch.tensor([True]))
+        >>> maps.round(decimals=2), peaks
+        (tensor([[[0.0000, 0.5000, 1.0000]]]), tensor([4.]))
     """
     positive = raw.relu() * present[:, None, None]
     peaks = raw.flatten(1).amax(dim=1)
@@ -129,6 +141,11 @@ def background_score(maps: Maps, exponent: float) -> Float[Tensor, "height width
     """(1 - max_c M_c)^exponent (Ahn and Kwak 2018, eq. 2); 1 where there is no map.
 
     A small exponent favours the background, a large one suppresses it.
+
+    Example:
+        >>> import torch
+        >>> background_score(torch.tensor([[[0.5, 1.0]]]), exponent=2.0)
+        tensor([[0.2500, 0.0000]])
     """
     if not len(maps):
         return maps.new_ones(maps.shape[1:])
@@ -141,6 +158,12 @@ def foreground_seeds(
     """The class of the best map where it reaches `threshold` and leads by `margin`.
 
     UNLABELLED elsewhere. A single map leads everywhere.
+
+    Example:
+        >>> import torch
+        >>> maps = torch.tensor([[[0.9, 0.6, 0.2]], [[0.1, 0.5, 0.1]]])
+        >>> foreground_seeds(maps, torch.tensor([4, 7]), threshold=0.5, margin=0.2)
+        tensor([[ 4, -1, -1]])
     """
     if not len(maps):
         return labels.new_full(maps.shape[1:], UNLABELLED)
@@ -158,6 +181,11 @@ def background_seeds(
 
     Its own, not that of the foreground: max(m, (1 - m)^6) is never below 0.22, so one threshold for
     both would either leave no pixel out or hardly let one in.
+
+    Example:
+        >>> import torch
+        >>> background_seeds(torch.tensor([[[0.1, 0.9]]]), threshold=0.5, exponent=2.0)
+        tensor([[ True, False]])
     """
     return background_score(maps, exponent) >= threshold
 
@@ -169,6 +197,11 @@ def saliency_seeds(
 
     Pixels as salient as the first one beyond the share are left out: an image that is equally
     salient everywhere has no such seeds.
+
+    Example:
+        >>> import torch
+        >>> saliency_seeds(torch.tensor([[0.1, 0.4, 0.8, 0.9]]), 0.25)
+        tensor([[ True, False, False, False]])
     """
     values = saliency.flatten().sort().values
     beyond = math.floor(share * len(values))

@@ -27,6 +27,15 @@ def grid_partition(
     """The initial partition: side x side cells of a regular grid, number = row + side * column.
 
     Rows and columns are rounded positions, so those at the border are half as large.
+
+    Example:
+        >>> import torch
+        >>> valid = torch.ones(1, 4, 4, dtype=torch.bool)
+        >>> grid_partition(locations(valid), 2)[0]
+        tensor([[0, 0, 2, 2],
+                [0, 0, 2, 2],
+                [1, 1, 3, 3],
+                [1, 1, 3, 3]])
     """
     cell = ((location.clamp(-0.5, 0.5) + 0.5) * (side - 1)).round().long()
     return cell[..., 0] + side * cell[..., 1]
@@ -52,6 +61,13 @@ def spherical_kmeans(
     Each iteration: mean direction of every part, then every pixel to the nearest by dot product
     (Hwang et al. 2019, arXiv:1910.06962, section 3.1). Pixels that are not valid take no part; a
     part that is empty is never chosen. No gradient flows.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.8, 0.6], [0.1, 1.0]]])
+        >>> start, valid = torch.tensor([[0, 1, 1, 1]]), torch.ones(1, 4, dtype=torch.bool)
+        >>> spherical_kmeans(vectors, start, valid, count=2)
+        tensor([[0, 1, 1, 1]])
     """
     if vectors.is_cuda:
         with torch.no_grad():

@@ -27,6 +27,14 @@ def find_segments(
     K-means on [embedding; location] from a grid x grid partition of each image, then cut: a segment
     has one image, one label and one region (Ke et al. 2021, arXiv:2105.00957, section 3.2). Cells
     whose label is VOID are left out.
+
+    Example:
+        >>> import torch
+        >>> embeddings = torch.randn(1, 8, 6, 6, generator=torch.Generator().manual_seed(0))
+        >>> labels, regions = torch.full((1, 6, 6), -1), torch.zeros(1, 6, 6, dtype=torch.long)
+        >>> segments, locations = find_segments(embeddings, labels, regions, grid=2)
+        >>> len(segments), tuple(locations.shape)
+        (4, (36, 2))
     """
     valid = labels != VOID
     location = locations(valid)
@@ -45,7 +53,13 @@ def find_segments(
 def unit_cells(
     embeddings: Float[Tensor, "batch dim rows columns"],
 ) -> Float[Tensor, "batch rows columns dim"]:
-    """Embeddings as directions, in float32: what segments and relations see."""
+    """Embeddings as directions, in float32: what segments and relations see.
+
+    Example:
+        >>> import torch
+        >>> unit_cells(torch.tensor([[[[3.0]], [[4.0]]]]))
+        tensor([[[[0.6000, 0.8000]]]])
+    """
     return F.normalize(embeddings.float(), dim=1).permute(0, 2, 3, 1)
 
 
@@ -72,7 +86,15 @@ def cut(
 def mean_directions(
     vectors: Float[Tensor, "pixels dim"], member: Int[Tensor, " pixels"], count: int
 ) -> Float[Tensor, "{count} dim"]:
-    """Unit-length mean of the vectors of each segment, with gradient; zero for an empty one."""
+    """Unit-length mean of the vectors of each segment, with gradient; zero for an empty one.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+        >>> mean_directions(vectors, torch.tensor([0, 1, 1]), 2)
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
     sums = vectors.new_zeros(count, vectors.shape[1])
     return F.normalize(sums.index_add(0, member, vectors), dim=1)
 
@@ -91,6 +113,15 @@ def propagate_labels(
     A labelled segment among the `nearest` by dot product hands on its label if the product is at
     least `threshold` (feature affinity, Ke et al. 2021, section 3.3). A labelled segment finds
     itself. A segment that finds none has an empty set: it is unresolved.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.99, 0.14], [0.0, 1.0]])
+        >>> label, image = torch.tensor([1, -1, -1]), torch.tensor([0, 0, 0])
+        >>> propagate_labels(vectors, label, image, classes=2)  # the third is like nothing known
+        tensor([[False,  True],
+                [False,  True],
+                [False, False]])
     """
     sets = torch.zeros(len(label), classes, dtype=torch.bool, device=vectors.device)
     known = (label >= 0).nonzero()[:, 0]

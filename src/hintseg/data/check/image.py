@@ -10,7 +10,7 @@ from hintseg.data.coverage import Coverage, HintCounts, count_hints, coverage_of
 from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
 from hintseg.hints.labelme import image_named, labelme_problems, labelme_warnings, read_labelme
-from hintseg.hints.rasterize import rasterize
+from hintseg.hints.raster import rasterize
 from hintseg.hints.shapes import Size
 from hintseg.images.files import without_ending
 from hintseg.images.label_maps import indexed_colours, read_label_map

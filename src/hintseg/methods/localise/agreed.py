@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.methods.localise.seeder import Seeder, missing_only
-from hintseg.regions.partition import regions
+from hintseg.regions.partition import image_regions
 from hintseg.seeds.agreement import CellClassifier, Cells, learn_agreement, posterior
 from hintseg.structures import UNLABELLED, LabelMap, Sample, ScoreMaps
 
@@ -71,7 +71,7 @@ class AgreedSeeder:
         learnt = self.cells(_rows(features)).T.reshape(1, -1, *features.shape[1:])
         learnt = F.interpolate(learnt, size=size, mode="bilinear")[0]
         scores = learnt + self.settings.trust * maps
-        region = torch.from_numpy(regions(sample.image, count=self.settings.regions)).long()
+        region = torch.from_numpy(image_regions(sample.image, count=self.settings.regions)).long()
         probabilities = posterior(_rows(scores), _rows(possible), region.flatten())
         return probabilities.T.reshape(-1, *size), maps
 
@@ -81,7 +81,7 @@ def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most:
     settings = alone.settings.agreement
     features = alone.features(sample)
     maps, possible = alone.prior(sample)
-    region = torch.from_numpy(regions(sample.image, count=settings.regions)).long()
+    region = torch.from_numpy(image_regions(sample.image, count=settings.regions)).long()
     (rows, columns), (height, width) = features.shape[1:], region.shape
     down = ((torch.arange(rows) + 0.5) * height / rows).long()
     across = ((torch.arange(columns) + 0.5) * width / columns).long()

@@ -11,7 +11,7 @@ from hintseg.losses.sec import constrain_loss, expand_loss
 from hintseg.methods.settings import Settings, Share
 from hintseg.models.embedder import Embedder
 from hintseg.refine.crf import CrfPreset, dense_crf_logits
-from hintseg.refine.walk import embedding_walk
+from hintseg.refine.walks import embedding_walk
 from hintseg.resize import pool_images
 from hintseg.structures import VOID, Batch
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_hinted, load_weak
 from hintseg.errors import ConfigError, DataError
-from hintseg.hints.rasterize import POINT_RADIUS, SCRIBBLE_WIDTH
+from hintseg.hints.raster import BRUSH, Brush
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
     Outcome,
@@ -22,6 +21,7 @@ from hintseg.predict.folders.label_folder import (
     digest_of_file,
     refuse_folder_of,
 )
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.pseudo_labels import SHARPNESS, WALK_STEPS, pseudo_scores, refined
 from hintseg.predict.tiles import label_at_resolution
@@ -61,8 +61,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     steps: int = WALK_STEPS,
     sharpness: float = SHARPNESS,
     crf: str | None = None,
-    point_radius: float = POINT_RADIUS,
-    scribble_width: float = SCRIBBLE_WIDTH,
+    brush: Brush = BRUSH,
 ) -> Outcome:
     """Write NAME.png for every image of a split with hints, and overlays/NAME.png on request.
 
@@ -85,8 +84,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         steps: Of the random walk; 0: none.
         sharpness: Of its transitions.
         crf: Preset of a dense CRF after the walk; None: none.
-        point_radius: Of a point, in longer sides; as the run drew it.
-        scribble_width: Of a stroke, in longer sides; as the run drew it.
+        brush: How wide hints are drawn; as the run drew them.
 
     Raises:
         ConfigError: An option cannot work, the classes are not those of the model, or `out` holds
@@ -94,7 +92,8 @@ def label_files(  # noqa: PLR0913 - the options of the command
         DataError: No such split, or no image of it has hints.
         RunError: By retrieval, and the run has no prototypes.
     """
-    predictor.check(by)  # what cannot work is refused before anything is written
+    options = PredictOptions(by=by, crf=crf)
+    predictor.check(options)  # what cannot work is refused before anything is written
     if not 0 <= confidence <= 1:
         raise ConfigError(f"confidence: must be 0 to 1, got {confidence}")
     _check_classes(predictor, dataset)
@@ -102,22 +101,24 @@ def label_files(  # noqa: PLR0913 - the options of the command
     names = hinted_names(dataset, split)
     files = [dataset.images[name] for name in names]
     refuse_folder_of([*files, dataset.hints_folder / "NAME.json"], out, names)
-    drawn: dict[str, Any] = {"point_radius": point_radius, "scribble_width": scribble_width}
     record = {
-        "model": digest_of(predictor, by),
+        "model": digest_of(predictor, options),
         "by": by,
         "confidence": float(confidence),
         "steps": steps,
         "sharpness": float(sharpness),
         "crf": None if crf is None else asdict(find_preset(crf)),
-        **drawn,
+        **asdict(brush),
         **({"reading": asdict(dataset.reading)} if dataset.reading else {}),
     }
     claim(out, record, file=RECORD)
     folder = LabelFolder(out, record, len(dataset.classes), overlays)
-    load, weak = partial(load_hinted, dataset, **drawn), partial(load_weak, dataset, **drawn)
-    index = predictor.prototypes if by == "retrieval" else None
-    score = partial(pseudo_scores, predictor.model, steps=steps, sharpness=sharpness, index=index)
+    load = partial(load_hinted, dataset, brush=brush)
+    weak = partial(load_weak, dataset, brush=brush)
+    index = predictor.prototypes if options.retrieves else None
+    score = partial(
+        pseudo_scores, predictor.segmenter, steps=steps, sharpness=sharpness, index=index
+    )
     label = partial(_labelled, predictor, load, score, crf=crf, confidence=confidence)
     with progress("label", len(names)) as advance:
         for name, file in zip(names, files, strict=True):
@@ -150,12 +151,14 @@ def _labelled(
     covered = predictor.fit(height, width)
     is_whole = covered == (height, width)
     sample = whole if is_whole else load(name, size=predictor.size, zoom=predictor.zoom)
-    scores = score(sample)
+    scores, stride = score(sample), STRIDE
     if crf is not None:
         scores = refined(scores, sample, crf)
-        covered = scores.shape[1] * STRIDE, scores.shape[2] * STRIDE  # cells of any size
+        covered, stride = (scores.shape[1], scores.shape[2]), 1
     scores = scores.cpu()
-    labels = label_at_resolution(scores, height, width, covered=covered, confidence=confidence)
+    labels = label_at_resolution(
+        scores, height, width, covered=covered, stride=stride, confidence=confidence
+    )
     known = whole.weak.labels
     return whole.image, np.where(known == UNLABELLED, labels, known).astype(np.int16)
 

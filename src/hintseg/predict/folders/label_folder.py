@@ -19,6 +19,7 @@ from hintseg.errors import ConfigError, DataError, NotFiniteError
 from hintseg.files import read_json, write_json
 from hintseg.images.label_maps import has_class_palette, overlay, write_label_map
 from hintseg.images.photographs import note_in, write_png
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.structures import Image, LabelMap
 
@@ -138,14 +139,14 @@ def claim(out: Path, record: Mapping[str, Any], *, file: str) -> None:
     write_json(out / file, record)
 
 
-def digest_of(predictor: Predictor, by: str) -> str:
+def digest_of(predictor: Predictor, options: PredictOptions) -> str:
     """Hash of all of a model that decides its predictions."""
     digest = hashlib.sha256(f"{predictor.size} {predictor.zoom}".encode())
     if predictor.reading:
         digest.update(repr(predictor.reading).encode())
     for tensor in predictor.model.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    if by == "retrieval":
+    if options.retrieves:
         known = predictor.prototypes
         digest.update(f"{known.grid} {known.iterations}".encode())
         digest.update(known.vectors.tobytes() + known.label.tobytes())

@@ -1,7 +1,6 @@
 """Folders and files of images -> folder of label maps."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,26 +12,24 @@ from hintseg.predict.folders.label_folder import (
     digest_of_file,
     refuse_folder_of,
 )
+from hintseg.predict.options import PredictOptions
+from hintseg.predict.prediction import Prediction
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.tiles import check_tile
-from hintseg.predict.views import make_views
 from hintseg.progress import progress
-from hintseg.refine.crf import find_preset
-from hintseg.structures import Image, LabelMap, Prediction
+from hintseg.structures import Image, LabelMap
 
 RECORD = "predict.json"
+DEFAULT = PredictOptions()
 
 
-def predict_files(  # noqa: PLR0913 - the options of the command
+def predict_files(
     predictor: Predictor,
     images: Mapping[str, Path],
     out: Path,
     *,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
+    options: PredictOptions = DEFAULT,
     tile: int = 1024,
-    by: str = "classifier",
-    crf: str | None = None,
     overlays: bool = False,
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
@@ -46,16 +43,13 @@ def predict_files(  # noqa: PLR0913 - the options of the command
             predictions of another model or other options.
         RunError: By retrieval, and the run has no prototypes.
     """
-    predictor.check(by)  # what cannot work is refused before anything is written
-    make_views(scales, flip=flip)
+    predictor.check(options)  # what cannot work is refused before anything is written
     check_tile(tile)
     refuse_folder_of(images.values(), out, images)
-    options = {"scales": [float(scale) for scale in scales], "flip": flip, "tile": tile, "by": by}
-    refined = {} if crf is None else {"crf": asdict(find_preset(crf))}
-    record = {"model": digest_of(predictor, by), **options, **refined}
+    record = {"model": digest_of(predictor, options), **options.record(), "tile": tile}
     claim(out, record, file=RECORD)
     folder = LabelFolder(out, record, len(predictor.classes), overlays)
-    predict = partial(predictor.predict, scales=scales, flip=flip, tile=tile, by=by, crf=crf)
+    predict = partial(predictor.predict_by, options, tile=tile)
     label = partial(_labelled, predictor, predict)
     with progress("predict", len(images)) as advance:
         for name, file in images.items():

@@ -137,9 +137,9 @@ def _check_inside(image: Image, name: str, at: tuple[float, float]) -> None:
 
 def _cut(predictor: Predictor, image: Image) -> _CutImage:
     covered = predictor.fit(image.shape[0], image.shape[1])
-    embeddings = embed(predictor.model, resize_image(image, *covered))
+    embeddings = embed(predictor.segmenter, resize_image(image, *covered))
     segments, vectors = segment_whole(embeddings, grid=GRID, iterations=ITERATIONS)
-    return _CutImage(predictor.model, embeddings, segments, vectors, covered)
+    return _CutImage(predictor.segmenter, embeddings, segments, vectors, covered)
 
 
 def _segment_at(cut: _CutImage, image: Image, at: tuple[float, float]) -> int:

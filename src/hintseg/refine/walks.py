@@ -36,6 +36,14 @@ def walk(
 
     Raises:
         ConfigError: `steps` is negative, or `fixed` names a class without scores.
+
+    Example:
+        >>> import torch
+        >>> from hintseg.refine import embedding_affinity
+        >>> embeddings = torch.tensor([[[[1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]]])
+        >>> scores = torch.tensor([[[1.0, 0.0, 0.0]]])
+        >>> walk(scores, embedding_affinity(embeddings), steps=8)
+        tensor([[[0.5000, 0.5000, 0.0000]]])
     """
     if steps < 0:
         raise ConfigError(f"steps: must be 0 or more, got {steps}")
@@ -76,6 +84,13 @@ def embedding_walk(
     Raises:
         ConfigError: A number is out of range, there is no view, or `fixed` names a class without
             scores.
+
+    Example:
+        >>> import torch
+        >>> embeddings = torch.tensor([[[[1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]]])
+        >>> scores = torch.tensor([[[1.0, 0.0, 0.0]]])
+        >>> embedding_walk(embeddings, scores, fixed=torch.tensor([[0, -1, -1]]))  # the first stays
+        tensor([[[1., 1., 0.]]])
     """
     affinity = embedding_affinity(
         embeddings, sharpness=sharpness, negligible=negligible, dtype=scores.dtype

@@ -4,6 +4,8 @@ Every shape is drawn as horizontal spans of pixels, computed for all its edges a
 is that of the pixels it covers, however large the image.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -13,26 +15,33 @@ from hintseg.hints.shapes import Size
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, ClassSet, Hints, LabelMap, Shape, WeakLabels
 
-POINT_RADIUS = 0.012
-"""Of the longer side: 6 pixels on a photograph of 500, the dilation published for VOC points."""
 
-SCRIBBLE_WIDTH = 0.006
-"""Of the longer side: 3 pixels on a photograph of 500, the width published for VOC scribbles."""
+@dataclass(frozen=True, slots=True)
+class Brush:
+    """How wide hints are drawn, as fractions of the longer side of the image.
 
+    By default as published for VOC: on a photograph of 500 pixels a point has a radius of 6 and a
+    scribble a width of 3.
+    """
+
+    point_radius: float = 0.012
+    scribble_width: float = 0.006
+
+
+BRUSH = Brush()
 CONTESTED = -3  # only while drawing: claimed by two classes
 ROUNDING = 1e-6  # of a pixel: an edge this near to a pixel's own is taken as the same
 
 Boxes = Float[np.ndarray, "boxes 5"]
 
 
-def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a hint)
+def rasterize(
     hints: Hints,
     size: Size,
     classes: ClassSet,
     *,
     out_size: Size | None = None,
-    point_radius: float = POINT_RADIUS,
-    scribble_width: float = SCRIBBLE_WIDTH,
+    brush: Brush = BRUSH,
     tags_complete: bool = True,
     boxes_complete: bool = True,
 ) -> WeakLabels:
@@ -54,8 +63,7 @@ def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a h
         size: Height and width of that image.
         classes: The classes of the data set.
         out_size: Height and width of the result (default: `size`).
-        point_radius: Radius of a point, as a fraction of the longer side of the result.
-        scribble_width: Width of a scribble, as a fraction of the longer side of the result.
+        brush: How wide points and scribbles are drawn.
         tags_complete: A foreground class without any hint, in an image with one, is absent.
         boxes_complete: Outside all boxes is background.
 
@@ -66,6 +74,15 @@ def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a h
 
     Raises:
         DataError: The partial label map is not as large as the image.
+
+    Example:
+        >>> from hintseg.structures import ClassSet, Hints, Shape
+        >>> stroke = Shape("scribble", 1, ((0.0, 1.0), (3.0, 1.0)))
+        >>> weak = rasterize(Hints((stroke,)), (3, 5), ClassSet(("grass", "cow")))
+        >>> weak.labels
+        array([[-1, -1, -1, -1, -1],
+               [ 1,  1,  1,  1, -1],
+               [-1, -1, -1, -1, -1]], dtype=int16)
     """
     out_size = out_size or size
     tags = hints.tags
@@ -75,7 +92,7 @@ def rasterize(  # noqa: PLR0913 (two frames and five independent readings of a h
     for shape in shapes:
         _claim(
             labels,
-            _pixels(shape, out_size, point_radius * longer, scribble_width * longer),
+            _pixels(shape, out_size, brush.point_radius * longer, brush.scribble_width * longer),
             shape.label,
         )
     for shape in hints.shapes:

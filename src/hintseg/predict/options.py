@@ -1,0 +1,48 @@
+"""How an image is to be predicted: what all commands that predict take."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hintseg.errors import ConfigError
+from hintseg.predict.views import View, make_views
+from hintseg.refine.crf import find_preset
+
+BY = ("classifier", "retrieval")
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """Views to average over, who labels, and what refines.
+
+    Raises:
+        ConfigError: An option that cannot work; UnknownNameError for a preset that is none.
+    """
+
+    scales: Sequence[float] = (1.0,)  # size factors of the views
+    flip: bool = False  # mirror images too
+    by: str = "classifier"  # or "retrieval"
+    crf: str | None = None  # preset of the dense CRF
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        make_views(self.scales, flip=self.flip)
+        if self.by not in BY:
+            raise ConfigError(f"by: choose {' or '.join(BY)}, got {self.by!r}")
+        if self.crf is not None:
+            find_preset(self.crf)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Every scale, each also mirrored where `flip`."""
+        return make_views(self.scales, flip=self.flip)
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether segments take the labels of the nearest known ones."""
+        return self.by == "retrieval"
+
+    def record(self) -> dict[str, Any]:
+        """The options as plain values; of a preset its numbers."""
+        refined = {} if self.crf is None else {"crf": asdict(find_preset(self.crf))}
+        return {"scales": list(self.scales), "flip": self.flip, "by": self.by, **refined}
