@@ -1,5 +1,7 @@
 """A model with the border round it: images of any size in, label maps of that size out."""
 
+import warnings
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -7,10 +9,12 @@ import torch
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.images.label_maps import read_label_map
 from hintseg.images.photographs import write_png
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.predictor import Predictor, load
 from hintseg.resize import resize_image
+from hintseg.structures import VOID
 
 
 @pytest.fixture
@@ -204,3 +208,24 @@ def test_a_model_on_disk_predicts_as_the_one_in_memory(segmenter, classes, tmp_p
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(RunError, match="no trained model here"):
         load(tmp_path / "nothing")
+
+
+def test_without_padding_no_size_becomes_a_constant(segmenter):
+    with warnings.catch_warnings():  # torch.export says the same, in 40 seconds
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(segmenter.bare, torch.zeros(1, 3, 64, 96), check_trace=False)
+    image = torch.rand(2, 3, 96, 160) * 255
+    with torch.inference_mode():
+        torch.testing.assert_close(traced(image), segmenter(image), rtol=1e-4, atol=1e-4)
+
+
+def test_a_prediction_is_saved_with_the_palette_of_its_classes(segmenter, classes, tmp_path):
+    image = np.zeros((20, 30, 3), np.uint8)
+    prediction = Predictor(segmenter, classes).predict(image)
+    prediction.save(tmp_path / "mask.png")
+    again = read_label_map(tmp_path / "mask.png", classes=3, undeclared=VOID)
+    assert np.array_equal(again, prediction.labels)
+    assert prediction.stride == 4
+    assert Predictor(segmenter, classes).predict(image, crf="psa").stride == 1
+    with pytest.raises(ConfigError, match=r"ends in \.png"):
+        prediction.save(tmp_path / "mask.jpg")

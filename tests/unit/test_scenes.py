@@ -52,7 +52,7 @@ def files_of(root, pattern="*"):
 def test_the_description_names_the_classes_and_splits(folder):
     description = yaml.safe_load((folder / "dataset.yaml").read_text())
     assert description["classes"] == list(SCENE_CLASSES)
-    assert description["background"] is None
+    assert description.get("background") is None
     assert set(description["splits"]) == set(SPLITS)
     for split, path in description["splits"].items():
         assert len((folder / path).read_text().split()) == COUNTS[split]

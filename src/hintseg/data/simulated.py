@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from hintseg.data.coding import colours_by_name, value_names
-from hintseg.data.dataset import DATASET_FILE, Dataset, DatasetFile, dump_settings
+from hintseg.data.dataset import Dataset
+from hintseg.data.writer import DatasetWriter
 from hintseg.errors import ConfigError, DataError
-from hintseg.files import relative_to, write_text
-from hintseg.hints.labelme import write_labelme
+from hintseg.files import relative_to
 from hintseg.hints.simulate import HintKind, simulate_hints
 from hintseg.progress import progress
 from hintseg.structures import Hints
@@ -43,7 +43,10 @@ def simulate_dataset(
         DataError: No masks, or `out` has content.
     """
     chosen = _checked_kinds(kinds)
-    _check_options(fraction, out)
+    if not 0 <= fraction <= 1:
+        raise ConfigError(f"--fraction: must lie between 0 and 1, got {fraction}")
+    writer = DatasetWriter(out, dataset.classes)
+    writer.refuse_content()
     masked = [name for name in dataset.train_names() if dataset.has_mask(name)]
     if not masked:
         raise DataError(
@@ -54,9 +57,16 @@ def simulate_dataset(
         for index, name in enumerate(masked):
             rng = np.random.default_rng((seed, index))
             hints = _draw(dataset, name, chosen, fraction, mix=mix, rng=rng)
-            _write(dataset, name, hints, out)
+            writer.hints(name, hints, image=dataset.images[name], size=dataset.size(name))
             advance(name)
-    _write_settings(dataset, out)
+    writer.finish(
+        dataset.splits,
+        images=relative_to(dataset.images_folder, out),
+        masks=relative_to(dataset.masks_folder, out),
+        **dataset.stored.keys(),
+        values=value_names(dataset.coding, dataset.classes),
+        colors=colours_by_name(dataset.coding, dataset.classes),
+    )
     return len(masked)
 
 
@@ -66,13 +76,6 @@ def _checked_kinds(kinds: Sequence[str]) -> list[HintKind]:
         named = repr(unknown[0]) if unknown else "nothing"
         raise ConfigError(f"--hints: {named} is no kind of hint; choose from {', '.join(KINDS)}")
     return [kind for kind in KINDS if kind in kinds]
-
-
-def _check_options(fraction: float, out: Path) -> None:
-    if not 0 <= fraction <= 1:
-        raise ConfigError(f"--fraction: must lie between 0 and 1, got {fraction}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: exists already; choose another --out or delete it")
 
 
 def _draw(
@@ -92,34 +95,4 @@ def _draw(
     return Hints(
         shapes=tuple(shape for hints in drawn for shape in hints.shapes),
         flags=frozenset[int]().union(*(hints.flags for hints in drawn)),
-    )
-
-
-def _write(dataset: Dataset, name: str, hints: Hints, out: Path) -> None:
-    file = out / "hints" / f"{name}.json"
-    write_labelme(
-        file,
-        hints,
-        dataset.classes,
-        image_path=relative_to(dataset.images[name], file.parent),
-        size=dataset.size(name),
-    )
-
-
-def _write_settings(dataset: Dataset, out: Path) -> None:
-    for split, names in dataset.splits.items():
-        write_text(out / "splits" / f"{split}.txt", "\n".join(names) + "\n")
-    background = dataset.classes.background
-    dump_settings(
-        out / DATASET_FILE,
-        DatasetFile(
-            classes=list(dataset.classes.names),
-            background=None if background is None else dataset.classes.names[background],
-            images=relative_to(dataset.images_folder, out),
-            masks=relative_to(dataset.masks_folder, out),
-            splits={split: f"splits/{split}.txt" for split in dataset.splits},
-            **dataset.stored.keys(),
-            values=value_names(dataset.coding, dataset.classes),
-            colors=colours_by_name(dataset.coding, dataset.classes),
-        ),
     )

@@ -15,7 +15,9 @@ class RelabelSettings(Settings):
     rounds: tuple[Literal["classifier", "retrieval"], ...] = Field(
         ("classifier",), description="who labels before each training on pseudo labels"
     )
-    steps: int = Field(WALK_STEPS, ge=0, description="of the random walk")
-    sharpness: float = Field(SHARPNESS, ge=0, description="of its transitions")
-    confidence: Share = Field(0.7, description="least probability; below: unlabelled")
-    crf: PresetName | None = Field(None, description="preset of a dense CRF after the walk")
+    steps: int = Field(WALK_STEPS, ge=0, description="steps of the random walk")
+    sharpness: float = Field(
+        SHARPNESS, ge=0, description="sharpness of the transitions of the walk"
+    )
+    confidence: Share = Field(0.7, description="minimum probability of a pseudo label")
+    crf: PresetName | None = Field(None, description="dense CRF preset after the walk")

@@ -23,43 +23,59 @@ class Settings(BaseModel):
 class TrainSettings(Settings):
     """What all methods share."""
 
-    backbone: str = Field(DEFAULT_BACKBONE, description="timm network")
+    backbone: str = Field(DEFAULT_BACKBONE, description="name of the timm network")
     weights: str = Field("imagenet", description="imagenet, random, or a file of weights")
-    output_stride: Literal[8, 16, 32] = Field(16, description="stride of the coarsest features")
-    dim: int = Field(64, ge=1, description="length of an embedding")
+    output_stride: Literal[8, 16, 32] = Field(
+        16, description="stride of the coarsest features, in pixels"
+    )
+    dim: int = Field(64, ge=1, description="length of the embedding of a pixel")
     width: int = Field(128, ge=1, description="channels of the head")
-    steps: int = Field(500, ge=1, description="optimiser steps")
-    batch: int = Field(8, ge=1, description="images a step, over all devices")
-    size: int | None = Field(None, ge=16, description="longer side of every image; null: as it is")
-    crop: int = Field(256, ge=32, description="side of the training crops")
-    seed: int = Field(0, ge=0, description="decides everything random")
+    steps: int = Field(500, ge=1, description="number of optimiser steps")
+    batch: int = Field(8, ge=1, description="images in a step, over all devices")
+    size: int | None = Field(
+        None, ge=16, description="longer side to which every image is brought; null: as it is"
+    )
+    crop: int = Field(256, ge=32, description="side of the training crops, in pixels")
+    seed: int = Field(0, ge=0, description="seed of everything random")
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0, description="learning rate of new weights")
-    pretrained_factor: float = Field(0.2, ge=0, description="times lr, for pretrained weights")
-    bias_factor: float = Field(1.0, ge=0, description="times lr, for biases and norms")
+    pretrained_factor: float = Field(0.2, ge=0, description="factor on lr for pretrained weights")
+    bias_factor: float = Field(1.0, ge=0, description="factor on lr for biases and norms")
     weight_decay: float = Field(0.01, ge=0)
     momentum: Share = 0.9
-    power: float = Field(0.9, ge=0, description="of the poly schedule")
+    power: float = Field(0.9, ge=0, description="exponent of the polynomial learning-rate schedule")
     warmup: int = Field(25, ge=0, description="steps until the full learning rate")
-    freeze: int = Field(0, ge=0, description="first stages of the backbone that stay as they are")
-    freeze_norm: bool = Field(True, description="keep the backbone's batch statistics")
-    scale: tuple[float, float] = Field((0.8, 2.0), description="range of random size factors")
-    zoom: float | None = Field(
-        None, gt=0, description="of prediction, times size; null: mean of the size factors"
+    freeze: int = Field(0, ge=0, description="number of first backbone stages that are not trained")
+    freeze_norm: bool = Field(True, description="keep the batch statistics of the backbone")
+    scale: tuple[float, float] = Field(
+        (0.8, 2.0), description="range of the random size factor of training images"
     )
-    jitter: Share = Field(0.3, description="relative range of brightness, contrast, saturation")
-    hue: float = Field(0.03, ge=0, le=0.5, description="range of the hue, in turns")
+    zoom: float | None = Field(
+        None, gt=0, description="size factor of prediction, times size; null: mean of scale"
+    )
+    jitter: Share = Field(0.3, description="relative range of brightness, contrast and saturation")
+    hue: float = Field(
+        0.03, ge=0, le=0.5, description="range of the hue, in turns of the colour circle"
+    )
     point_radius: float = Field(
-        BRUSH.point_radius, gt=0, lt=1, description="of a point, in longer sides of the image"
+        BRUSH.point_radius,
+        gt=0,
+        lt=1,
+        description="radius of a drawn point, as a share of the longer side",
     )
     scribble_width: float = Field(
-        BRUSH.scribble_width, gt=0, lt=1, description="of a stroke, in longer sides of the image"
+        BRUSH.scribble_width,
+        gt=0,
+        lt=1,
+        description="width of a drawn stroke, as a share of the longer side",
     )
     log_every: int = Field(10, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(100, ge=1)
-    validate_images: int = Field(100, ge=0, description="most images a validation; 0: none")
-    threads: int = Field(2, ge=1, description="that make batches")
+    validate_images: int = Field(
+        100, ge=0, description="largest number of images in a validation; 0: no validation"
+    )
+    threads: int = Field(2, ge=1, description="threads that prepare batches")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)
     precision: Literal["32", "bf16", "16"] = "32"

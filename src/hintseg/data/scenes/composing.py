@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image as PillowImage
 from scipy import ndimage
 
 from hintseg.data.scenes.cutouts import Alpha, Cutout, coins, cut_out
 from hintseg.data.scenes.grounds import GROUNDS, Colour, lay_grounds, warmed
-from hintseg.files import write_text
-from hintseg.images.label_maps import write_label_map
-from hintseg.images.photographs import write_png
-from hintseg.structures import Image, LabelMap
+from hintseg.data.writer import DatasetWriter
+from hintseg.structures import ClassSet, Image, LabelMap
 
 OBJECTS = ("astronaut", "cat", "coin", "cup", "shuttle")
 SCENE_CLASSES = GROUNDS + OBJECTS
@@ -72,16 +69,17 @@ def write_scenes(
     Raises:
         DataError: scikit-image was installed without its photographs.
     """
-    counts = {"train": train, "val": val, "test": test}
+    counts, splits = {"train": train, "val": val, "test": test}, {}
+    writer = DatasetWriter(root, ClassSet(SCENE_CLASSES))
     for number, (split, count) in enumerate(counts.items()):
         names = [f"{split}_{index:04d}" for index in range(count)]
         for index, name in enumerate(names):
             rng = np.random.default_rng((seed, number, index))
             image, labels = compose_scene(rng, size, split=split)
-            write_png(root / "images" / f"{name}.png", PillowImage.fromarray(image))
-            write_label_map(root / "masks" / f"{name}.png", labels, classes=len(SCENE_CLASSES))
-        write_text(root / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in names))
-    _write_description(root)
+            writer.image(name, image)
+            writer.mask(name, labels)
+        splits[split] = names
+    writer.finish(splits)
 
 
 def compose_scene(
@@ -102,15 +100,6 @@ def compose_scene(
             colours += alpha[..., None] * (paint - colours)
             labels[alpha >= 0.5] = SCENE_CLASSES.index(name)
     return _photographed(rng, colours), labels
-
-
-def _write_description(root: Path) -> None:
-    description = {
-        "classes": list(SCENE_CLASSES),
-        "background": None,
-        "splits": {split: f"splits/{split}.txt" for split in SPLITS},
-    }
-    write_text(root / "dataset.yaml", yaml.safe_dump(description, sort_keys=False))
 
 
 def _choose_objects(rng: np.random.Generator) -> list[str]:

@@ -11,50 +11,73 @@ from hintseg.refine.crf import PresetName
 class AgreementSettings(Settings):
     """How the maps of all images are brought to agree before they become seeds."""
 
-    rounds: int = Field(6, ge=0, description="0: the maps of an image alone make its seeds")
-    steps: int = Field(60, ge=1, description="of the classifier of cells in a round")
-    trust: float = Field(6.0, gt=0, description="log-odds that a map of 1 is worth")
-    exponent: float = Field(
-        0.5, gt=0, description="of the background score (1 - best map)^exponent; small: more of it"
+    rounds: int = Field(
+        6,
+        ge=0,
+        description="rounds of agreement between all images; 0: each image alone",
     )
-    balance: Share = Field(0.5, description="0: classes are as common as they seem; 1: equally")
-    regions: int = Field(50, ge=1, description="of an image; each agrees with itself")
-    cells: int = Field(200_000, ge=1, description="that are kept of all images together")
-    sure: Share = Field(0.95, description="least probability of a seed")
+    steps: int = Field(60, ge=1, description="of the classifier of cells in a round")
+    trust: float = Field(6.0, gt=0, description="weight of the activation map, in log-odds")
+    exponent: float = Field(
+        0.5,
+        gt=0,
+        description="exponent of the background score (1 - best map)^exponent",
+    )
+    balance: Share = Field(
+        0.5, description="0: classes are as frequent as the maps say; 1: all equally frequent"
+    )
+    regions: int = Field(
+        50, ge=1, description="regions of an image; the cells of a region vote together"
+    )
+    cells: int = Field(
+        200_000, ge=1, description="largest number of cells kept in memory, of all images together"
+    )
+    sure: Share = Field(0.95, description="minimum probability of a seed")
 
 
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
     steps: int | None = Field(
-        None, ge=0, description="of the classifier of tags; 0: no such seeds; null: 0.4 of the run"
+        None, ge=0, description="steps of the tag classifier; 0: no seeds; null: 0.4 of the run"
     )
-    lr_factor: float = Field(2.0, gt=0, description="times train.lr, for the classifier")
+    lr_factor: float = Field(2.0, gt=0, description="factor on train.lr for the classifier")
     scale: tuple[float, float] = Field(
-        (1.2, 2.4), description="longer side of an image in its training, in crops"
+        (1.2, 2.4), description="range of the longer side of a training image, in crops"
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="of the features that it reads")
-    output_stride: Literal[8, 16, 32] = Field(16, description="pixels per cell of its maps")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate of the features of the classifier"
+    )
+    output_stride: Literal[8, 16, 32] = Field(
+        16, description="pixels per cell of the activation maps"
+    )
     scales: tuple[float, ...] = Field(
-        (1.5, 2.5), min_length=1, description="longer side of the views of the maps, in crops"
+        (1.5, 2.5), min_length=1, description="longer sides of the views of the maps, in crops"
     )
-    flip: bool = Field(True, description="maps of the mirror images too")
+    flip: bool = Field(True, description="average over mirror images too")
     threshold: Share = Field(
-        0.7, description="least map of a seed where what has no map may be: background, unknown"
+        0.7,
+        description="minimum activation of a foreground seed, where other classes are possible",
     )
-    margin: Share = Field(0.15, description="by which the map of a seed leads the next")
-    background_threshold: Share = Field(0.2, description="least background score of a seed")
+    margin: Share = Field(0.15, description="minimum lead of the best map over the second")
+    background_threshold: Share = Field(
+        0.2, description="minimum background score of a background seed"
+    )
     exponent: float = Field(
         6.0, gt=0, description="of the background score (1 - best map)^exponent"
     )
     background: Literal["score", "saliency"] = Field(
-        "score", description="seeds of it: where no map is high, or where the tags hardly depend"
+        "score", description="source of background seeds: low maps (score), or non-salient places"
     )
-    saliency: Share = Field(0.1, description="least salient part of an image that is background")
-    box_threshold: Share = Field(0.5, description="as threshold, in images with boxes")
+    saliency: Share = Field(
+        0.1, description="share of the least salient pixels that become background seeds"
+    )
+    box_threshold: Share = Field(
+        0.5, description="minimum activation of a foreground seed in images with boxes"
+    )
     agreement: AgreementSettings = AgreementSettings()
     crf: PresetName | None = Field(
-        None, description="preset of a dense CRF; seeds that it contradicts are dropped"
+        None, description="dense CRF preset; seeds that it contradicts are dropped"
     )
 
     @model_validator(mode="after")

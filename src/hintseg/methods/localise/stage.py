@@ -13,6 +13,8 @@ import numpy as np
 
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader
+from hintseg.errors import RunError
+from hintseg.files import read_json
 from hintseg.images.label_maps import overlay, read_label_map, write_label_map
 from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, write_sheet
 from hintseg.methods.job import Job
@@ -107,7 +109,14 @@ def _seeder(job: Job, settings: LocaliseSettings, localiser: Localiser) -> Seede
 
 
 def with_seeds(load: Loader, folder: Path) -> Loader:
-    """The same loader, with the seeds of `folder` on pixels without a label; tags stay as given."""
+    """The same loader, with the seeds of `folder` on pixels without a label; tags stay as given.
+
+    Without a finished stage in the folder, and for images that needed no seeds, nothing changes.
+
+    Raises:
+        RunError: Seeds that the stage made are missing.
+    """
+    _check_complete(folder)
 
     def get(name: str) -> Sample:
         sample, file = load(name), _file(folder, name)
@@ -120,6 +129,18 @@ def with_seeds(load: Loader, folder: Path) -> Loader:
         return replace(sample, weak=replace(weak, labels=labels.astype(weak.labels.dtype)))
 
     return get
+
+
+def _check_complete(folder: Path) -> None:
+    if not (folder / "manifest.json").exists():
+        return
+    made = read_json(folder / "manifest.json")["images"]
+    found = sum(1 for _ in (folder / "seeds").rglob("*.png"))
+    if found < made:
+        raise RunError(
+            f"{folder / 'seeds'}: {made - found} of {made} seeds are missing; delete the folder "
+            f"{folder} and continue with --resume to have them made again"
+        )
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -9,5 +9,5 @@ from hintseg.methods.terms.size_and_boundary import SizeAndBoundarySettings
 class SECSettings(SizeAndBoundarySettings):
     """All of SEC."""
 
-    seed: float = Field(1.0, ge=0, description="weight of the seeds")
+    seed: float = Field(1.0, ge=0, description="weight of the seed loss")
     localise: LocaliseSettings = LocaliseSettings()

@@ -12,10 +12,12 @@ from hintseg.methods.settings import Settings
 class Weights(Settings):
     """Of the four relations; 0: the relation is not computed."""
 
-    annotation: float = Field(1.0, ge=0, description="equal labels attract, others repel")
-    cooccurrence: float = Field(0.5, ge=0, description="images that share a tag attract")
-    similarity: float = Field(0.1, ge=0, description="one region of one image attracts")
-    affinity: float = Field(0.0, ge=0, description="equal propagated labels attract")
+    annotation: float = Field(
+        1.0, ge=0, description="weight: equal labels attract, different labels repel"
+    )
+    cooccurrence: float = Field(0.5, ge=0, description="weight: images that share a tag attract")
+    similarity: float = Field(0.1, ge=0, description="weight: pixels of one region attract")
+    affinity: float = Field(0.0, ge=0, description="weight: equal propagated labels attract")
 
 
 class Concentrations(Settings):
@@ -30,16 +32,20 @@ class Concentrations(Settings):
 class RegionSettings(Settings):
     """The over-segmentation of the raw images."""
 
-    count: int = Field(50, ge=1, description="regions an image, at most")
-    edges: str | None = Field(None, description="folder of your edge maps, NAME.png")
-    maps: str | None = Field(None, description="folder of your region maps, NAME.png")
+    count: int = Field(50, ge=1, description="largest number of regions in an image")
+    edges: str | None = Field(None, description="folder with your edge maps, NAME.png")
+    maps: str | None = Field(None, description="folder with your region maps, NAME.png")
 
 
 class AffinitySettings(Settings):
     """How labels are propagated for the relation of feature affinity."""
 
-    nearest: int = Field(1, ge=1, description="labelled segments that may hand on their label")
-    threshold: float = Field(0.95, ge=-1, le=1, description="least cosine for it")
+    nearest: int = Field(
+        1, ge=1, description="number of labelled segments that propagate their label"
+    )
+    threshold: float = Field(
+        0.95, ge=-1, le=1, description="minimum cosine similarity for propagation"
+    )
 
 
 class ClassifySettings(Settings):
@@ -49,15 +55,17 @@ class ClassifySettings(Settings):
         None, ge=0, description="0: no such stage; null: 0.2 of the run after seeds, else none"
     )
     lr: float = Field(1e-3, gt=0)
-    scale: tuple[float, float] = Field((0.9, 1.1), description="size factors, times train.zoom")
-    frozen: bool = Field(True, description="the embedding stays as it is")
+    scale: tuple[float, float] = Field(
+        (0.9, 1.1), description="range of the size factor, times train.zoom"
+    )
+    frozen: bool = Field(True, description="do not train the embedding")
 
 
 class RetrievalSettings(Settings):
     """Prototypes for prediction by retrieval."""
 
     grid: int = Field(12, ge=1, description="side of the k-means partition of an image")
-    masks: bool = Field(False, description="segments are named by dense masks: not weak any more")
+    masks: bool = Field(False, description="name the segments by dense masks (full supervision)")
 
 
 class SPMLSettings(Settings):
@@ -66,17 +74,23 @@ class SPMLSettings(Settings):
     labels: Literal["hints", "masks"] = Field("hints", description="what it learns from")
     relations: Weights = Weights()
     concentrations: Concentrations = Concentrations()
-    spread: bool = Field(True, description="hints label the regions in which they lie")
+    spread: bool = Field(True, description="hints label the whole region in which they lie")
     grid: int = Field(6, ge=1, description="side of the k-means partition of a crop")
-    iterations: int = Field(10, ge=0, description="of k-means")
-    memory: int = Field(2, ge=0, description="past steps whose prototypes are kept")
-    pixels: int | None = Field(4096, ge=1, description="most that a relation draws of a batch")
-    plain: bool = Field(False, description="only the own segment attracts (SegSort's first form)")
+    iterations: int = Field(10, ge=0, description="iterations of k-means")
+    memory: int = Field(2, ge=0, description="number of past steps whose prototypes are kept")
+    pixels: int | None = Field(
+        4096, ge=1, description="largest number of pixels that a relation uses in a step; null: all"
+    )
+    plain: bool = Field(
+        False, description="only the own segment attracts (the first form of SegSort)"
+    )
     across: bool = Field(False, description="image similarity: all other segments repel")
-    located: bool = Field(True, description="image similarity sees the place of a pixel too")
+    located: bool = Field(True, description="image similarity uses the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
-    absent: float = Field(0.3, ge=0, description="of what tags say of unlabelled pixels")
-    detach: bool = Field(False, description="the joint classifier does not change the embedding")
+    absent: float = Field(
+        0.3, ge=0, description="weight of the loss on classes that the tags exclude"
+    )
+    detach: bool = Field(False, description="the joint classifier does not train the embedding")
     affinity: AffinitySettings = AffinitySettings()
     regions: RegionSettings = RegionSettings()
     localise: LocaliseSettings = LocaliseSettings()

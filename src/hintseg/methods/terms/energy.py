@@ -38,16 +38,16 @@ CUTS: Mapping[str, Callable[[Tensor, Affinity, Tensor], Tensor]] = {
 class KernelSettings(Settings):
     """Which pixels are alike."""
 
-    sxy: float = Field(0.2, gt=0, description="sigma of their distance, in crops")
-    srgb: float = Field(15.0, gt=0, description="sigma of their colours, in steps of 255")
-    own: bool = Field(True, description="every pixel is like itself: softness costs (not potts)")
+    sxy: float = Field(0.2, gt=0, description="standard deviation of the distance, in crops")
+    srgb: float = Field(15.0, gt=0, description="standard deviation of the colours, 0 to 255")
+    own: bool = Field(True, description="pair every pixel with itself too (not for potts)")
 
 
 class EnergySettings(Settings):
     """An energy beside another loss of the same logits."""
 
     kind: Kind = Field("none", description="crf, quadratic, potts, ncut, kernelcut, association")
-    weight: float = Field(1.0, ge=0, description="of the energy")
+    weight: float = Field(1.0, ge=0, description="weight of the energy")
     entropy: float = Field(0.0, ge=0, description="weight of the entropy")
     kernel: KernelSettings = KernelSettings()
 

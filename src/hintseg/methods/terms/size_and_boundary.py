@@ -23,29 +23,29 @@ GRID = 41  # cells a side in the paper: what it says of its CRF in cells, in par
 class CRFSettings(Settings):
     """The dense CRF that constrains; its kernels are normalised symmetrically."""
 
-    steps: int = Field(10, ge=0, description="of mean field")
-    bilateral: float = Field(10.0, ge=0, description="weight of place and colour")
-    sxy: float = Field(80 / 12 / GRID, gt=0, description="its sigma of the place, in crops")
-    srgb: float = Field(13.0, gt=0, description="its sigma of the colour, in steps of 255")
-    gaussian: float = Field(3.0, ge=0, description="weight of place alone")
-    smooth: float = Field(3 / 12 / GRID, gt=0, description="its sigma, in crops")
+    steps: int = Field(10, ge=0, description="iterations of mean field")
+    bilateral: float = Field(10.0, ge=0, description="weight of the bilateral kernel")
+    sxy: float = Field(80 / 12 / GRID, gt=0, description="its deviation of place, in crops")
+    srgb: float = Field(13.0, gt=0, description="its deviation of colour, 0 to 255")
+    gaussian: float = Field(3.0, ge=0, description="weight of the Gaussian kernel")
+    smooth: float = Field(3 / 12 / GRID, gt=0, description="its deviation, in crops")
 
 
 class WalkSettings(Settings):
     """The random walk on embeddings that constrains."""
 
     steps: int = Field(8, ge=0)
-    sharpness: float = Field(100.0, ge=0, description="of its transitions")
+    sharpness: float = Field(100.0, ge=0, description="sharpness of the transitions")
 
 
 class SizeAndBoundarySettings(Settings):
     """Both terms; the numbers are those of Kolesnikov and Lampert 2016, as released."""
 
-    expand: float = Field(1.0, ge=0, description="weight of the sizes of classes")
-    constrain: float = Field(1.0, ge=0, description="weight of the refiner")
-    decay: Share = Field(0.996, description="of rank pooling, on 41 x 41 cells; 1: mean, 0: max")
-    background_decay: Share = Field(0.999, description="the same for the background")
-    refiner: Literal["crf", "walk"] = Field("crf", description="who draws the boundaries")
+    expand: float = Field(1.0, ge=0, description="weight of the expand loss (sizes of classes)")
+    constrain: float = Field(1.0, ge=0, description="weight of the constrain loss (boundaries)")
+    decay: Share = Field(0.996, description="decay of rank pooling; 1: mean, 0: maximum")
+    background_decay: Share = Field(0.999, description="decay of rank pooling for the background")
+    refiner: Literal["crf", "walk"] = Field("crf", description="refiner that draws the boundaries")
     crf: CRFSettings = CRFSettings()
     walk: WalkSettings = WalkSettings()
 
