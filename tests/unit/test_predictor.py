@@ -213,10 +213,12 @@ def test_a_folder_without_a_model_is_an_error(tmp_path):
 def test_without_padding_no_size_becomes_a_constant(segmenter):
     with warnings.catch_warnings():  # torch.export says the same, in 40 seconds
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(segmenter.bare, torch.zeros(1, 3, 64, 96), check_trace=False)
+        traced = torch.jit.trace_module(
+            segmenter, {"bare": torch.zeros(1, 3, 64, 96)}, check_trace=False
+        )
     image = torch.rand(2, 3, 96, 160) * 255
     with torch.inference_mode():
-        torch.testing.assert_close(traced(image), segmenter(image), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(traced.bare(image), segmenter(image), rtol=1e-4, atol=1e-4)
 
 
 def test_a_prediction_is_saved_with_the_palette_of_its_classes(segmenter, classes, tmp_path):
