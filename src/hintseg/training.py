@@ -3,10 +3,9 @@
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -35,31 +34,19 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 DEFAULT_METHOD = "spml"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainedRun(PathLike[str]):
-    """A finished run: its folder, its model, its report. It can be used as its path."""
+if TYPE_CHECKING:
+    _Path = Path
+else:
+    _Path = type(Path())  # the class of this system's paths
 
-    path: Path
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a path has
-        if name == "path" or name.startswith("__"):  # while it is copied it has no path yet
-            raise AttributeError(name)
-        return getattr(self.path, name)
+class TrainedRun(_Path):
+    """The folder of a finished run, with its model and its report."""
 
-    def __eq__(self, other: object) -> bool:
-        return self.path == (other.path if isinstance(other, TrainedRun) else other)
-
-    def __hash__(self) -> int:
-        return hash(self.path)
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def __truediv__(self, name: str) -> Path:
-        return self.path / name
+    @property
+    def path(self) -> Path:
+        """The folder as a plain path."""
+        return Path(self)
 
     @property
     def report(self) -> Path:
@@ -68,7 +55,7 @@ class TrainedRun(PathLike[str]):
 
     def predictor(self, *, device: torch.device | str = "cpu") -> Predictor:
         """The model, ready to predict."""
-        return load(self.path, device=device)
+        return load(self, device=device)
 
 
 def train(

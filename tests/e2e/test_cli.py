@@ -632,5 +632,5 @@ def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
     assert prediction.labels.shape == image.shape[:2]
     total = prediction.scores.sum(dim=0).numpy()
     assert total == pytest.approx(np.ones_like(total), abs=1e-5)
-    figures = hintseg.evaluate_source(Path(run), hintseg.open_dataset(data_folder))
+    figures = hintseg.evaluate(Path(run), hintseg.open_dataset(data_folder))
     assert 0 <= figures["miou"] <= 1

@@ -14,9 +14,9 @@ from hintseg.resize import (
     resize_image,
     resize_labels,
     resize_labels_window,
-    resize_regions_window,
+    resize_map_window,
 )
-from hintseg.structures import UNLABELLED, VOID
+from hintseg.structures import UNLABELLED, VOID, region_map
 
 SIDES = st.integers(1, 9)
 LABELS = st.tuples(SIDES, SIDES).flatmap(
@@ -216,7 +216,8 @@ def test_numbers_of_any_size_are_pooled():
 def test_a_pixel_of_a_resized_region_map_is_the_nearest_one(labels, height, width, data):
     rows = tuple(sorted(data.draw(st.tuples(*[st.integers(0, height)] * 2))))
     columns = tuple(sorted(data.draw(st.tuples(*[st.integers(0, width)] * 2))))
-    found = resize_regions_window(labels, height, width, rows=rows, columns=columns)
+    whole = region_map(labels)
+    found = resize_map_window(whole, height, width, rows=rows, columns=columns).values
     slowly = [
         [
             labels[centre_of(r, labels.shape[0], height), centre_of(c, labels.shape[1], width)]
