@@ -633,4 +633,4 @@ def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
     total = prediction.scores.sum(dim=0).numpy()
     assert total == pytest.approx(np.ones_like(total), abs=1e-5)
     figures = hintseg.evaluate(Path(run), hintseg.open_dataset(data_folder))
-    assert 0 <= figures["miou"] <= 1
+    assert 0 <= figures.miou <= 1
