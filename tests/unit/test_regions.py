@@ -11,8 +11,7 @@ from skimage.measure import label as components
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.regions import partition as module
 from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
-from hintseg.regions.partition import edge_map, image_regions, regions_from_edges, spread_labels
-from hintseg.structures import UNLABELLED, VOID
+from hintseg.regions.partition import edge_map, image_regions, regions_from_edges
 
 SIDES = st.integers(1, 40)
 
@@ -107,11 +106,11 @@ def ward(image, count):
 
 def test_merges_follow_the_sum_of_squares(monkeypatch):
     """With lightness alone and every pixel a basin, regions are those of brute force."""
-    monkeypatch.setattr(module, "_features", lambda lab: [lab[..., 0]])
+    monkeypatch.setattr(module, "region_features", lambda lab: [lab[..., 0]])
     monkeypatch.setattr(module, "_edges_of", lambda lab: np.ones(lab.shape[:2], dtype=np.float32))
     monkeypatch.setattr(module.hg, "oriented_watershed", pixels_as_basins)
     image = np.repeat(noise(5, 6)[..., :1], 3, axis=2)
-    lightness = module._lab(image)[..., 0]
+    lightness = module.lab_colours(image)[..., 0]
     for count in (1, 2, 5, 12, 30):
         _, expected = ward(lightness, count)
         expected = module.numbered(expected.ravel()).reshape(5, 6)
@@ -305,20 +304,3 @@ def test_processes_give_the_same(tmp_path):
 def test_a_count_that_no_file_can_hold(tmp_path, count):
     with pytest.raises(ConfigError, match=f"65536 to be stored, got {count}"):
         make_regions([], Album(), tmp_path, count=count)
-
-
-def test_labels_spread_over_regions_of_one_class():
-    for seed in range(20):
-        numbers = np.random.default_rng(seed)
-        found = numbers.integers(0, 6, (5, 7)).astype(np.int32)
-        labels = numbers.choice([UNLABELLED, VOID, 0, 1], (5, 7), p=[0.7, 0.1, 0.1, 0.1])
-        spread = spread_labels(labels.astype(np.int16), found)
-        for place, label in np.ndenumerate(labels):
-            classes = set(labels[(found == found[place]) & (labels >= 0)].tolist())
-            lone = classes.pop() if len(classes) == 1 else UNLABELLED
-            assert spread[place] == (lone if label == UNLABELLED else label)
-
-
-def test_without_labels_nothing_spreads():
-    nothing = np.full((3, 4), UNLABELLED, np.int16)
-    assert np.array_equal(spread_labels(nothing, np.zeros((3, 4), np.int32)), nothing)

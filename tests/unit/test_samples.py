@@ -12,9 +12,9 @@ from hintseg.data.samples import (
     load_hinted,
     load_masked,
     remembered,
+    with_grown_labels,
     with_labels,
     with_regions,
-    with_spread_labels,
 )
 from hintseg.errors import DataError, RunError
 from hintseg.hints.raster import Brush
@@ -72,19 +72,36 @@ def test_pseudo_labels_of_any_size_are_brought_to_that_of_the_image(dataset, tmp
     assert np.array_equal(load("field").weak.labels, expected)
 
 
-def test_spread_labels_fill_their_regions():
+def test_hints_grow_in_their_region_over_what_looks_like_them():
     halves = np.repeat([[0] * 5 + [1] * 5], 10, axis=0).astype(np.int32)
+    image = np.zeros((10, 10, 3), np.uint8)
+    image[6:] = 200
     labels = np.full((10, 10), UNLABELLED, np.int16)
     labels[3, 3] = 2
 
     def get(name):
         sample = blank(name)
         weak, maps = replace(sample.weak, labels=labels), {"regions": region_map(halves)}
-        return replace(sample, weak=weak, maps=maps)
+        return replace(sample, image=image, weak=weak, maps=maps)
 
-    found = with_spread_labels(get)("field").weak.labels
-    assert (found[:, :5] == 2).all()
+    found = with_grown_labels(get, lambda name: get(name).weak)("field").weak.labels
+    assert (found[:5, :5] == 2).all()
+    assert (found[7:] == UNLABELLED).all()
     assert (found[:, 5:] == UNLABELLED).all()
+
+
+def test_what_is_outside_a_box_does_not_grow_into_it():
+    labels = np.full((10, 10), UNLABELLED, np.int16)
+    labels[:, :4] = 0
+    boxes = np.array([[4.0, 0.0, 10.0, 10.0, 1.0]])
+
+    def get(name):
+        sample = blank(name)
+        one = {"regions": region_map(np.zeros((10, 10), np.int32))}
+        return replace(sample, weak=replace(sample.weak, labels=labels, boxes=boxes), maps=one)
+
+    found = with_grown_labels(get, lambda name: get(name).weak)("field").weak.labels
+    assert np.array_equal(found, labels)
 
 
 def test_hints_label_the_pixels_that_were_drawn_on(dataset):

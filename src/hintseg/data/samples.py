@@ -6,12 +6,13 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from jaxtyping import Bool
 
 from hintseg.data.dataset import Dataset
 from hintseg.errors import RunError
 from hintseg.hints.raster import BRUSH, Brush, rasterize
 from hintseg.images.label_maps import read_label_map
-from hintseg.regions.partition import spread_labels
+from hintseg.regions.growing import grow_labels
 from hintseg.resize import fit_size, resize_image, resize_labels, resize_map_window
 from hintseg.structures import REGIONS, UNLABELLED, LabelMap, Sample, WeakLabels, region_map
 
@@ -76,15 +77,28 @@ def with_regions(load: Loader, regions: Callable[[str], LabelMap]) -> Loader:
     return get
 
 
-def with_spread_labels(load: Loader) -> Loader:
-    """The same samples, their labels spread over the regions in which they lie."""
+def with_grown_labels(load: Loader, core: Callable[[str], WeakLabels]) -> Loader:
+    """The same samples, their hints grown over what looks like them (`regions.grow_labels`).
+
+    `core` gives the hints of an image drawn as thin as possible, at the same size. The border of a
+    box is one of regions: what is outside says nothing of the inside.
+    """
 
     def get(name: str) -> Sample:
-        sample = load(name)
-        labels = spread_labels(sample.weak.labels, sample.maps[REGIONS].values)
+        sample, thin = load(name), core(name)
+        regions = sample.maps[REGIONS].values
+        boxes = _inside_boxes(sample.weak)
+        labels = grow_labels(sample.image, thin.labels, sample.weak.labels, 2 * regions + boxes)
         return replace(sample, weak=replace(sample.weak, labels=labels))
 
     return get
+
+
+def _inside_boxes(weak: WeakLabels) -> Bool[np.ndarray, "h w"]:
+    inside = np.zeros(weak.labels.shape, dtype=bool)
+    for left, top, right, bottom in weak.boxes[:, :4].round().astype(int):
+        inside[top:bottom, left:right] = True
+    return inside
 
 
 def with_labels(load: Loader, folder: Path, *, classes: int) -> Loader:

@@ -29,6 +29,7 @@ class Brush:
 
 
 BRUSH = Brush()
+THIN = Brush(0.0, 0.0)  # one pixel: what surely was meant
 CONTESTED = -3  # only while drawing: claimed by two classes
 ROUNDING = 1e-6  # of a pixel: an edge this near to a pixel's own is taken as the same
 

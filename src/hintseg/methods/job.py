@@ -58,9 +58,10 @@ class Job(Generic[S]):
         """An image with its dense mask at `zoom` times the working size."""
         return load_masked(self.dataset, name, size=self.settings.size, zoom=zoom)
 
-    def weak(self, name: str) -> WeakLabels:
-        """What the hints of an image say, without the image."""
-        return load_weak(self.dataset, name, size=self.settings.size, brush=self.brush)
+    def weak(self, name: str, *, brush: Brush | None = None) -> WeakLabels:
+        """What the hints of an image say, without the image; drawn with the brush of the run."""
+        size, own = self.settings.size, self.brush
+        return load_weak(self.dataset, name, size=size, brush=own if brush is None else brush)
 
     @property
     def brush(self) -> Brush:

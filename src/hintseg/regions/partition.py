@@ -14,7 +14,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 
 from hintseg.errors import ConfigError
-from hintseg.structures import UNLABELLED, Image
+from hintseg.structures import Image
 
 with warnings.catch_warnings():  # its docstrings hold backslashes that newer Pythons complain of
     warnings.simplefilter("ignore", SyntaxWarning)
@@ -48,7 +48,7 @@ def edge_map(image: Image) -> EdgeMap:
         >>> edge_map(image)[0].round(2)
         array([0.  , 0.13, 0.8 , 0.8 , 0.13, 0.  ], dtype=float32)
     """
-    return _edges_of(_lab(image))
+    return _edges_of(lab_colours(image))
 
 
 def image_regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
@@ -74,14 +74,14 @@ def image_regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
         array([0, 0, 0, 1, 1, 1], dtype=int32)
     """
     _check_count(count)
-    lab = _lab(image)
+    lab = lab_colours(image)
     if lab.shape[0] * lab.shape[1] < 2:
         return np.zeros(lab.shape[:2], dtype=np.int32)  # higra knows no graph without edges
     graph, weights = _grid(_edges_of(lab))
     rag, _ = hg.oriented_watershed(graph, weights, lab.shape[:2])
     basin = np.asarray(hg.CptRegionAdjacencyGraph.construct(rag)["vertex_map"])
     sizes = np.bincount(basin).astype(np.float64)
-    features = [np.bincount(basin, channel.ravel()) / sizes for channel in _features(lab)]
+    features = [np.bincount(basin, channel.ravel()) / sizes for channel in region_features(lab)]
     means = np.stack(features, axis=1)
     tree, altitudes = hg.binary_partition_tree_ward_linkage(rag, means, sizes)
     owner = _cut(tree, altitudes / basin.size, count)
@@ -127,29 +127,6 @@ def regions_from_edges(edges: EdgeMap, *, count: int | None = COUNT) -> RegionMa
     return numbered(_cut(tree, altitudes, count)[basin]).reshape(edges.shape)
 
 
-def spread_labels(
-    labels: Int[np.ndarray, "h w"], regions: Int[np.ndarray, "h w"]
-) -> Int[np.ndarray, "h w"]:
-    """Labels reach to the ends of their region, where a region has labels of one class only.
-
-    Nothing but UNLABELLED pixels change; a region with several classes, or none, stays as it is.
-
-    Example:
-        >>> import numpy as np
-        >>> labels = np.array([[-1, 3, -1, -1]], np.int16)
-        >>> spread_labels(labels, np.array([[0, 0, 0, 1]]))
-        array([[ 3,  3,  3, -1]], dtype=int16)
-    """
-    known = labels >= 0
-    count, region = int(regions.max(initial=-1)) + 1, regions[known]
-    lowest = np.full(count, np.iinfo(labels.dtype).max, labels.dtype)
-    highest = np.full(count, UNLABELLED, labels.dtype)
-    np.minimum.at(lowest, region, labels[known])
-    np.maximum.at(highest, region, labels[known])
-    only = np.where(lowest == highest, highest, UNLABELLED)
-    return np.where(labels == UNLABELLED, only[regions], labels).astype(labels.dtype)
-
-
 def numbered(labels: Int[np.ndarray, " pixels"]) -> Int32[np.ndarray, " pixels"]:
     """The same partition of pixels in reading order, numbered by first appearance."""
     first = np.full(int(labels.max()) + 1, -1)
@@ -160,7 +137,8 @@ def numbered(labels: Int[np.ndarray, " pixels"]) -> Int32[np.ndarray, " pixels"]
     return np.asarray(number[labels])
 
 
-def _lab(image: Image) -> Float[np.ndarray, "h w 3"]:
+def lab_colours(image: Image) -> Float[np.ndarray, "h w 3"]:
+    """Raw colours -> CIELAB."""
     return np.asarray(rgb2lab(image.astype(np.float32) / np.float32(255)), dtype=np.float32)
 
 
@@ -172,7 +150,7 @@ def _edges_of(lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     return np.asarray(-np.expm1(-np.sqrt(squares) * np.float32(SMOOTHING / CONTRAST)))
 
 
-def _features(lab: Float[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "h w"]]:
+def region_features(lab: Float[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "h w"]]:
     """What the pixels of a region have in common, in CIELAB units."""
     lightness = lab[..., 0]
     deviation = (lightness - ndimage.gaussian_filter(lightness, 2.0, truncate=3.0)) ** 2

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import Loader, with_labels, with_regions, with_spread_labels
+from hintseg.data.samples import Loader, with_grown_labels, with_labels, with_regions
 from hintseg.data.transforms import Augmentation
 from hintseg.distributed import total
 from hintseg.engine.stages import Stage
+from hintseg.hints.raster import THIN
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.names import NamedFiles
 from hintseg.methods.contact_sheet import evenly, label_row, write_sheet
@@ -155,7 +156,7 @@ def _embed(job: Job[SPMLSettings], folder: Path) -> dict[str, Any]:
     if settings.relations.similarity or settings.spread:
         load = _with_regions(job, load, names)
     if settings.spread:  # hints alone: where there is no seed, none was sure
-        load = with_spread_labels(load)
+        load = with_grown_labels(load, partial(job.weak, brush=THIN))
     load = _seeded(job, load)
     learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
     validate = settings.classifier > 0  # an untrained classifier says nothing of the embedding

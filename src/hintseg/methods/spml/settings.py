@@ -74,7 +74,7 @@ class SPMLSettings(Settings):
     labels: Literal["hints", "masks"] = Field("hints", description="what it learns from")
     relations: Weights = Weights()
     concentrations: Concentrations = Concentrations()
-    spread: bool = Field(True, description="hints label the whole region in which they lie")
+    spread: bool = Field(True, description="hints grow over what looks like them in their region")
     grid: int = Field(6, ge=1, description="side of the k-means partition of a crop")
     iterations: int = Field(10, ge=0, description="iterations of k-means")
     memory: int = Field(2, ge=0, description="number of past steps whose prototypes are kept")
