@@ -11,6 +11,7 @@ from hintseg.refine.crf import (
     dense_crf_labels,
     dense_crf_logits,
 )
+from hintseg.refine.priors import estimate_priors
 from hintseg.refine.walks import (
     embedding_walk,
     walk,
@@ -25,5 +26,6 @@ __all__ = [
     "dense_crf_logits",
     "embedding_affinity",
     "embedding_walk",
+    "estimate_priors",
     "walk",
 ]

@@ -36,7 +36,7 @@ def estimate_priors(
         >>> import torch
         >>> probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
         >>> estimate_priors(probabilities, torch.tensor([0.5, 0.5])).round(decimals=2)
-        tensor([0.8300, 0.1700])
+        tensor([0.9700, 0.0300])
     """
     learned = trained > 0
     given = trained.double().clamp(min=RAREST)
