@@ -100,7 +100,7 @@ def test_a_run_has_everything_that_predict_needs(drawn, finished, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method):
+def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method, no_report):
     own = LONG.get(method, {})
     changes = {"steps": 40, "lr": 0.01, "validate_images": 0, "checkpoint_every": 100}
     folder = run(drawn, tmp_path / "run", method, own, **changes)
