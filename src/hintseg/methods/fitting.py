@@ -28,7 +28,6 @@ from hintseg.predict.predictor import Predictor
 from hintseg.progress import progress
 from hintseg.structures import Batch
 
-ADJUSTED = "adjusted"  # folder of the chosen weights after they were adjusted
 Keep = Callable[[Literal["best", "last"]], None]
 
 
@@ -51,13 +50,11 @@ def train_segmenter(
     *,
     lr: float | None = None,
     validate: bool = True,
-    adjust: Callable[[Segmenter], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Train a segmenter with validation, its best and last weights kept in `folder`.
 
     The best by validation (the last, without a val split or without `validate`) becomes the
-    model of the run, after `adjust` has changed it. Returns the record of the stage, with what
-    `adjust` says.
+    model of the run. Returns the record of the stage.
     """
 
     def keep(which: str) -> None:
@@ -66,17 +63,12 @@ def train_segmenter(
     judge = _validation(job, learner.model) if validate else None
     state = train_network(job, learner, folder, batches, keep=keep, validate=judge, lr=lr)
     best = state.best_step
-    told: Mapping[str, Any] = {}
     which = "best" if best > 0 else "last"
     if job.fabric.is_global_zero:
         chosen, description = load_model(folder / which)
-        if adjust is not None and isinstance(chosen, Segmenter):
-            told = adjust(chosen.to(job.fabric.device))
-            which = ADJUSTED
-            save_model(folder / which, chosen, description)
         save_model(job.run.root, chosen, description)
     job.fabric.barrier()
-    return {"steps": batches.steps, "model": which, "best_step": best, **told}
+    return {"steps": batches.steps, "model": which, "best_step": best}
 
 
 def chosen_model(job: Job, stage: str) -> Segmenter:

@@ -11,7 +11,6 @@ from hintseg.refine.crf import (
     dense_crf_labels,
     dense_crf_logits,
 )
-from hintseg.refine.priors import estimate_priors
 from hintseg.refine.walks import (
     embedding_walk,
     walk,
@@ -26,6 +25,5 @@ __all__ = [
     "dense_crf_logits",
     "embedding_affinity",
     "embedding_walk",
-    "estimate_priors",
     "walk",
 ]

@@ -47,7 +47,6 @@ _NONE: Mapping[str, float] = {
 # What is not of these papers stays off, whatever the defaults.
 _PLAIN: Mapping[str, Any] = {
     "absent": 0.0,
-    "areas": False,
     "pixels": None,
     "detach": True,
     "spread": False,

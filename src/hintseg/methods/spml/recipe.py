@@ -19,7 +19,6 @@ from hintseg.engine.stages import Stage
 from hintseg.hints.raster import THIN
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.names import NamedFiles
-from hintseg.methods.area_priors import adjust_to_areas
 from hintseg.methods.contact_sheet import evenly, label_row, write_sheet
 from hintseg.methods.cross_entropy.recipe import CrossEntropy
 from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
@@ -161,19 +160,8 @@ def _embed(job: Job[SPMLSettings], folder: Path) -> dict[str, Any]:
     load = _seeded(job, load)
     learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
     validate = settings.classifier > 0  # an untrained classifier says nothing of the embedding
-    adjust = (
-        partial(_adjusted, job, load)
-        if settings.areas and validate and settings.labels == "hints"
-        else None
-    )
-    batches = Batches(job, names, load)
-    record = train_segmenter(job, learner, folder, batches, validate=validate, adjust=adjust)
+    record = train_segmenter(job, learner, folder, Batches(job, names, load), validate=validate)
     return {**record, "images": len(names)}
-
-
-def _adjusted(job: Job[SPMLSettings], load: Loader, model: Segmenter) -> dict[str, Any]:
-    """The joint classifier, told how large the classes are; images without hints say nothing."""
-    return {"logits_moved_by": adjust_to_areas(job, model, load, _hinted(job))}
 
 
 def _with_regions(job: Job[SPMLSettings], load: Loader, names: tuple[str, ...]) -> Loader:

@@ -87,7 +87,6 @@ class SPMLSettings(Settings):
     across: bool = Field(False, description="image similarity: all other segments repel")
     located: bool = Field(True, description="image similarity uses the place of a pixel too")
     classifier: float = Field(1.0, ge=0, description="weight of the joint classifier")
-    areas: bool = Field(True, description="adjust the classifier to the areas of the classes")
     absent: float = Field(
         0.3, ge=0, description="weight of the loss on classes that the tags exclude"
     )
