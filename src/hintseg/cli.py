@@ -28,7 +28,10 @@ app = typer.Typer(
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
 Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
 Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
-By = Annotated[str, typer.Option(help="classifier; or retrieval, where the run has prototypes")]
+By = Annotated[
+    str,
+    typer.Option(help="classifier; where the run has prototypes: retrieval, or both (their mean)"),
+]
 Crf = Annotated[
     str | None,
     typer.Option(
@@ -153,7 +156,7 @@ def label(
     out: Annotated[Path, typer.Option(help="folder for the label maps")],
     split: Annotated[str, typer.Option(help="split whose images are labelled")] = "train",
     by: Annotated[
-        str | None, typer.Option(help="classifier or retrieval; default: as the run did")
+        str | None, typer.Option(help="classifier, retrieval or both; default: as the run did")
     ] = None,
     confidence: Annotated[
         float, typer.Option(help="0 to 1; less probable pixels stay unlabelled (255)")

@@ -176,7 +176,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         split: Whose images count.
         scales: As for `Predictor.predict`, and so flip, by and crf.
         flip: Average over mirror images too.
-        by: "classifier" or "retrieval".
+        by: "classifier", "retrieval" or "both".
         crf: Preset of a dense CRF.
         trimaps: Widths in pixels of bands along boundaries that are evaluated alone.
         device: Where the model runs.

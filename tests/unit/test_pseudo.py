@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from hintseg.data.samples import load_hinted
 from hintseg.models.embedder import Classifier, Embedder, Segmenter
 from hintseg.predict.pseudo_labels import confident_labels, pseudo_scores, refined
 from hintseg.predict.retrieval.index import PrototypeIndex
+from hintseg.predict.retrieval.votes import build_prototypes
 from hintseg.predict.tiles import label_at_resolution
 from hintseg.structures import UNLABELLED, VOID, Sample, WeakLabels
 
@@ -185,3 +187,14 @@ def test_one_pixel():
         torch.tensor([0.3, 0.7])[:, None, None], weak_of([[UNLABELLED]]), confidence=0.5
     )
     assert found.tolist() == [[1]]
+
+
+def test_both_ask_classifier_and_votes(segmenter, classes, dataset):
+    sample, other = (load_hinted(dataset, name, size=None) for name in ("herd", "field"))
+    index = build_prototypes(segmenter, [("field", other.image, other.weak.labels)])
+    alone = pseudo_scores(segmenter, sample, steps=0)
+    votes = pseudo_scores(segmenter, sample, steps=0, index=index)
+    both = pseudo_scores(segmenter, sample, steps=0, index=index, both=True)
+    free = (alone < 1).all(dim=0)  # cells without a label of their own
+    torch.testing.assert_close(both[:, free], (alone + votes)[:, free] / 2, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(both, alone)

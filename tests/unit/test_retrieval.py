@@ -325,7 +325,7 @@ def test_the_classifier_never_asks_for_prototypes(segmenter, classes):
 
 
 def test_another_way_to_label_is_refused(predictor):
-    with pytest.raises(ConfigError, match="by: choose classifier or retrieval, got 'magic'"):
+    with pytest.raises(ConfigError, match="by: choose classifier, retrieval or both, got 'magic'"):
         predictor.predict(photograph(8, 8), by="magic")
 
 
@@ -438,3 +438,17 @@ def test_a_damaged_file_is_an_error_that_names_it(run, known):
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, metadata=wrong)
         with pytest.raises(RunError, match=rf"{PROTOTYPES}: .*train again"):
             read_prototypes(run)
+
+
+def test_both_is_the_mean_of_classifier_and_votes(predictor, dataset):
+    image = dataset.image("pond")
+    scores = {by: predictor.predict(image, by=by).scores for by in ("classifier", "retrieval")}
+    mean = torch.stack(list(scores.values())).mean(dim=0)
+    torch.testing.assert_close(predictor.predict(image, by="both").scores, mean)
+    views = {"flip": True, "scales": (0.5, 1.0)}
+    assert predictor.predict(image, by="both", **views).labels.shape == image.shape[:2]
+
+
+def test_both_needs_prototypes_too(segmenter, classes, dataset):
+    with pytest.raises(RunError, match="no prototypes"):
+        Predictor(segmenter, classes).predict(dataset.image("pond"), by="both")

@@ -8,7 +8,7 @@ from hintseg.errors import ConfigError
 from hintseg.predict.views import View, make_views
 from hintseg.refine.crf import find_preset
 
-BY = ("classifier", "retrieval")
+BY = ("classifier", "retrieval", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class PredictOptions:
 
     scales: Sequence[float] = (1.0,)  # size factors of the views
     flip: bool = False  # mirror images too
-    by: str = "classifier"  # or "retrieval"
+    by: str = "classifier"  # or "retrieval", or "both": the mean of the two
     crf: str | None = None  # preset of the dense CRF
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
         make_views(self.scales, flip=self.flip)
         if self.by not in BY:
-            raise ConfigError(f"by: choose {' or '.join(BY)}, got {self.by!r}")
+            raise ConfigError(f"by: choose {', '.join(BY[:-1])} or {BY[-1]}, got {self.by!r}")
         if self.crf is not None:
             find_preset(self.crf)
 
@@ -39,8 +39,8 @@ class PredictOptions:
 
     @property
     def retrieves(self) -> bool:
-        """Whether segments take the labels of the nearest known ones."""
-        return self.by == "retrieval"
+        """Whether the nearest known segments are asked, alone or beside the classifier."""
+        return self.by != "classifier"
 
     def record(self) -> dict[str, Any]:
         """The options as plain values; of a preset its numbers."""

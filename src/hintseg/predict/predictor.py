@@ -18,7 +18,7 @@ from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.refining import crf_scores
 from hintseg.predict.retrieval.index import PrototypeIndex, read_prototypes
-from hintseg.predict.retrieval.votes import retrieved_scores
+from hintseg.predict.retrieval.votes import combined_scores, retrieved_scores
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
 from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores
 from hintseg.resize import fit_size, resize_image
@@ -72,7 +72,8 @@ class Predictor:
             scales: Views of the image to average over, as size factors.
             flip: Average over mirror images too.
             tile: Larger images are worked on in tiles of this side in pixels (after `size`).
-            by: "classifier", or "retrieval": segments take the labels of the nearest known ones.
+            by: "classifier", or "retrieval": segments take the labels of the nearest known ones; or
+                "both": the mean of the two.
             exclude: Name of a known image whose segments are not retrieved: this one, if it is
                 known, so that it does not find itself.
             crf: Preset of the dense CRF that refines the scores by the colours of the image at its
@@ -155,14 +156,15 @@ class Predictor:
         self.check(options)
         if not options.retrieves:
             return partial(class_scores, self.model)
-        retrieve = partial(
-            retrieved_scores,
-            self.segmenter.embedder,
-            self.prototypes,
-            classes=len(self.classes),
-            exclude_image=self.prototypes.number(exclude),
-        )
-        return partial(averaged_scores, retrieve)
+        model, index, classes = self.segmenter, self.prototypes, len(self.classes)
+        own = index.number(exclude)
+        if options.by == "both":
+            score = partial(combined_scores, model, index, classes=classes, exclude_image=own)
+        else:
+            score = partial(
+                retrieved_scores, model.embedder, index, classes=classes, exclude_image=own
+            )
+        return partial(averaged_scores, score)
 
     def _on_device(self, part: Tensor) -> Tensor:
         return part.to(self.device).contiguous(memory_format=torch.channels_last)

@@ -28,6 +28,7 @@ def pseudo_scores(
     sharpness: float = SHARPNESS,
     negligible: float = 1e-6,
     index: PrototypeIndex | None = None,
+    both: bool = False,
 ) -> Float[Tensor, "classes rows columns"]:
     """Probabilities at stride 4 that respect the hints.
 
@@ -44,6 +45,7 @@ def pseudo_scores(
         negligible: Transitions below this are dropped.
         index: Known segments; their votes, without those of the image itself, take the place of
             the classifier.
+        both: The mean of votes and classifier instead.
 
     Raises:
         NotFiniteError: An embedding or a score is NaN or infinite.
@@ -52,15 +54,17 @@ def pseudo_scores(
     pixels = torch.from_numpy(sample.image.transpose(2, 0, 1).copy())[None].to(device)
     embeddings = model.embedder(torch.cat([pixels, pixels.flip(-1)]))
     check_scores(embeddings)
-    if index is None:
-        probabilities = _turned(model.classify(embeddings).float().softmax(dim=1)).mean(dim=0)
-    else:
+    told = []
+    if index is None or both:
+        told.append(model.classify(embeddings).float().softmax(dim=1))
+    if index is not None:
         own, classes = index.number(sample.name), len(weak.absent)
         votes = [
             voted_scores(view[None], index, classes=classes, exclude_image=own)
             for view in embeddings
         ]
-        probabilities = _turned(torch.cat(votes)).mean(dim=0).to(device)
+        told.append(torch.cat(votes).to(device))
+    probabilities = _turned(torch.stack(told).mean(dim=0)).mean(dim=0)
     check_scores(probabilities)
     possible = torch.from_numpy(~weak.absent).to(device).nonzero()[:, 0]
     cells = pool_labels(torch.from_numpy(weak.labels).long()[None].to(device), STRIDE)[0]

@@ -81,9 +81,10 @@ def print_evaluation(figures: "Figures", console: Console | None = None) -> None
 def _made_by(figures: "Figures") -> str:
     """How the labels were found, where it is not the plain way."""
     refined = f", dense CRF ({figures.crf})" if figures.crf else ""
-    if figures.by != "retrieval":
+    if figures.prototypes is None:
         return refined
-    return f", by retrieval among segments labelled by {figures.prototypes}{refined}"
+    how = "retrieval" if figures.by == "retrieval" else "classifier and retrieval"
+    return f", by {how} among segments labelled by {figures.prototypes}{refined}"
 
 
 def print_methods(methods: Iterable["Method"], console: Console | None = None) -> None:

@@ -78,7 +78,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         dataset: Has images and hints, and the classes of the model.
         out: Folder for the label maps.
         split: Which images.
-        by: "classifier" or "retrieval".
+        by: "classifier", "retrieval" or "both".
         confidence: Pixels whose highest probability is below this are UNLABELLED; 0: none.
         overlays: Also write pictures.
         steps: Of the random walk; 0: none.
@@ -117,7 +117,12 @@ def label_files(  # noqa: PLR0913 - the options of the command
     weak = partial(load_weak, dataset, brush=brush)
     index = predictor.prototypes if options.retrieves else None
     score = partial(
-        pseudo_scores, predictor.segmenter, steps=steps, sharpness=sharpness, index=index
+        pseudo_scores,
+        predictor.segmenter,
+        steps=steps,
+        sharpness=sharpness,
+        index=index,
+        both=by == "both",
     )
     label = partial(_labelled, predictor, load, score, crf=crf, confidence=confidence)
     with progress("label", len(names)) as advance:

@@ -75,6 +75,20 @@ def retrieved_scores(
     )
 
 
+def combined_scores(
+    model: Segmenter,
+    index: PrototypeIndex,
+    images: Float[Tensor, "1 3 height width"],
+    *,
+    classes: int,
+    exclude_image: int | None = None,
+) -> Float[Tensor, "1 {classes} rows columns"]:
+    """Mean of the classifier's probabilities and the votes, of one embedding, at stride 4."""
+    embeddings = model.embedder(images)
+    votes = voted_scores(embeddings, index, classes=classes, exclude_image=exclude_image)
+    return (model.classify(embeddings).float().softmax(dim=1) + votes.to(embeddings.device)) / 2
+
+
 def voted_scores(
     embeddings: Float[Tensor, "1 dim rows columns"],
     index: PrototypeIndex,
