@@ -37,6 +37,7 @@ LAYERS = [
     "demo",
     "app",
     "cli",
+    "__main__",
 ]
 MODULES = sorted(SOURCE.rglob("*.py"))
 SHARED = {"terms", "localise"}
