@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hintseg.data import samples
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import (
     load_hinted,
@@ -254,3 +255,26 @@ def test_pseudo_labels_take_the_place_of_labels_and_tags_stay(tmp_path):
 def test_a_sample_without_its_pseudo_labels_is_an_error(tmp_path):
     with pytest.raises(RunError, match=r"b.png: no such pseudo labels"):
         with_labels(blank, tmp_path, classes=3)("b")
+
+
+def test_hints_of_a_large_image_grow_on_a_small_one(monkeypatch):
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[:, 40:] = 200
+    labels = np.full((60, 80), UNLABELLED, np.int16)
+    labels[30, 10], labels[5, 70], labels[:3] = 2, 1, VOID
+    monkeypatch.setattr(samples, "GROWN_PIXELS", 1200)
+
+    def get(name):
+        one = {"regions": region_map(np.zeros((60, 80), np.int32))}
+        return replace(
+            blank(name),
+            image=image,
+            weak=replace(blank(name).weak, labels=labels),
+            maps=one,
+        )
+
+    found = with_grown_labels(get, lambda name: get(name).weak)("field").weak.labels
+    assert (found[:3] == VOID).all()
+    assert (found[3:, :30] == 2).mean() > 0.9
+    assert not (found[:, 44:] == 2).any()
+    assert (found[30, 10], found[5, 70]) == (2, 1)

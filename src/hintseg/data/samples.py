@@ -1,5 +1,6 @@
 """One image with what is known of it, at the working resolution; and a memory for them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,19 @@ from hintseg.hints.raster import BRUSH, Brush, rasterize
 from hintseg.images.label_maps import read_label_map
 from hintseg.regions.growing import grow_labels
 from hintseg.resize import fit_size, resize_image, resize_labels, resize_map_window
-from hintseg.structures import REGIONS, UNLABELLED, LabelMap, Sample, WeakLabels, region_map
+from hintseg.structures import (
+    REGIONS,
+    UNLABELLED,
+    VOID,
+    Image,
+    LabelMap,
+    Sample,
+    WeakLabels,
+    region_map,
+)
 
 Loader = Callable[[str], Sample]
+GROWN_PIXELS = 2**17  # of the image on which hints grow: half a second
 
 
 def load_hinted(
@@ -86,12 +97,29 @@ def with_grown_labels(load: Loader, core: Callable[[str], WeakLabels]) -> Loader
 
     def get(name: str) -> Sample:
         sample, thin = load(name), core(name)
-        regions = sample.maps[REGIONS].values
-        boxes = _inside_boxes(sample.weak)
-        labels = grow_labels(sample.image, thin.labels, sample.weak.labels, 2 * regions + boxes)
+        regions = 2 * sample.maps[REGIONS].values + _inside_boxes(sample.weak)
+        labels = _grown(sample.image, thin.labels, sample.weak.labels, regions)
         return replace(sample, weak=replace(sample.weak, labels=labels))
 
     return get
+
+
+def _grown(image: Image, core: LabelMap, drawn: LabelMap, regions: LabelMap) -> LabelMap:
+    """`grow_labels`; on an image of more than GROWN_PIXELS as on the shrunken one."""
+    height, width = image.shape[:2]
+    factor = math.sqrt(GROWN_PIXELS / (height * width))
+    if factor >= 1:
+        return grow_labels(image, core, drawn, regions)
+    small = fit_size(height, width, None, zoom=factor)
+    rows, columns = (0, small[0]), (0, small[1])
+    grown = grow_labels(
+        resize_image(image, *small),
+        resize_labels(core, *small),
+        resize_labels(drawn, *small),
+        resize_map_window(region_map(regions), *small, rows=rows, columns=columns).values,
+    )
+    large = np.maximum(resize_labels(grown, height, width), UNLABELLED)
+    return np.where((core >= 0) | (drawn == VOID), np.where(core >= 0, core, VOID), large)
 
 
 def _inside_boxes(weak: WeakLabels) -> Bool[np.ndarray, "h w"]:
