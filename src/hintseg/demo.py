@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.data.scenes.composing import write_scenes
 from hintseg.data.simulated import KINDS, simulate_dataset
-from hintseg.errors import DataError
+from hintseg.data.writer import refuse_content
 from hintseg.evaluation import Figures, evaluate
 from hintseg.files import write_json
 from hintseg.images.label_maps import overlay, read_label_map
@@ -35,8 +35,7 @@ def run_demo(out: Path, *, seed: int, say: Callable[[str], None]) -> float:
     Raises:
         DataError: `out` has content already.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: exists already; choose another --out or delete it")
+    refuse_content(out)
     dataset = _hinted_scenes(out, seed, say)
     figures = {}
     for place, (method, learns_from) in enumerate(METHODS.items(), 3):

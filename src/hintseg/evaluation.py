@@ -34,11 +34,7 @@ def predicted_pairs(
     By retrieval a train image does not find its own segments.
     """
     predictor.check(options)
-    if predictor.classes.names != dataset.classes.names:
-        raise ConfigError(
-            f"{dataset.root}: its classes are not those of the model "
-            f"({', '.join(predictor.classes.names)}), or in another order"
-        )
+    predictor.check_classes(dataset)
     dataset = dataset.read_as(predictor.reading)
     for name in names:
         image = dataset.image(name)

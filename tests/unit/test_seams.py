@@ -92,14 +92,8 @@ class OwnSettings(Settings):
 def stages(job):
     settings = job.method_settings.localise
     unseen = unseen_images(job, settings)
-    first = Stage(
-        "localise", partial(localise, job, settings, unseen, localiser=job_localiser(settings))
-    )
+    first = Stage("localise", partial(localise, job, settings, unseen, localiser=Brightness()))
     return (first, Stage("train", partial(train, job)))
-
-
-def job_localiser(settings):
-    return Brightness()
 
 
 def train(job, folder):

@@ -119,7 +119,8 @@ def _grown(image: Image, core: LabelMap, drawn: LabelMap, regions: LabelMap) -> 
         resize_map_window(region_map(regions), *small, rows=rows, columns=columns).values,
     )
     large = np.maximum(resize_labels(grown, height, width), UNLABELLED)
-    return np.where((core >= 0) | (drawn == VOID), np.where(core >= 0, core, VOID), large)
+    known = np.where(core >= 0, core, large)
+    return np.where(drawn == VOID, VOID, known).astype(drawn.dtype)
 
 
 def _inside_boxes(weak: WeakLabels) -> Bool[np.ndarray, "h w"]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from hintseg.data.coding import colours_by_name, value_names
 from hintseg.data.dataset import Dataset
-from hintseg.data.writer import DatasetWriter
+from hintseg.data.writer import DatasetWriter, refuse_content
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import relative_to
 from hintseg.hints.simulate import HintKind, simulate_hints
@@ -45,8 +45,8 @@ def simulate_dataset(
     chosen = _checked_kinds(kinds)
     if not 0 <= fraction <= 1:
         raise ConfigError(f"--fraction: must lie between 0 and 1, got {fraction}")
+    refuse_content(out)
     writer = DatasetWriter(out, dataset.classes)
-    writer.refuse_content()
     masked = [name for name in dataset.train_names() if dataset.has_mask(name)]
     if not masked:
         raise DataError(

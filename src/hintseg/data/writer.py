@@ -16,17 +16,18 @@ from hintseg.images.photographs import write_png
 from hintseg.structures import ClassSet, Hints, Image, LabelMap
 
 
+def refuse_content(folder: Path) -> None:
+    """Raise DataError where a folder to write has content, or is a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists already; choose another --out or delete it")
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetWriter:
     """A data set that is being written; complete after `finish`, which writes dataset.yaml last."""
 
     root: Path
     classes: ClassSet
-
-    def refuse_content(self) -> None:
-        """Raise DataError where the folder has content, or is a file."""
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise DataError(f"{self.root}: exists already; choose another --out or delete it")
 
     def image(self, name: str, image: Image) -> Path:
         """Write images/NAME.png."""

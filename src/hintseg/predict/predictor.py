@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, RunError
 from hintseg.images.photographs import read_image
 from hintseg.images.reading import AS_STORED, Reading
@@ -123,6 +124,14 @@ class Predictor:
         """Refuse options that this model cannot follow; errors as in `predict`."""
         if options.retrieves and not len(self.prototypes):
             raise RunError("no segment of the train images has a label; use --by classifier")
+
+    def check_classes(self, dataset: Dataset) -> None:
+        """Raise ConfigError where the classes of a data set are not those of the model."""
+        if self.classes.names != dataset.classes.names:
+            raise ConfigError(
+                f"{dataset.root}: its classes are not those of the model "
+                f"({', '.join(self.classes.names)}), or in another order"
+            )
 
     @property
     def segmenter(self) -> Segmenter:

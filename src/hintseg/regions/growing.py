@@ -46,14 +46,16 @@ def grow_labels(image: Image, core: Labels, drawn: Labels, regions: Labels) -> L
     """
     grown = np.where(drawn == VOID, VOID, core).astype(drawn.dtype)
     classes = np.unique(core[core >= 0]).tolist()
-    open_ = (grown == UNLABELLED) & _within_reach(core, drawn, regions)
-    if not len(classes) or not open_.any():
+    if not classes:
+        return grown
+    reach = np.stack([_reach(core, drawn, regions, label) for label in classes])
+    open_ = (grown == UNLABELLED) & reach.any(axis=0)
+    if not open_.any():
         return grown
     features = _smooth_features(image)
     asked = features[open_]
     far = np.stack([_distance(asked, features[core == label]) for label in classes], axis=1)
-    reach = [_allowed(core, drawn, regions, label)[open_] for label in classes]
-    allowed = np.stack(reach, axis=1)
+    allowed = reach[:, open_].T
     lead = np.where(allowed.sum(axis=1) > 1, CONTESTED_LEAD, LEAD)
     own = np.where(allowed, far, np.inf)
     best = own.argmin(axis=1)
@@ -65,12 +67,8 @@ def grow_labels(image: Image, core: Labels, drawn: Labels, regions: Labels) -> L
     return grown
 
 
-def _within_reach(core: Labels, drawn: Labels, regions: Labels) -> Mask:
-    """Pixels that some hint covers or shares a region with."""
-    return np.asarray((drawn >= 0) | _hinted_regions(core >= 0, regions))
-
-
-def _allowed(core: Labels, drawn: Labels, regions: Labels, label: int) -> Mask:
+def _reach(core: Labels, drawn: Labels, regions: Labels, label: int) -> Mask:
+    """Pixels that hints of a class cover or share a region with."""
     return np.asarray((drawn == label) | _hinted_regions(core == label, regions))
 
 

@@ -56,7 +56,7 @@ class ClassifierLocaliser:
 
     def fit(self, job: Job[Any], folder: Path) -> None:
         """Train the classifier; `folder` gets `classifier.safetensors`."""
-        self.use(trained_classifier(job, self.settings, folder), job.settings.crop)
+        self.use(_trained_classifier(job, self.settings, folder), job.settings.crop)
         self.model.to(job.fabric.device)
 
     def use(self, model: TagClassifier, side: int) -> None:
@@ -121,7 +121,7 @@ class ClassifierLocaliser:
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
 
-def trained_classifier(job: Job[Any], settings: LocaliseSettings, folder: Path) -> TagClassifier:
+def _trained_classifier(job: Job[Any], settings: LocaliseSettings, folder: Path) -> TagClassifier:
     """The classifier, trained on all images with hints, or read where that was finished before."""
     train, dataset, file = job.settings, job.dataset, folder / "classifier.safetensors"
     torch.manual_seed(train.seed)

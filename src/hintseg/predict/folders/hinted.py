@@ -96,7 +96,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     predictor.check(options)  # what cannot work is refused before anything is written
     if not 0 <= confidence <= 1:
         raise ConfigError(f"confidence: must be 0 to 1, got {confidence}")
-    _check_classes(predictor, dataset)
+    predictor.check_classes(dataset)
     dataset = dataset.read_as(predictor.reading)
     names = hinted_names(dataset, split)
     files = [dataset.images[name] for name in names]
@@ -166,11 +166,3 @@ def _labelled(
     )
     known = whole.weak.labels
     return whole.image, np.where(known == UNLABELLED, labels, known).astype(np.int16)
-
-
-def _check_classes(predictor: Predictor, dataset: Dataset) -> None:
-    if predictor.classes.names != dataset.classes.names:
-        raise ConfigError(
-            f"{dataset.root}: its classes are not those of the model "
-            f"({', '.join(predictor.classes.names)}), or in another order"
-        )
