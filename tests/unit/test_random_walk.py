@@ -284,7 +284,7 @@ def test_what_is_dropped_depends_on_the_affinity_to_the_power(views, monkeypatch
 
 def test_too_many_transitions_are_not_stored_as_sparse(monkeypatch):
     embeddings, scores = torch.ones(1, 2, 6, 6), torch.rand(2, 6, 6, generator=generator(0))
-    monkeypatch.setattr(affinity, "_csr", None)
+    monkeypatch.setattr(affinity, "sparse_transition", None)
     torch.testing.assert_close(
         embedding_walk(embeddings, scores, negligible=0.5), embedding_walk(embeddings, scores)
     )

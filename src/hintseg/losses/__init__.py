@@ -16,6 +16,11 @@ from hintseg.losses.energy import (
 from hintseg.losses.image_level import (
     tag_loss,
 )
+from hintseg.losses.pair_affinity import (
+    displacement_loss,
+    pair_affinities,
+    pair_affinity_loss,
+)
 from hintseg.losses.pixelwise import (
     absent_class_loss,
     labelled_cross_entropy,
@@ -46,6 +51,7 @@ __all__ = [
     "constrain_loss",
     "converted_weight",
     "crf_loss",
+    "displacement_loss",
     "entropy_loss",
     "everything_else",
     "expand_loss",
@@ -55,6 +61,8 @@ __all__ = [
     "labelled_cross_entropy",
     "normalised_cut_loss",
     "own_segment_loss",
+    "pair_affinities",
+    "pair_affinity_loss",
     "quadratic_crf_loss",
     "relation_loss",
     "same_label",

@@ -227,12 +227,12 @@ def _sparse(affinities: EmbeddingAffinity) -> Transition | None:
         if kept > most:
             return None
     row, column, weights = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    return _csr(row, column, weights, count)
+    return sparse_transition(row, column, weights, count)
 
 
-def _csr(row: Tensor, column: Tensor, weights: Tensor, count: int) -> Transition:
-    """The transition from the weights above the diagonal, sorted by row."""
-    own = torch.arange(count)
+def sparse_transition(row: Tensor, column: Tensor, weights: Tensor, count: int) -> Transition:
+    """A step of the walk from the weights above the diagonal, sorted by row; 1 on the diagonal."""
+    own = torch.arange(count, device=row.device)
     rows = torch.cat([column, own, row])
     order = rows.sort(stable=True).indices
     rows = rows[order]
