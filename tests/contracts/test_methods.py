@@ -21,17 +21,23 @@ from hintseg.methods.localise import stage as localise_stage
 from hintseg.methods.settings import merge
 from hintseg.methods.spml import recipe as spml_recipe
 
+LOCALISE = {"steps": 3, "scales": [1.0], "flip": False}
 SETTINGS = {
     "train": {**TINY, "steps": 6, "checkpoint_every": 2, "validate_every": 3},
     "spml": {
         "regions": {"count": 8},
-        "localise": {"steps": 3, "scales": [1.0], "flip": False},
+        "localise": LOCALISE,
         "relabel": {"steps": 8, "confidence": 0.0},
         "classify": {"steps": 4},
         "retrieval": {"grid": 3},
     },
     "regularized": {"first": {"steps": 4}},
-    "sec": {"localise": {"steps": 3, "scales": [1.0], "flip": False}},
+    "sec": {"localise": LOCALISE},
+    "cam": {"localise": LOCALISE},
+    "affinitynet": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
+    "irn": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
+    "seam": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
+    "sc_cam": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}, "sub": {"kinds": 2}}},
 }
 
 
@@ -51,10 +57,15 @@ STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "partial": [("train", 3)],
     "regularized": [("partial", 2), ("train", 1), ("train", 5)],
     "sec": [("train", 3)],
+    **{name: [("train", 3)] for name in ("cam", "affinitynet", "irn", "seam", "sc_cam")},
 }
 STOPS_WITH_TAGS = {
     "spml": [("localise", 2), ("localise/seeds", 1), ("embed", 1)],
     "sec": [("localise", 2), ("localise/seeds", 1), ("train", 2)],
+    "affinitynet": [("localise", 2), ("affinity", 1), ("train", 2)],
+    "irn": [("irn", 1), ("localise/seeds", 1)],
+    "seam": [("localise", 2), ("affinity", 1)],
+    "sc_cam": [("round-0", 2), ("round-1", 2), ("affinity", 1)],
 }
 
 

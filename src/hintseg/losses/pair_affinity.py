@@ -47,7 +47,8 @@ def pair_affinity_loss(
         L = 1/4 mean_bg -log(a + e) + 1/4 mean_fg -log(a + e) + 1/2 mean_other -log(1 + e - a)
 
     with e = 1e-5, over pairs of two background cells, of two cells of one other class, and of two
-    classes (Ahn and Kwak 2018, eq. 8). Each mean is over all images and exactly 0 where it has no pair.
+    classes (Ahn and Kwak 2018, eq. 8). Each mean is over all images, and exactly 0
+    where it has no pair.
 
     Args:
         affinities: 0 to 1.

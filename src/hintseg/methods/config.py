@@ -51,7 +51,10 @@ class Config:
         Raises:
             ConfigError: A given setting differs from the run's.
         """
-        given = {"method": {"name": method or self.method.name}, **sections}
+        given = {
+            "method": {"name": method or self.method.name},
+            **at_home(self.method, sections),
+        }
         mine: dict[str, Any] = {**self.dump(), "method": {"name": self.method.name}}
         for name, value, kept in _differences(given, mine):
             raise ConfigError(
@@ -70,7 +73,8 @@ def make_config(
         ConfigError: A value that cannot be.
     """
     chosen = find_method(method)
-    values = merge(_preset(chosen, preset), sections or {})
+    given = at_home(chosen, sections or {})
+    values = merge({chosen.name: chosen.defaults}, _preset(chosen, preset), given)
     for section in values:
         if section not in ("train", chosen.name):
             raise UnknownNameError("section of settings", section, ("train", chosen.name))
@@ -80,6 +84,22 @@ def make_config(
         train=validated(TrainSettings, "train", values.get("train", {})),
         own=validated(chosen.recipe().settings, chosen.name, values.get(chosen.name, {})),
     )
+
+
+def at_home(method: Method, sections: Sections) -> dict[str, Any]:
+    """Sections in which parts of the method's own have its name before them.
+
+    `localise.by` is short for `spml.localise.by`, whatever the method, if it has such a part.
+    """
+    own = method.recipe().settings.model_fields
+    parts = {
+        name
+        for name, field in own.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+    }
+    short = {name: values for name, values in sections.items() if name in parts}
+    rest = {name: values for name, values in sections.items() if name not in parts}
+    return merge(rest, {method.name: short}) if short else merge(rest)
 
 
 def parse_config(content: Mapping[str, Any], where: str) -> tuple[str | None, dict[str, Any]]:

@@ -22,6 +22,7 @@ class Method:
     code: str  # where its Recipe is: package.module:NAME
     stage_names: tuple[str, ...] = ("train",)
     presets: Presets = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # where they differ from the recipe's
 
     def recipe(self) -> "Recipe[Any]":
         """Its settings, checks and stages; imports its code."""

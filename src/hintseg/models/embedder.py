@@ -33,7 +33,9 @@ class Embedder(nn.Module):
         multiple of 32, and the embedding cut back to ceil(side / 4): centres stay aligned.
         """
         height, width = images.shape[-2:]
-        embeddings = self.bare(_pad(images.to(self.backbone.mean.dtype), self.backbone.mean))
+        embeddings = self.bare(
+            pad_to_stride(images.to(self.backbone.mean.dtype), self.backbone.mean)
+        )
         return embeddings[..., : math.ceil(height / self.stride), : math.ceil(width / self.stride)]
 
     def bare(
@@ -114,7 +116,8 @@ def upsample(
     return full[..., :height, :width]
 
 
-def _pad(images: Tensor, fill: Tensor) -> Tensor:
+def pad_to_stride(images: Tensor, fill: Tensor) -> Tensor:
+    """Images with sides that are multiples of PAD_TO: filled up at the bottom and right."""
     height, width = images.shape[-2:]
     bottom, right = -height % PAD_TO, -width % PAD_TO
     if not bottom and not right:

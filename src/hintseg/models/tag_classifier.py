@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from hintseg.models.backbone import Backbone
-from hintseg.models.embedder import PAD_TO
+from hintseg.models.embedder import PAD_TO, pad_to_stride
 from hintseg.structures import ClassSet
 
 CELL = 8  # pixels of a side of the cells that seeds agree on
@@ -84,6 +84,13 @@ class TagClassifier(nn.Module):
         ]
         return torch.cat(stages, dim=1)[..., : math.ceil(height / CELL), : math.ceil(width / CELL)]
 
+    def pooled(
+        self, images: UInt8[Tensor, "batch 3 height width"] | Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch dim"]:
+        """Mean of the coarsest features of an image: what its scores are made of."""
+        rows, columns = (math.ceil(side / self.stride) for side in images.shape[-2:])
+        return self._features(images)[-1][..., :rows, :columns].mean(dim=(2, 3))
+
     def _maps(self, coarsest: Tensor, images: Tensor) -> Tensor:
         """Of the coarsest features, without those of padding alone."""
         maps: Tensor = self.classify(self.dropout(coarsest))
@@ -92,11 +99,8 @@ class TagClassifier(nn.Module):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """Of the backbone, images padded at the bottom and right with its neutral colour."""
-        height, width = images.shape[-2:]
         fill = self.backbone.mean
-        padding = (0, -width % PAD_TO, 0, -height % PAD_TO)
-        padded = F.pad(images.to(fill.dtype) - fill, padding) + fill
-        features: list[Tensor] = self.backbone(padded)
+        features: list[Tensor] = self.backbone(pad_to_stride(images.to(fill.dtype), fill))
         return features
 
 

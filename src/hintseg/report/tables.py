@@ -87,6 +87,16 @@ def _made_by(figures: "Figures") -> str:
     return f", by {how} among segments labelled by {figures.prototypes}{refined}"
 
 
+COMBINATIONS = (
+    "[bold]Seeds of tags and boxes[/bold]  of every method with a stage localise; any combine:",
+    "    maps:    --set localise.by=cam | seam | sc_cam",
+    "    spread:  --set localise.expand.by=none | affinity | irn | embedding",
+    "    agree:   --set localise.agreement.rounds=N; not with localise.background=saliency",
+    "    refine:  --set localise.crf=null | PRESET",
+    "    train:   --method cam and its relatives (cross-entropy) | spml | sec",
+)
+
+
 def print_methods(methods: Iterable["Method"], console: Console | None = None) -> None:
     """One block per method."""
     console = console or Console()
@@ -100,6 +110,8 @@ def print_methods(methods: Iterable["Method"], console: Console | None = None) -
         }
         for name, text in facts.items():
             console.print(f"    {name + ':':9}{text}", highlight=False, soft_wrap=True)
+    for line in COMBINATIONS:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _labelled(result: "CheckResult") -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 BATCH, RATE, DECAY = 8192, 3e-3, 1e-3  # cells of a step, rate and weight decay of AdamW
 RAREST = 1e-4  # least share of a class
+GREED, SLACK = 4.0, 0.05  # a class may have four times its first share and a little, or a quarter
 OWN = 0.5  # weight of a cell by itself; its group has the rest
 
 
@@ -83,7 +84,8 @@ def learn_agreement(
         q_i   <-  posterior(W f_i + b - balance log pi + prior_i),     pi_c = mean_i q_ic
 
     The term with pi keeps frequent classes from taking all (logit adjustment, Menon et al. 2021,
-    arXiv:2007.07314, eq. 9). At first q_i is the posterior of the prior alone.
+    arXiv:2007.07314, eq. 9). At first q_i is the posterior of the prior alone. The rounds end
+    before one in which a class runs away with what the prior gives to others, or dies.
 
     Args:
         cells: Of all images.
@@ -101,6 +103,8 @@ def learn_agreement(
     draws = torch.Generator().manual_seed(seed)
     even = bias.detach()
     probabilities = posterior(cells.prior, cells.possible, cells.region)
+    first = probabilities.mean(dim=0)  # nan without cells: nothing runs away then
+    kept = CellClassifier(mean, deviation, torch.zeros_like(weight), torch.zeros_like(bias))
     for _ in range(rounds if len(cells) else 0):
         log_shares = probabilities.mean(dim=0).clamp(min=RAREST).log()
         for _ in range(steps):
@@ -114,7 +118,23 @@ def learn_agreement(
         classifier = CellClassifier(mean, deviation, weight.detach(), even)
         scores = torch.cat([classifier(part.float()) for part in _parts(cells.features)])
         probabilities = posterior(scores + cells.prior, cells.possible, cells.region)
-    return CellClassifier(mean, deviation, weight.detach(), even)
+        if runs_away(probabilities.mean(dim=0), first):
+            break
+        kept = CellClassifier(mean, deviation, weight.detach().clone(), even)
+    return kept
+
+
+def runs_away(shares: Float[Tensor, " classes"], first: Float[Tensor, " classes"]) -> bool:
+    """Whether a class takes much more than its maps support, or dies although they speak for it.
+
+    Example:
+        >>> import torch
+        >>> runs_away(torch.tensor([0.9, 0.1]), torch.tensor([0.2, 0.8]))
+        True
+    """
+    takes = shares > GREED * first + SLACK
+    dies = (first > SLACK) & (shares < first / GREED)
+    return bool((takes | dies).any())
 
 
 def _parts(features: Float[Tensor, "cells dim"]) -> list[Tensor]:

@@ -55,7 +55,8 @@ class AgreedSeeder:
         best, label = probabilities.max(dim=0)
         sure = best >= self.settings.sure
         weak, classes = sample.weak, self.alone.classes
-        if classes.background is None and not (weak.tags | weak.absent).all():
+        told = (weak.tags | weak.absent).all() and not weak.tags[self.alone.placeless].any()
+        if classes.background is None and not told:
             # something unnamed may be there, and has no map of its own to say so
             sure &= maps.gather(0, label[None])[0] >= self.alone.settings.threshold
         found = label.where(sure, UNLABELLED).numpy()

@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from hintseg.data.samples import load_hinted
 from hintseg.data.transforms import Augmentation
+from hintseg.engine.fit import Learner
 from hintseg.files import replacing
 from hintseg.losses.image_level import tag_loss
-from hintseg.methods.fitting import Batches, Stateless, train_network
+from hintseg.methods.fitting import Batches, Keep, Stateless, train_network
 from hintseg.methods.job import Job
 from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.models.backbone import Backbone, load_weights
@@ -56,7 +57,11 @@ class ClassifierLocaliser:
 
     def fit(self, job: Job[Any], folder: Path) -> None:
         """Train the classifier; `folder` gets `classifier.safetensors`."""
-        self.use(_trained_classifier(job, self.settings, folder), job.settings.crop)
+        model = TagClassifier(
+            new_backbone(job, self.settings), job.dataset.classes, dropout=self.settings.dropout
+        )
+        train_classifier(job, self.settings, TagLearner(model), folder)
+        self.use(model, job.settings.crop)
         self.model.to(job.fabric.device)
 
     def use(self, model: TagClassifier, side: int) -> None:
@@ -67,14 +72,15 @@ class ClassifierLocaliser:
     def maps(self, sample: Sample) -> ScoreMaps:
         """Activation maps of the known tags of an image."""
         size = sample.image.shape[:2]
-        rows = np.flatnonzero(self._known(sample))
-        labels = torch.tensor(self.model.foreground, dtype=torch.int64)[torch.from_numpy(rows)]
+        known = torch.from_numpy(self._known(sample))
+        rows = known.nonzero()[:, 0]
+        labels = torch.tensor(self.model.foreground, dtype=torch.int64)[rows]
         if not len(rows):
             return ScoreMaps(torch.zeros(0, *size), labels)
         image = self._pixels(sample)
         flips = (False, True) if self.settings.flip else (False,)
         views = [(scale, flip) for scale in self.settings.scales for flip in flips]
-        raw = [self._look(image, *view)[rows] for view in views]
+        raw = [self._look(image, *view, known)[rows] for view in views]
         summed = sum_views(raw, [flip for _, flip in views], size).cpu()
         maps = activation_maps(summed, torch.ones(len(rows), dtype=torch.bool))[0]
         return ScoreMaps(maps, labels)
@@ -93,11 +99,20 @@ class ClassifierLocaliser:
         size = sample.image.shape[:2]
         return F.interpolate(saliency, size=size, mode="bilinear", align_corners=False)[0, 0].cpu()
 
-    def _look(self, image: Tensor, scale: float, flip: bool) -> Tensor:
+    def _look(
+        self, image: Tensor, scale: float, flip: bool, known: Bool[Tensor, " maps"]
+    ) -> Tensor:
         """Raw maps of one view."""
         view = self._view(image, scale)
         view = (view.flip(-1) if flip else view).contiguous(memory_format=torch.channels_last)
-        maps: Tensor = self.model(view)[0].float()
+        return self.raw(view, known)[0].float()
+
+    def raw(
+        self, view: Float[Tensor, "1 3 height width"], known: Bool[Tensor, " maps"]
+    ) -> Float[Tensor, "1 maps rows columns"]:
+        """Raw maps of a view; of `known` tags they count."""
+        del known  # every map by itself
+        maps: Tensor = self.model(view)
         return maps
 
     def _view(self, image: Tensor, scale: float) -> Tensor:
@@ -121,29 +136,49 @@ class ClassifierLocaliser:
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
 
-def _trained_classifier(job: Job[Any], settings: LocaliseSettings, folder: Path) -> TagClassifier:
-    """The classifier, trained on all images with hints, or read where that was finished before."""
-    train, dataset, file = job.settings, job.dataset, folder / "classifier.safetensors"
+def new_backbone(job: Job[Any], settings: LocaliseSettings) -> Backbone:
+    """A backbone with the initial weights of the run, and its frozen parts."""
+    train = job.settings
     torch.manual_seed(train.seed)
     backbone = Backbone(train.backbone, output_stride=settings.output_stride)
     load_weights(backbone, train.weights)
     backbone.freeze(train.freeze, norm=train.freeze_norm)
-    model = TagClassifier(backbone, dataset.classes, dropout=settings.dropout)
+    return backbone
+
+
+def train_classifier(
+    job: Job[Any],
+    settings: LocaliseSettings,
+    learner: Learner,
+    folder: Path,
+    *,
+    scale: tuple[float, float] | None = None,
+) -> None:
+    """Train on all images with hints, or read what was finished before.
+
+    `folder` gets `classifier.safetensors`; `scale` are the sizes of the images, in crops.
+    """
+    file, train = folder / "classifier.safetensors", job.settings
+    if file.exists():  # an interruption came after the training
+        learner.model.load_state_dict(load_file(file))
+        return
+    # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
+    # between a tag that is not in its crop and a map that takes in the surroundings.
+    load = partial(load_hinted, job.dataset, size=train.crop)
+    sizes = settings.scale if scale is None else scale
+    view = Augmentation(crop=train.crop, scale=sizes, jitter=train.jitter, hue=train.hue)
+    names, steps = job.dataset.hinted_names(), job.share(settings.steps, STEPS_SHARE)
+    batches = Batches(job, names, load, steps=steps, view=view)
+    lr = settings.lr_factor * train.lr
+    train_network(job, learner, folder, batches, keep=keeper(learner.model, file), lr=lr)
+
+
+def keeper(model: nn.Module, file: Path) -> Keep:
+    """What keeps the last weights of a model in a file."""
 
     def keep(which: str) -> None:
         del which  # no validation: there is only the last
         with replacing(file) as temporary:
             save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
 
-    if file.exists():  # an interruption came after the training
-        model.load_state_dict(load_file(file))
-        return model
-    # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
-    # between a tag that is not in its crop and a map that takes in the surroundings.
-    load = partial(load_hinted, dataset, size=train.crop)
-    view = Augmentation(crop=train.crop, scale=settings.scale, jitter=train.jitter, hue=train.hue)
-    names, steps = dataset.hinted_names(), job.share(settings.steps, STEPS_SHARE)
-    batches = Batches(job, names, load, steps=steps, view=view)
-    lr = settings.lr_factor * train.lr
-    train_network(job, TagLearner(model), folder, batches, keep=keep, lr=lr)
-    return model
+    return keep

@@ -1,5 +1,7 @@
 """Seeds of one image: the maps of a localiser, cut by thresholds."""
 
+from collections.abc import Callable, Collection
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,6 +21,8 @@ from hintseg.seeds.activation import (
     saliency_seeds,
 )
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, ScoreMaps, WeakLabels
+
+Expander = Callable[[Sample, ScoreMaps], ScoreMaps]
 
 
 def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
@@ -41,6 +45,8 @@ class Seeder:
         settings: Thresholds.
         classes: Of the data set.
         boxes_complete: A class that has boxes is nowhere else in the image.
+        expand: Spreads the maps; it may add one of the background.
+        placeless: Classes whose maps say nothing of their place; they get no seeds.
 
     Raises:
         ConfigError: The settings need what the localiser does not offer.
@@ -53,9 +59,12 @@ class Seeder:
         classes: ClassSet,
         *,
         boxes_complete: bool,
+        expand: Expander | None = None,
+        placeless: Collection[int] = (),
     ) -> None:
         self.localiser, self.settings, self.classes = localiser, settings, classes
-        self.boxes_complete = boxes_complete
+        self.boxes_complete, self.expand = boxes_complete, expand
+        self.placeless = np.array(sorted(placeless), dtype=np.int64)
         name = type(localiser).__name__
         if settings.background == "saliency" and not isinstance(localiser, WithSaliency):
             raise ConfigError(f"localise.background=saliency: {name} has none; use score")
@@ -66,8 +75,12 @@ class Seeder:
             )
 
     def maps(self, sample: Sample) -> ScoreMaps:
-        """Maps of the known tags of an image."""
-        return self.localiser.maps(sample)
+        """Maps of the known tags of an image, spread where that is asked for."""
+        seen = self.localiser.maps(sample)
+        if len(self.placeless):
+            kept = ~torch.isin(seen.labels, torch.from_numpy(self.placeless))
+            seen = ScoreMaps(seen.maps[kept], seen.labels[kept])
+        return seen if self.expand is None else self.expand(sample, seen)
 
     def features(self, sample: Sample) -> Float[Tensor, "dim rows columns"]:
         """What the localiser sees in each cell of an image."""
@@ -87,13 +100,15 @@ class Seeder:
         every = torch.zeros(classes, *size)
         every[seen.labels] = _in_boxes(seen, boxes)
         possible = torch.from_numpy(weak.tags.copy())[:, None, None].expand(-1, *size).clone()
+        possible[self.placeless] = False
         if self.boxes_complete:
             boxed = torch.from_numpy(np.unique(weak.boxes[:, 4]).astype(np.int64))
             possible[boxed] &= box_masks(boxed, boxes, size)
         if self.classes.background is not None and weak.tags.any():
-            every[self.classes.background] = background_score(
-                seen.maps, self.settings.agreement.exponent
-            )
+            if not self._has_background(seen):
+                every[self.classes.background] = background_score(
+                    seen.maps, self.settings.agreement.exponent
+                )
             possible[self.classes.background] = True
         known = torch.from_numpy(weak.labels).long()
         own = torch.arange(classes)[:, None, None] == known
@@ -110,13 +125,17 @@ class Seeder:
             return certain.numpy()
         seen = self.maps(sample)
         maps = _in_boxes(seen, torch.from_numpy(weak.boxes).float())
-        seeds = foreground_seeds(
-            maps, seen.labels, threshold=self._threshold(weak), margin=settings.margin
-        )
-        if self.classes.background is not None:
+        rivals = self._has_background(seen)  # every class that can be there has a map
+        threshold = 0.0 if rivals else self._threshold(weak)
+        seeds = foreground_seeds(maps, seen.labels, threshold=threshold, margin=settings.margin)
+        if self.classes.background is not None and not rivals:
             empty = self._background(sample, maps)
             seeds = seeds.where((seeds >= 0) | ~empty, self.classes.background)
         return seeds.where(certain < 0, certain).numpy()
+
+    def _has_background(self, seen: ScoreMaps) -> bool:
+        """Whether the background has a map of its own."""
+        return self.classes.background in seen.labels.tolist()
 
     def _background(
         self, sample: Sample, maps: Float[Tensor, "maps height width"]
@@ -132,7 +151,8 @@ class Seeder:
 
     def _threshold(self, weak: WeakLabels) -> float:
         """Where every class that can be there has a map, the lead decides alone."""
-        if self.classes.background is None and (weak.tags | weak.absent).all():
+        told = (weak.tags | weak.absent).all() and not weak.tags[self.placeless].any()
+        if self.classes.background is None and told:
             return 0.0
         return self.settings.box_threshold if len(weak.boxes) else self.settings.threshold
 

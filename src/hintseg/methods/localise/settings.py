@@ -35,9 +35,72 @@ class AgreementSettings(Settings):
     sure: Share = Field(0.95, description="minimum probability of a seed")
 
 
+class SeamSettings(Settings):
+    """SEAM: two views of an image, and attention between cells."""
+
+    scale: float = Field(0.5, gt=0, le=1, description="size of the second view")
+    flip: bool = Field(False, description="the second view is mirrored")
+    equivariance: float = Field(
+        1.0, ge=0, description="weight: raw maps of both views agree, over the present classes"
+    )
+    cross: float = Field(
+        1.0, ge=0, description="weight: refined maps of one view agree with raw ones of the other"
+    )
+    empty: float = Field(1.0, ge=0, description="weight: the lowest cells hold no class")
+    hard: Share = Field(0.2, description="share of the cross differences that count, the hardest")
+    refined: bool = Field(True, description="seeds come from the refined maps, not the raw ones")
+    through: bool = Field(
+        False, description="all terms train all weights (as described, not as released)"
+    )
+
+
+class SubCategorySettings(Settings):
+    """SC-CAM: kinds of each class by k-means."""
+
+    rounds: int = Field(1, ge=0, description="classifiers trained with kinds, one after the other")
+    kinds: int = Field(10, ge=1, description="kinds of a class; fewer where it has fewer images")
+    weight: float = Field(5.0, ge=0, description="weight of the kinds beside the tags")
+    unit: bool = Field(False, description="only the direction of what an image looks like counts")
+
+
+class ExpandSettings(Settings):
+    """How maps spread to the cells that belong together."""
+
+    by: Literal["none", "affinity", "irn", "embedding"] = Field(
+        "none",
+        description="affinity: learnt of pairs (AffinityNet); irn: learnt edges; embedding: what "
+        "the classifier sees",
+    )
+    steps: int | None = Field(
+        None, ge=1, description="training steps; null: 0.4 of the run; not of embedding"
+    )
+    lr_factor: float = Field(1.0, gt=0, description="factor on train.lr")
+    low: float = Field(
+        4.0, gt=0, description="background exponent under which foreground is confident"
+    )
+    high: float = Field(
+        24.0, gt=0, description="background exponent under which background is confident"
+    )
+    margin: Share = Field(
+        0.2, description="minimum lead of a confident map over the second; without background"
+    )
+    crf: PresetName | None = Field(None, description="dense CRF preset of the confident labels")
+    radius: float | None = Field(
+        None, gt=1, description="cells of a pair while it learns; null: 5 of 8 px, irn 10 of 4 px"
+    )
+    beta: float | None = Field(
+        None, ge=0, description="power of the affinities; null: 8, irn 10, embedding 10"
+    )
+    walk: int = Field(64, ge=0, description="steps of the random walk")
+    exponent: float = Field(6.0, gt=0, description="of the background score that walks along")
+
+
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
+    by: Literal["cam", "seam", "sc_cam"] = Field(
+        "cam", description="what makes the maps: a classifier alone, SEAM, or SC-CAM"
+    )
     steps: int | None = Field(
         None, ge=0, description="steps of the tag classifier; 0: no seeds; null: 0.4 of the run"
     )
@@ -75,6 +138,9 @@ class LocaliseSettings(Settings):
     box_threshold: Share = Field(
         0.5, description="minimum activation of a foreground seed in images with boxes"
     )
+    seam: SeamSettings = SeamSettings()
+    sub: SubCategorySettings = SubCategorySettings()
+    expand: ExpandSettings = ExpandSettings()
     agreement: AgreementSettings = AgreementSettings()
     crf: PresetName | None = Field(
         None, description="dense CRF preset; seeds that it contradicts are dropped"

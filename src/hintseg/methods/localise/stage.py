@@ -4,6 +4,7 @@ The maps of a localiser, cut by two thresholds, are the seeds (Ahn and Kwak 2018
 boxes as in Ke et al. 2021, arXiv:2105.00957).
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,23 +12,33 @@ from typing import Any
 
 import numpy as np
 
+from hintseg.data.coverage import coverage_of, total_coverage
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader
-from hintseg.errors import RunError
+from hintseg.errors import DataWarning, RunError
 from hintseg.files import read_json
 from hintseg.images.label_maps import overlay, read_label_map, write_label_map
 from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, write_sheet
 from hintseg.methods.job import Job
 from hintseg.methods.localise.agreed import AgreedSeeder
+from hintseg.methods.localise.checks import placeless, seed_doubts
 from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
+from hintseg.methods.localise.expand import Expansion
 from hintseg.methods.localise.localiser import Localiser
-from hintseg.methods.localise.seeder import Seeder, missing_classes
+from hintseg.methods.localise.seam import SeamLocaliser
+from hintseg.methods.localise.seeder import Expander, Seeder, missing_classes
 from hintseg.methods.localise.settings import LocaliseSettings
+from hintseg.methods.localise.sub_categories import SubCategoryLocaliser
 from hintseg.predict.refining import supported_labels
 from hintseg.progress import progress
 from hintseg.resize import resize_labels
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, WeakLabels
 
+LOCALISERS = {
+    "cam": ClassifierLocaliser,
+    "seam": SeamLocaliser,
+    "sc_cam": SubCategoryLocaliser,
+}
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 
 
@@ -66,9 +77,13 @@ def localise(
     what the localiser keeps, `folder` gets `seeds/NAME.png` at the working resolution for each of
     them, and `seeds.png`, a sheet for a person to look at. Returns the record of the stage.
     """
-    dataset, found = job.dataset, localiser or ClassifierLocaliser(settings)
+    dataset, found = job.dataset, localiser or LOCALISERS[settings.by](settings)
     found.fit(job, folder)
-    seeder = _seeder(job, settings, found)
+    expand = None
+    if settings.expand.by != "none":
+        expand = Expansion(settings, dataset.classes, found)
+        expand.fit(job, folder / settings.expand.by)
+    seeder = _seeder(job, settings, found, expand)
     mine = job.for_this_rank(names)
     with progress("seeds", len(mine)) as advance:
         for name in mine:
@@ -76,25 +91,56 @@ def localise(
             write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
             advance("")
     job.fabric.barrier()
-    seeded = [read_label_map(_file(folder, n), classes=2**15, undeclared=-1) >= 0 for n in names]
+    share, doubts = _judged(job, folder, names)
     if job.fabric.is_global_zero and names:
         shown = evenly(names, SHEET_IMAGES)
         write_sheet(
             folder / "seeds.png",
             [_sheet_row(seeder, dataset.classes, job.hinted(n), _file(folder, n)) for n in shown],
         )
-    share = sum(s.sum() for s in seeded) / max(1, sum(s.size for s in seeded))
     return {
+        "by": settings.by,
+        "expand": settings.expand.by,
         "steps": job.share(settings.steps, STEPS_SHARE),
         "images": len(names),
-        "seeded_pixels": round(float(share), 4),
+        "seeded_pixels": round(share, 4),
+        "tag_source": "given",  # by a person; maps are never made for predicted tags
+        "doubts": doubts,
     }
 
 
-def _seeder(job: Job, settings: LocaliseSettings, localiser: Localiser) -> Seeder | AgreedSeeder:
+def _judged(job: Job, folder: Path, names: tuple[str, ...]) -> tuple[float, list[str]]:
+    """Share of the pixels with seeds, and what makes the seeds implausible; said in one line."""
+    classes = job.dataset.classes
+    seeds = total_coverage(
+        (coverage_of(_stored(folder, name, len(classes)), len(classes)) for name in names),
+        len(classes),
+    )
+    tagged = np.any([job.weak(name).tags for name in names], axis=0) if names else []
+    doubts = seed_doubts(seeds, np.flatnonzero(tagged).tolist(), classes)
+    if doubts and job.fabric.is_global_zero:
+        what = "; ".join(doubts)
+        warnings.warn(
+            f"{folder / 'seeds.png'}: seeds are in doubt: {what}; a few clicks in some images help",
+            DataWarning,
+            stacklevel=2,
+        )
+    return 1 - seeds.share_without if seeds.total else 0.0, doubts
+
+
+def _seeder(
+    job: Job, settings: LocaliseSettings, localiser: Localiser, expand: Expander | None
+) -> Seeder | AgreedSeeder:
     """Who makes the seeds; every rank looks at all images, and so all agree."""
     dataset = job.dataset
-    alone = Seeder(localiser, settings, dataset.classes, boxes_complete=dataset.boxes_complete)
+    alone = Seeder(
+        localiser,
+        settings,
+        dataset.classes,
+        boxes_complete=dataset.boxes_complete,
+        expand=expand,
+        placeless=placeless(dataset),
+    )
     if not settings.agreement.rounds:
         return alone
     names = dataset.hinted_names()
@@ -141,6 +187,10 @@ def _check_complete(folder: Path) -> None:
             f"{folder / 'seeds'}: {made - found} of {made} seeds are missing; delete the folder "
             f"{folder} and continue with --resume to have them made again"
         )
+
+
+def _stored(folder: Path, name: str, classes: int) -> LabelMap:
+    return read_label_map(_file(folder, name), classes=classes, undeclared=UNLABELLED)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from hintseg.data.coverage import warn_of_hints
 from hintseg.data.dataset import Dataset
-from hintseg.data.samples import load_weak
 from hintseg.engine.stages import Stage
-from hintseg.errors import ConfigError, DataError
+from hintseg.errors import ConfigError
 from hintseg.losses.sec import seed_loss
 from hintseg.methods.fitting import Batches, Stateless, train_segmenter
 from hintseg.methods.job import Job, Recipe
+from hintseg.methods.localise.checks import check_seeding
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.sec import LOCALISE, TRAIN
 from hintseg.methods.sec.settings import SECSettings
@@ -77,20 +77,8 @@ def check_seeds(dataset: Dataset, settings: SECSettings) -> None:
     """
     if not settings.seed:
         raise ConfigError("sec.seed=0: only the seeds say which class is where; give a weight")
-    names = dataset.hinted_names()
-    if not any(dataset.hints(name).tags for name in names):
-        raise DataError(
-            f"{dataset.hints_folder}: no hints for any train image; tick tags (docs/data.md) or "
-            "make some with `hintseg simulate --hints tags`"
-        )
-    if settings.localise.steps == 0 and not any(
-        (load_weak(dataset, name, size=None).labels >= 0).any() for name in names
-    ):
-        raise DataError(
-            f"{dataset.hints_folder}: the hints label no pixel (tags and boxes only), and "
-            "sec.localise.steps=0 makes no seeds of them; leave the steps as they are"
-        )
-    warn_of_hints(dataset, names)
+    check_seeding(dataset, settings.localise)
+    warn_of_hints(dataset, dataset.hinted_names())
 
 
 RECIPE = Recipe(

@@ -12,6 +12,7 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.cross_entropy.recipe import check_masks
+from hintseg.methods.localise.checks import warn_of_tags
 from hintseg.methods.spml.settings import SPMLSettings, Weights
 
 LABELLED = ("annotation", "affinity")  # relations to or between labelled segments
@@ -65,6 +66,8 @@ def _check_hints(dataset: Dataset, settings: SPMLSettings) -> None:
     hinted = dataset.hinted_names()
     if hinted and any(_terms_of_hints(settings)):
         warn_of_hints(dataset, hinted)
+        if settings.localise.steps != 0:
+            warn_of_tags(dataset)
     tagged = any(dataset.hints(name).tags for name in hinted)
     for term in () if tagged else _terms_of_hints(settings):
         raise DataError(
