@@ -37,6 +37,7 @@ SETTINGS = {
     "affinitynet": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
     "irn": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
     "seam": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
+    "rca": {"localise": {**LOCALISE, "regional": {"centroids": 2, "slots": 3, "sure": 0.0}}},
     "sc_cam": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}, "sub": {"kinds": 2}}},
 }
 
@@ -57,7 +58,7 @@ STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "partial": [("train", 3)],
     "regularized": [("partial", 2), ("train", 1), ("train", 5)],
     "sec": [("train", 3)],
-    **{name: [("train", 3)] for name in ("cam", "affinitynet", "irn", "seam", "sc_cam")},
+    **{name: [("train", 3)] for name in ("cam", "affinitynet", "irn", "seam", "sc_cam", "rca")},
 }
 STOPS_WITH_TAGS = {
     "spml": [("localise", 2), ("localise/seeds", 1), ("embed", 1)],
@@ -65,6 +66,7 @@ STOPS_WITH_TAGS = {
     "affinitynet": [("localise", 2), ("affinity", 1), ("train", 2)],
     "irn": [("irn", 1), ("localise/seeds", 1)],
     "seam": [("localise", 2), ("affinity", 1)],
+    "rca": [("localise", 2), ("localise/seeds", 1)],
     "sc_cam": [("round-0", 2), ("round-1", 2), ("affinity", 1)],
 }
 

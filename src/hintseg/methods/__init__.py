@@ -13,11 +13,11 @@ from hintseg.methods.cross_entropy import FULL, PARTIAL
 from hintseg.methods.method import Method
 from hintseg.methods.regularized import REGULARIZED
 from hintseg.methods.sec import SEC
-from hintseg.methods.seeded import AFFINITYNET, CAM, IRN, SC_CAM, SEAM
+from hintseg.methods.seeded import AFFINITYNET, CAM, IRN, RCA, SC_CAM, SEAM
 from hintseg.methods.spml import SPML
 
 GROUP = "hintseg.methods"
-OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC, CAM, AFFINITYNET, IRN, SEAM, SC_CAM)
+OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC, CAM, AFFINITYNET, IRN, SEAM, SC_CAM, RCA)
 
 
 def find_method(name: str) -> Method:

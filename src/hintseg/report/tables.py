@@ -89,7 +89,7 @@ def _made_by(figures: "Figures") -> str:
 
 COMBINATIONS = (
     "[bold]Seeds of tags and boxes[/bold]  of every method with a stage localise; any combine:",
-    "    maps:    --set localise.by=cam | seam | sc_cam",
+    "    maps:    --set localise.by=cam | seam | sc_cam | rca",
     "    spread:  --set localise.expand.by=none | affinity | irn | embedding",
     "    agree:   --set localise.agreement.rounds=N; not with localise.background=saliency",
     "    refine:  --set localise.crf=null | PRESET",

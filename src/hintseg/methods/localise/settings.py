@@ -63,6 +63,24 @@ class SubCategorySettings(Settings):
     unit: bool = Field(False, description="only the direction of what an image looks like counts")
 
 
+class RegionMemorySettings(Settings):
+    """RCA: regions are compared with those of all other images."""
+
+    slots: int = Field(100, ge=1, description="regions of a class that are remembered")
+    momentum: Share = Field(0.9, description="share of what a slot held, from its second write on")
+    sure: Share = Field(0.7, description="least probability of a class whose region is remembered")
+    centroids: int = Field(10, ge=0, description="of each class, that cells look up; 0: none")
+    attention: Literal["softmax", "released"] = Field(
+        "softmax", description="how cells look them up; released: without a softmax"
+    )
+    contrast: float = Field(0.01, ge=0, description="weight of regions against the memory")
+    mix: bool = Field(True, description="regions are mixed by two before they are compared")
+    coarse: float = Field(0.4, ge=0, description="weight of the coarse scores")
+    moments: tuple[Share, ...] = Field(
+        (0.6, 0.8), description="parts of the training after which maps are taken, too"
+    )
+
+
 class ExpandSettings(Settings):
     """How maps spread to the cells that belong together."""
 
@@ -98,8 +116,8 @@ class ExpandSettings(Settings):
 class LocaliseSettings(Settings):
     """How the classifier is trained and how its maps become seeds."""
 
-    by: Literal["cam", "seam", "sc_cam"] = Field(
-        "cam", description="what makes the maps: a classifier alone, SEAM, or SC-CAM"
+    by: Literal["cam", "seam", "sc_cam", "rca"] = Field(
+        "cam", description="what makes the maps: a classifier alone, SEAM, SC-CAM or RCA"
     )
     steps: int | None = Field(
         None, ge=0, description="steps of the tag classifier; 0: no seeds; null: 0.4 of the run"
@@ -140,6 +158,7 @@ class LocaliseSettings(Settings):
     )
     seam: SeamSettings = SeamSettings()
     sub: SubCategorySettings = SubCategorySettings()
+    regional: RegionMemorySettings = RegionMemorySettings()
     expand: ExpandSettings = ExpandSettings()
     agreement: AgreementSettings = AgreementSettings()
     crf: PresetName | None = Field(

@@ -25,6 +25,7 @@ from hintseg.methods.localise.checks import placeless, seed_doubts
 from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
 from hintseg.methods.localise.expand import Expansion
 from hintseg.methods.localise.localiser import Localiser
+from hintseg.methods.localise.regional import RegionalLocaliser
 from hintseg.methods.localise.seam import SeamLocaliser
 from hintseg.methods.localise.seeder import Expander, Seeder, missing_classes
 from hintseg.methods.localise.settings import LocaliseSettings
@@ -38,6 +39,7 @@ LOCALISERS = {
     "cam": ClassifierLocaliser,
     "seam": SeamLocaliser,
     "sc_cam": SubCategoryLocaliser,
+    "rca": RegionalLocaliser,
 }
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 

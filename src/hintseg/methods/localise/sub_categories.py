@@ -89,15 +89,16 @@ def cluster_kinds(
     counts = []
     for row in range(tags.shape[1]):
         mine = np.flatnonzero(tags[:, row])
-        kinds = _clustered(features[mine], min(settings.kinds, len(mine)), seed)
+        kinds = clustered(features[mine], settings.kinds, seed)
         counts.append(int(kinds.max(initial=-1)) + 1)
         for image, kind in zip(mine, kinds, strict=True):
             chosen[names[image]].append((row, int(kind)))
     return Kinds(chosen, counts)
 
 
-def _clustered(points: Float[np.ndarray, "points dim"], count: int, seed: int) -> np.ndarray:
-    """Number of the cluster of each point, from 0 without a gap."""
+def clustered(points: Float[np.ndarray, "points dim"], count: int, seed: int) -> np.ndarray:
+    """Number of the cluster of each point, from 0 without a gap; at most one for each point."""
+    count = min(count, len(points))
     if count < 2:
         return np.zeros(len(points), dtype=np.int64)
     draws = np.random.default_rng(seed)

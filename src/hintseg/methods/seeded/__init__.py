@@ -1,6 +1,6 @@
-"""From tags alone: localise, expand, refine, train (CAM, AffinityNet, IRNet, SEAM, SC-CAM).
+"""From tags alone: localise, expand, refine, train (CAM, AffinityNet, IRNet, SEAM, SC-CAM, RCA).
 
-One recipe, five combinations of its parts: what each paper combines is the default of its method,
+One recipe, six combinations of its parts: what each paper combines is the default of its method,
 and every part can be exchanged (`--set localise.by=seam`, `--set localise.expand.by=irn`).
 """
 
@@ -12,6 +12,7 @@ from hintseg.methods.seeded.presets import (
     AFFINITY_PRESETS,
     CAM_PRESETS,
     IRN_PRESETS,
+    RCA_PRESETS,
     SC_CAM_PRESETS,
     SEAM_PRESETS,
 )
@@ -72,4 +73,13 @@ SC_CAM = _method(
     SC_CAM_PRESETS,
     by="sc_cam",
     expand={"by": "affinity"},
+)
+RCA = _method(
+    "rca",
+    "regions of a class compared with those of all other images, by a memory",
+    "Zhou et al. 2022 (arXiv:2203.09653)",
+    RCA_PRESETS,
+    by="rca",
+    output_stride=8,
+    crf="psa",
 )

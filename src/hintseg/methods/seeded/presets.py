@@ -110,3 +110,14 @@ SC_CAM_PRESETS = _presets(
         "crf": "psa",
     },
 )
+_REGIONAL: Mapping[str, Any] = {
+    "by": "rca",
+    "steps": 39_700,  # 30 epochs in batches of 8
+    "scale": [0.82, 0.82],  # 368 of 448: as near as a random view comes to the warped image
+    "scales": [0.82],
+    "flip": False,
+    "exponent": 4.0,
+    "crf": "psa",
+    "regional": {"slots": 500, "momentum": 0.99, "sure": 0.7, "centroids": 10, "contrast": 0.01},
+}
+RCA_PRESETS = _presets("rca", _REGIONAL)

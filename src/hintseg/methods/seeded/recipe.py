@@ -50,6 +50,6 @@ def check_seeds(dataset: Dataset, settings: SeededSettings) -> None:
     warn_of_hints(dataset, dataset.hinted_names())
 
 
-CAM = AFFINITYNET = IRN = SEAM = SC_CAM = Recipe(
+CAM = AFFINITYNET = IRN = SEAM = SC_CAM = RCA = Recipe(
     stages=seeded_stages, check=check_seeds, settings=SeededSettings
 )
