@@ -125,9 +125,11 @@ def test_kinds_teach_beside_the_tags_and_only_where_the_parent_is_known():
 
 def test_what_is_neither_clearly_one_nor_the_other_is_not_confident():
     maps = torch.tensor([[[0.9, 0.4, 0.2, 0.01]], [[0.1, 0.1, 0.1, 0.0]]])
-    found = confident_of_maps(maps, torch.tensor([1, 2]), 0, low=4, high=24)
+    found = confident_of_maps(maps, torch.tensor([1, 2]), 0, low=4.0, high=24.0)
     assert found.tolist() == [[1, 1, -1, 0]]
-    nothing = confident_of_maps(maps[:0], torch.tensor([], dtype=torch.int64), 0, low=4, high=24)
+    nothing = confident_of_maps(
+        maps[:0], torch.tensor([], dtype=torch.int64), 0, low=4.0, high=24.0
+    )
     assert not nothing.any()
 
 
@@ -157,6 +159,9 @@ def test_grids_cover_the_image_and_nothing_else(height, width):
 class Halves:
     """A map of class 1 on one cell at the left; what it sees is left or right."""
 
+    def fit(self, job, folder):
+        """Nothing to learn."""
+
     def maps(self, sample):
         maps = torch.zeros(1, 8, 16)
         maps[0, 2:4, 2:4] = 1
@@ -169,6 +174,9 @@ class Halves:
 
 
 class Blind:
+    def fit(self, job, folder):
+        """Nothing to learn."""
+
     def maps(self, sample):
         return ScoreMaps(torch.zeros(0, 8, 16), torch.tensor([], dtype=torch.int64))
 

@@ -146,12 +146,12 @@ def batch():
 
 def test_the_contrast_waits_and_the_memory_needs_confidence():
     model = classifier()
-    unsure = RegionLearner(model, RegionMemorySettings(sure=1.0), epoch=2)
+    unsure = RegionLearner(model, RegionMemorySettings(centroids=2, sure=1.0), epoch=2)
     for step in range(2 * WARM_UP + 1):
         losses = unsure.losses(batch(), step)
     assert not len(unsure.regions.filled()[0])  # a class that never passes
     assert losses["contrast"] == 0
-    sure = RegionLearner(model, RegionMemorySettings(sure=0.0, slots=3), epoch=2)
+    sure = RegionLearner(model, RegionMemorySettings(centroids=2, sure=0.0, slots=3), epoch=2)
     for step in range(2 * WARM_UP + 1):
         losses = sure.losses(batch(), step)
         if step < 2 * WARM_UP:
@@ -166,7 +166,7 @@ def test_the_contrast_waits_and_the_memory_needs_confidence():
 def test_images_without_tags_are_no_trouble():
     nobody = batch()
     nobody.tags[:] = False
-    learner = RegionLearner(classifier(), RegionMemorySettings(sure=0.0), epoch=1)
+    learner = RegionLearner(classifier(), RegionMemorySettings(centroids=2, sure=0.0), epoch=1)
     losses = [learner.losses(nobody, step) for step in range(3)][-1]
     assert all(loss.isfinite() for loss in losses.values())
     assert losses["contrast"] == 0

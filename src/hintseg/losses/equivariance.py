@@ -71,7 +71,7 @@ def normalised(maps: Maps) -> Maps:
     return ((positive - low - SMALLEST).relu() / (high - low + SMALLEST)).clamp(max=1)
 
 
-def with_background(maps: Maps) -> Float[Tensor, "batch 1+maps rows columns"]:
+def with_background(maps: Maps) -> Float[Tensor, "batch channels rows columns"]:
     """A map of everything else before the others: one minus the highest of them."""
     highest = (
         maps.amax(dim=1, keepdim=True)
@@ -82,8 +82,8 @@ def with_background(maps: Maps) -> Float[Tensor, "batch 1+maps rows columns"]:
 
 
 def strongest_only(
-    maps: Float[Tensor, "batch 1+maps rows columns"],
-) -> Float[Tensor, "batch 1+maps rows columns"]:
+    maps: Float[Tensor, "batch channels rows columns"],
+) -> Float[Tensor, "batch channels rows columns"]:
     """The background and, of the others, only the highest in each cell; values stay as they are."""
     others = maps[:, 1:]
     if not others.shape[1]:

@@ -27,7 +27,7 @@ def confident_of_maps(
     Example:
         >>> import torch
         >>> maps = torch.tensor([[[0.9, 0.2, 0.0]]])
-        >>> confident_of_maps(maps, torch.tensor([3]), 0, low=4, high=24)
+        >>> confident_of_maps(maps, torch.tensor([3]), 0, low=4.0, high=24.0)
         tensor([[ 3, -1,  0]])
     """
     if not len(maps):

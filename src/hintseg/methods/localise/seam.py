@@ -36,7 +36,7 @@ from hintseg.refine.correlation import pixel_correlation
 from hintseg.structures import Batch
 
 Maps = Float[Tensor, "batch maps rows columns"]
-WithBackground = Float[Tensor, "batch 1+maps rows columns"]
+WithBackground = Float[Tensor, "batch channels rows columns"]
 
 
 class SeamLearner(Stateless):
