@@ -93,7 +93,7 @@ COMBINATIONS = (
     "    spread:  --set localise.expand.by=none | affinity | irn | embedding",
     "    agree:   --set localise.agreement.rounds=N; not with localise.background=saliency",
     "    refine:  --set localise.crf=null | PRESET",
-    "    train:   --method cam and its relatives (cross-entropy) | spml | sec",
+    "    train:   --method cam and relatives (cross-entropy) | spml | sec | regularized",
 )
 
 

@@ -3,7 +3,7 @@
 from hintseg.methods.method import Method
 from hintseg.methods.regularized.presets import PRESETS
 
-FIRST, TRAIN = "partial", "train"
+LOCALISE, FIRST, TRAIN = "localise", "partial", "train"
 
 REGULARIZED = Method(
     name="regularized",
@@ -11,6 +11,7 @@ REGULARIZED = Method(
     takes="points, scribbles, polygons, partial masks; boxes as background outside them",
     paper="Tang et al. 2018 (arXiv:1804.01346, arXiv:1803.09569)",
     code="hintseg.methods.regularized.recipe:RECIPE",
-    stage_names=(FIRST, TRAIN),
+    stage_names=(LOCALISE, FIRST, TRAIN),
     presets=PRESETS,
+    defaults={"localise": {"steps": 0}},  # the papers make no seeds
 )

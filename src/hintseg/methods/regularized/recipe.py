@@ -13,12 +13,17 @@ from typing import Any
 
 from torch import Tensor
 
+from hintseg.data.coverage import warn_of_hints
+from hintseg.data.dataset import Dataset
+from hintseg.data.samples import Loader
 from hintseg.engine.stages import Stage
 from hintseg.losses.pixelwise import absent_class_loss, labelled_cross_entropy
 from hintseg.methods.cross_entropy.recipe import CrossEntropy, check_labelled_pixels
 from hintseg.methods.fitting import Batches, Stateless, chosen_model, train_segmenter
 from hintseg.methods.job import Job, Recipe
-from hintseg.methods.regularized import FIRST, TRAIN
+from hintseg.methods.localise.checks import check_seeding
+from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
+from hintseg.methods.regularized import FIRST, LOCALISE, TRAIN
 from hintseg.methods.regularized.settings import RegularizedSettings
 from hintseg.methods.terms.energy import energy_losses
 from hintseg.models.embedder import Segmenter, upsample
@@ -57,13 +62,23 @@ class Regularized(Stateless):
 def regularized_stages(job: Job[RegularizedSettings]) -> tuple[Stage, ...]:
     """The training, and the one before it where it is asked for."""
     settings = job.method_settings
-    last = Stage(TRAIN, partial(_train, job))
-    return (Stage(FIRST, partial(_first, job)), last) if settings.first.steps else (last,)
+    stages = [Stage(TRAIN, partial(_train, job))]
+    if settings.first.steps:
+        stages.insert(0, Stage(FIRST, partial(_first, job)))
+    unseen = unseen_images(job, settings.localise)
+    if unseen:
+        stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise, unseen)))
+    return tuple(stages)
+
+
+def _load(job: Job[RegularizedSettings]) -> Loader:
+    """Images with their hints, and the seeds made of them."""
+    return with_seeds(job.hinted, job.run.stage_folder(LOCALISE))
 
 
 def _first(job: Job[RegularizedSettings], folder: Path) -> dict[str, Any]:
     first, names = job.method_settings.first, job.dataset.hinted_names()
-    batches = Batches(job, names, job.hinted, steps=first.steps)
+    batches = Batches(job, names, _load(job), steps=first.steps)
     record = train_segmenter(job, CrossEntropy(job.segmenter()), folder, batches, lr=first.lr)
     return {**record, "images": len(names)}
 
@@ -71,13 +86,21 @@ def _first(job: Job[RegularizedSettings], folder: Path) -> dict[str, Any]:
 def _train(job: Job[RegularizedSettings], folder: Path) -> dict[str, Any]:
     settings, names = job.method_settings, job.dataset.hinted_names()
     model = chosen_model(job, FIRST) if settings.first.steps else job.segmenter()
-    batches = Batches(job, names, job.hinted)
+    batches = Batches(job, names, _load(job))
     learner = Regularized(model, settings, steps=batches.steps)
     return {**train_segmenter(job, learner, folder, batches), "images": len(names)}
 
 
+def check_labels(dataset: Dataset, settings: RegularizedSettings) -> None:
+    """There must be labelled pixels, or seeds to be made."""
+    if settings.localise.steps == 0:
+        return check_labelled_pixels(dataset, settings)
+    check_seeding(dataset, settings.localise)
+    return warn_of_hints(dataset, dataset.hinted_names())
+
+
 RECIPE = Recipe(
     stages=regularized_stages,
-    check=check_labelled_pixels,
+    check=check_labels,
     settings=RegularizedSettings,
 )

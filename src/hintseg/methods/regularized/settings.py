@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.methods.settings import Settings, Share
 from hintseg.methods.terms.energy import EnergySettings, KernelSettings, Kind
 
@@ -30,6 +31,7 @@ class RegularizedSettings(Settings):
         0.2, description="share of the steps in which the weight of the energy rises"
     )
     first: FirstSettings = FirstSettings()
+    localise: LocaliseSettings = LocaliseSettings(steps=0)
 
     def terms(self, rise: float) -> EnergySettings:
         """What is added to the cross-entropy, weights times `rise`."""
