@@ -123,12 +123,13 @@ def test_sections_that_are_no_mappings_are_refused():
         merge({"train": 3})
 
 
-PRESETS = [(m.name, name) for m in METHODS.values() for name in m.presets]
+JITTERED = {"cam", "affinitynet", "irn", "seam", "sc_cam", "rca"}  # published with colour jitter
+PRESETS = [(m.name, name) for m in METHODS.values() for name in m.presets if m.name not in JITTERED]
 
 
 @pytest.mark.parametrize(("method", "preset"), PRESETS)
 def test_a_published_preset_changes_no_colour(method, preset):
-    """None of these recipes has colour jitter: a view has the colours of the plain crop."""
+    """The others of these recipes have no colour jitter: a view has the colours of the plain crop."""
     train = make_config(method, "data", preset=preset).train
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     none = np.zeros((24, 24), np.int16), np.zeros(2, bool), np.zeros(2, bool), np.zeros((0, 5))
