@@ -129,7 +129,7 @@ PRESETS = [(m.name, name) for m in METHODS.values() for name in m.presets if m.n
 
 @pytest.mark.parametrize(("method", "preset"), PRESETS)
 def test_a_published_preset_changes_no_colour(method, preset):
-    """The others of these recipes have no colour jitter: a view has the colours of the plain crop."""
+    """None of the others has colour jitter: a view has the colours of the plain crop."""
     train = make_config(method, "data", preset=preset).train
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     none = np.zeros((24, 24), np.int16), np.zeros(2, bool), np.zeros(2, bool), np.zeros((0, 5))
