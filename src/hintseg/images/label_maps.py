@@ -74,6 +74,45 @@ def read_label_map(
     return np.where(labels == NO_CLASS, undeclared, labels).astype(np.int16)
 
 
+def read_values(path: Path) -> Int[np.ndarray, "height width"]:
+    """The numbers in an indexed or grey file, upright, whatever they mean.
+
+    Raises:
+        DataError: Missing, broken, or a colour image.
+    """
+    pixels = _stored_pixels(path)
+    if pixels.kind == "colour":
+        raise DataError(f"{path}: {_refusal_of_colours(pixels.numbers[~pixels.clear])}")
+    return pixels.numbers
+
+
+def used_colours(path: Path) -> dict[Colour, int]:
+    """The colours that are seen in a label map, with their pixels; transparent ones left out.
+
+    Raises:
+        DataError: Missing, broken, or so many colours that it is a photograph.
+    """
+    pixels = _stored_pixels(path)
+    found, counts = np.unique(pixels.colours()[~pixels.clear], return_counts=True)
+    if found.size > MANY:
+        raise DataError(f"{path}: {_refusal_of_colours(pixels.colours()[~pixels.clear])}")
+    red, green, blue = (((found >> shift) & 255).tolist() for shift in (0, 8, 16))
+    return dict(zip(zip(red, green, blue, strict=True), counts.tolist(), strict=True))
+
+
+def is_coloured(path: Path) -> bool:
+    """Whether a label map holds colours (RGB that are not all grey), no indices or greys."""
+    return _stored_pixels(path).kind == "colour"
+
+
+def _stored_pixels(path: Path) -> "_Pixels":
+    """The numbers of a file, upright."""
+    with _opened(path) as stored:
+        stored.load()
+        orientation = 1 if stored.format == "TIFF" else orientation_of(stored.info)
+        return _pixels(upright(stored, orientation))
+
+
 def indexed_colours(path: Path) -> UInt8[np.ndarray, "256 3"] | None:
     """The palette of an indexed file, black beyond its end; None if the file has none."""
     with _opened(path) as image:
