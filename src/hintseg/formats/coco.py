@@ -141,7 +141,7 @@ class _Part:
             self.request.journal.leave("a second image of one number", place)
         else:
             size = size_of(image.get("height"), image.get("width"))
-            self._images[number] = Found(image["file_name"], place, size)
+            self._images[number] = Found(image["file_name"], place, size=size)
 
     def _annotation(self, place: str, each: Any) -> None:  # noqa: ANN401
         if not isinstance(each, dict):
@@ -260,13 +260,13 @@ def _box(place: str, box: object, label: str) -> Drawn:
     return Drawn("box", label, ((x, y), (x + width, y + height)), place)
 
 
-def _panoptic_map(path: Path, segments: Mapping[int, str], numbers: Numbers) -> LabelMap:
+def _panoptic_map(path: Path, segments: Mapping[int, str], numbers: Numbers, _: Size) -> LabelMap:
     colours = read_image(path).astype(np.int32)
     values = colours[..., 0] + 256 * colours[..., 1] + 65536 * colours[..., 2]
     return _looked_up(values, segments, numbers)
 
 
-def _category_map(path: Path, categories: Mapping[Any, str], numbers: Numbers) -> LabelMap:
+def _category_map(path: Path, categories: Mapping[Any, str], numbers: Numbers, _: Size) -> LabelMap:
     return _looked_up(read_values(path), categories, numbers)
 
 

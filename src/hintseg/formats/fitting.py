@@ -84,7 +84,7 @@ def fit_map(
     if painted is None:
         return None
     with journal.leaving(painted.place):
-        labels = painted.read(numbers)
+        labels = painted.read(numbers, canvas.size)
         size = (labels.shape[0], labels.shape[1])
         if size == canvas.size[::-1] and canvas.is_turned:
             labels = np.ascontiguousarray(turned(labels[..., None], canvas.orientation)[..., 0])

@@ -42,11 +42,12 @@ class Drawn:
 class Painted:
     """A label map: its file, and a function that reads it as class indices, UNLABELLED or VOID.
 
-    The function is told which index each class of the source has; it raises DataError.
+    The function is told which index each class of the source has, and the size of the image; it
+    raises DataError.
     """
 
     place: str
-    read: Callable[[Numbers], LabelMap]
+    read: Callable[[Numbers, Size], LabelMap]
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Found:
 
     image: str  # as the source calls it: a name, a file, a path, an address
     place: str  # where it says so
+    also: tuple[str, ...] = ()  # other names, if there is no image of the first
     size: Size | None = None  # height and width that it claims
     drawn: list[Drawn] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)

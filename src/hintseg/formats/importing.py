@@ -107,7 +107,7 @@ def import_dataset(
     refuse_content(out)
     journal = Journal()
     with unpacked(source, out.absolute().parent) as place:
-        request = Request(place, str(source), journal, pictures, asked)
+        request = Request(place.resolve(), str(source), journal, pictures, asked)
         given = read(request)
         if place != source and placing == "link":
             placing = "copy"
@@ -219,7 +219,7 @@ class _Importer:
             file = found.file
             if file is None:
                 try:
-                    file = pictures.find(found.image)
+                    file = pictures.find(found.image, found.also)
                 except DataError as error:
                     if found.content is None:
                         journal.leave(f"{error}", f"{found.place}: {found.image}")
@@ -227,7 +227,8 @@ class _Importer:
             by_file.setdefault(file or found.image, []).append(found)
         for path in pictures.files:
             if path not in by_file and not self._is_map(path):
-                journal.leave("an image that the source does not name", str(path))
+                place = self.request.place(path)
+                journal.leave("an image that the source does not name", place)
         named = _names(by_file, pictures.folders)
         entries = [
             _Entry(name, key if isinstance(key, Path) else None, by_file[key])

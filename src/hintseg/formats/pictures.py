@@ -42,8 +42,10 @@ class Pictures:
             for key in {_key(path.name), _key(path.stem)}:
                 self._by_part[key].append(path)
 
-    def find(self, text: str) -> Path:
+    def find(self, text: str, also: Iterable[str] = ()) -> Path:
         """The file that is meant: a name, a path of any system, an address.
+
+        Where there is none, those of `also` are tried.
 
         The file whose last folders are those of the text, with its ending before any other; then
         without the eight letters that Label Studio puts before names.
@@ -51,12 +53,9 @@ class Pictures:
         Raises:
             DataError: There is none, or several with equal right.
         """
-        parts = parts_of(text)
-        if not parts:
-            raise DataError("no image: it has no name")
-        found = self._nearest(parts)
-        if not found and UPLOADED.match(parts[-1]):
-            found = self._nearest([*parts[:-1], UPLOADED.sub("", parts[-1])])
+        found: list[Path] = []
+        for name in (text, *also):
+            found = found or self._candidates(parts_of(name))
         if not found:
             raise DataError("its image is in none of the folders; say where by --images")
         if len(found) > 1:
@@ -64,6 +63,12 @@ class Pictures:
                 "several images have this name, in different folders; name one folder by --images"
             )
         return found[0]
+
+    def _candidates(self, parts: list[str]) -> list[Path]:
+        found = self._nearest(parts) if parts else []
+        if not found and parts and UPLOADED.match(parts[-1]):
+            found = self._nearest([*parts[:-1], UPLOADED.sub("", parts[-1])])
+        return found
 
     def _nearest(self, parts: list[str]) -> list[Path]:
         """The files that share most of the last parts; an exact ending counts more than any."""

@@ -86,23 +86,25 @@ def read_values(path: Path) -> Int[np.ndarray, "height width"]:
     return pixels.numbers
 
 
-def used_colours(path: Path) -> dict[Colour, int]:
-    """The colours that are seen in a label map, with their pixels; transparent ones left out.
+def read_colours(path: Path) -> Int[np.ndarray, "height width"]:
+    """The colours that are seen in a label map, upright: red + 256 green + 65536 blue.
+
+    Transparent pixels are -1.
 
     Raises:
-        DataError: Missing, broken, or so many colours that it is a photograph.
+        DataError: Missing, broken, or no colours.
     """
     pixels = _stored_pixels(path)
-    found, counts = np.unique(pixels.colours()[~pixels.clear], return_counts=True)
-    if found.size > MANY:
-        raise DataError(f"{path}: {_refusal_of_colours(pixels.colours()[~pixels.clear])}")
-    red, green, blue = (((found >> shift) & 255).tolist() for shift in (0, 8, 16))
-    return dict(zip(zip(red, green, blue, strict=True), counts.tolist(), strict=True))
+    return np.where(pixels.clear, -1, pixels.colours())
 
 
-def is_coloured(path: Path) -> bool:
-    """Whether a label map holds colours (RGB that are not all grey), no indices or greys."""
-    return _stored_pixels(path).kind == "colour"
+def kind_of_map(path: Path) -> Literal["grey", "index", "colour"]:
+    """What a label map holds: grey values, indices of a palette, or colours.
+
+    Raises:
+        DataError: Missing or broken.
+    """
+    return _stored_pixels(path).kind
 
 
 def _stored_pixels(path: Path) -> "_Pixels":
