@@ -214,7 +214,7 @@ class _Importer:
         """The images of the data set, each with all that was found of it."""
         journal, by_file = self.request.journal, dict[Path | str, list[Found]]()
         given = self.request.images
-        pictures = Pictures([given] if given else self.source.folders)
+        pictures = Pictures([given] if given else self.source.folders, self.source.maps)
         for found in self.source.found:
             file = found.file
             if file is None:
@@ -226,7 +226,7 @@ class _Importer:
                         continue
             by_file.setdefault(file or found.image, []).append(found)
         for path in pictures.files:
-            if path not in by_file and not self._is_map(path):
+            if path not in by_file:
                 place = self.request.place(path)
                 journal.leave("an image that the source does not name", place)
         named = _names(by_file, pictures.folders)
@@ -235,9 +235,6 @@ class _Importer:
             for key, name in named.items()
         ]
         return sorted(entries, key=lambda entry: entry.name)
-
-    def _is_map(self, path: Path) -> bool:
-        return path in self.source.maps
 
     def _work(
         self, writer: DatasetWriter, entries: Sequence[_Entry], numbers: Numbers

@@ -1,6 +1,6 @@
 """Label images where a number is a class and one number means unlabelled -> painted hints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def read_layers(request: Request, numbering: Numbering) -> Source:
         place, name = request.place(path), path.relative_to(home).with_suffix("").as_posix()
         painted = Painted(place, _reader(path, names, numbering.unlabelled))
         found.append(Found(name, place, also=other_names(name), hints=painted))
-    maps = {path.resolve() for path in files}
+    maps = {path.resolve() for path in planes}
     return Source(found, tuple(names.values()), folders=[home], maps=maps)
 
 
@@ -65,17 +65,24 @@ def layer_files(home: Path, images: Path | None) -> list[Path]:
             continue
         (arrays if ending not in (*PLAIN, ".tif", ".tiff") else pictures).append(path)
     if images is None:
-        pictures = [path for path in pictures if _is_layer(path, home)]
+        stems: dict[str, set[Path]] = {}
+        for path in home.rglob("*"):
+            if is_image_name(path) and not _is_in_map_folder(path, home):
+                stems.setdefault(path.stem.casefold(), set()).add(path)
+        pictures = [path for path in pictures if _is_layer(path, home, stems)]
     return sorted([*arrays, *pictures])
 
 
-def _is_layer(path: Path, home: Path) -> bool:
-    """Whether a picture is a label image: by its folder, or because a photograph has its name."""
-    if any(part.casefold() in FOLDERS for part in path.relative_to(home).parts[:-1]):
+def _is_layer(path: Path, home: Path, stems: Mapping[str, set[Path]]) -> bool:
+    """Whether a picture is a label image: by its folder, or because another has its name."""
+    if _is_in_map_folder(path, home):
         return True
     names = {each.casefold() for each in (path.stem, *other_names(path.stem))}
-    others = (p for p in path.parent.iterdir() if p != path and is_image_name(p))
-    return any(other.stem.casefold() in names for other in others)
+    return any(stems.get(name, set()) - {path} for name in names)
+
+
+def _is_in_map_folder(path: Path, home: Path) -> bool:
+    return any(part.casefold() in FOLDERS for part in path.relative_to(home).parts[:-1])
 
 
 def _values(path: Path) -> set[int]:

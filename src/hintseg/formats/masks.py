@@ -29,7 +29,17 @@ ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif")
 MARKS = ("mask", "label", "labels", "labelids", "labeltrainids", "gt", "seg", "segmentation", "l")
 """What is put behind the name of an image to call its label map: cow_mask.png."""
 
-FOLDERS = ("masks", "mask", "labels", "label", "gt", "annotations", "segmentation", "labelmaps")
+FOLDERS = (
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "gt",
+    "annotations",
+    "segmentation",
+    "labelmaps",
+    "layers",
+)
 """Folders that are called so hold label maps where photographs lie in the same source."""
 
 DEEP_VOID = 65535
@@ -135,16 +145,17 @@ def read_maps(request: Request, reader: Maps) -> Source:
     files, images = map_files(request)
     if not files:
         raise DataError(f"{request.name}: no label map ({', '.join(ENDINGS)})")
-    pictures = Pictures([images])
+    maps = {path.resolve() for path in files}
+    pictures = Pictures([images], maps)
     groups = _by_class(request, files, pictures)
     if groups:
-        return _one_file_a_class(request, groups, pictures, files)
+        return _one_file_a_class(request, groups, images, maps)
     classes, painted = reader(request, files).painted()
     found = []
     for path, each in painted.items():
         name = path.relative_to(_home(request)).with_suffix("").as_posix()
         found.append(Found(name, each.place, also=other_names(name), mask=each))
-    return Source(found, classes, folders=[images], maps={path.resolve() for path in files})
+    return Source(found, classes, folders=[images], maps=maps)
 
 
 def map_files(request: Request) -> tuple[list[Path], Path]:
@@ -232,8 +243,8 @@ def _class_of(path: Path, stems: Mapping[str, str], request: Request) -> tuple[s
 def _one_file_a_class(
     request: Request,
     groups: Mapping[str, Mapping[str, Path]],
-    pictures: Pictures,
-    files: Sequence[Path],
+    images: Path,
+    maps: set[Path],
 ) -> Source:
     names = sorted({name for group in groups.values() for name in group})
     asked = request.classes
@@ -245,4 +256,4 @@ def _one_file_a_class(
         mask = by_files(group, place, nothing=VOID, rest=rest)
         found.append(Found(image, place, mask=mask))
     listed = [*names, rest] if rest else names
-    return Source(found, listed, folders=pictures.folders, maps={path.resolve() for path in files})
+    return Source(found, listed, folders=[images], maps=maps)

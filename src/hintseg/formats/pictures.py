@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,19 +24,16 @@ LONGEST = 180  # letters of a part of a name
 class Pictures:
     """The image files of some folders, found by what other tools call them."""
 
-    def __init__(self, folders: Iterable[Path], journal_places: Iterable[Path] = ()) -> None:
+    def __init__(self, folders: Iterable[Path], maps: Collection[Path] = ()) -> None:
         """Look into the folders and all folders inside.
 
         Args:
             folders: Where images may lie; an image in two of them counts once.
-            journal_places: Folders that hold label maps, which are no images.
+            maps: Files that are label maps, no images.
         """
         self.folders = list(dict.fromkeys(path.resolve() for path in folders))
-        apart = {path.resolve() for path in journal_places}
-        files = dict.fromkeys(
-            path for folder in self.folders for path in _images(folder, folder, apart)
-        )
-        self.files = list(files)
+        files = (path for folder in self.folders for path in _images(folder, folder))
+        self.files = [path for path in dict.fromkeys(files) if path not in maps]
         self._by_part: defaultdict[str, list[Path]] = defaultdict(list)
         for path in self.files:
             for key in {_key(path.name), _key(path.stem)}:
@@ -134,7 +131,7 @@ def _key(text: str) -> str:
     return composed(text).casefold()
 
 
-def _images(folder: Path, top: Path, apart: set[Path]) -> Iterable[Path]:
+def _images(folder: Path, top: Path) -> Iterable[Path]:
     """The image files of a folder and those inside; a link to a folder is not followed."""
     try:
         content = sorted(folder.iterdir())
@@ -144,8 +141,7 @@ def _images(folder: Path, top: Path, apart: set[Path]) -> Iterable[Path]:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
     for path in content:
         if path.is_dir():
-            closed = path.is_symlink() or is_hidden(path) or path in apart
-            if not closed:
-                yield from _images(path, top, apart)
+            if not (path.is_symlink() or is_hidden(path)):
+                yield from _images(path, top)
         elif is_image_name(path) and path.is_file():
             yield path

@@ -121,7 +121,7 @@ def number(value: Any) -> float:  # noqa: ANN401 - whatever a file holds
     return far(found)
 
 
-def far(value: float) -> float:
+def far(value: float | int) -> float:
     """A coordinate that can be one of an image; DataError beyond."""
     if not abs(value) <= FARTHEST:
         raise DataError(f"no image reaches as far as {value:.3g}")
