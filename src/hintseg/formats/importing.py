@@ -23,7 +23,7 @@ from hintseg.formats.found import Found, Numbers, Reader, Request, Source
 from hintseg.formats.journal import Journal
 from hintseg.formats.pictures import Pictures, name_for, parts_of
 from hintseg.images.label_maps import write_label_map
-from hintseg.images.photographs import image_orientation, image_size, intensities
+from hintseg.images.photographs import checked_image
 from hintseg.progress import progress
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, LabelMap, Shape
 
@@ -347,8 +347,7 @@ def _ending(data: bytes) -> str:
 
 def _canvas(file: Path) -> Canvas:
     """The size of an image that can be decoded to its end; DataError for any other."""
-    intensities(file, None, 1)
-    return Canvas(image_size(file), image_orientation(file))
+    return Canvas(*checked_image(file))
 
 
 def _merged(

@@ -105,9 +105,11 @@ def numbers_in(value: Any) -> list[float]:  # noqa: ANN401 - whatever a file hol
     Raises:
         DataError: Something else.
     """
-    if not isinstance(value, list) or not all(map(is_number, value)):
+    if not isinstance(value, list) or not {*map(type, value)} <= {int, float}:
         raise DataError(f"finite numbers are needed, got {show(value)}")
-    return [far(number) for number in value]
+    if not all(-FARTHEST <= number <= FARTHEST for number in value):  # NaN is neither
+        raise DataError(f"no image reaches as far as {show(value)}")
+    return [float(number) for number in value]
 
 
 def number(value: Any) -> float:  # noqa: ANN401 - whatever a file holds
