@@ -7,7 +7,9 @@ top-left pixel. A writer gives what has to come out: (kind, class) -> number, an
 import json
 from xml.sax.saxutils import quoteattr
 
+import h5py
 import numpy as np
+import tifffile
 from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
 
@@ -130,7 +132,8 @@ def cvat(folder):
         things = (
             f'<box label="cow" xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}" z_order="0"/>'
             f'<polygon label="cow" points="{corners}"/>'
-            f'<polyline label="grass" points="{stroke}"><attribute name="a">b</attribute></polyline>'
+            f'<polyline label="grass" points="{stroke}">'
+            '<attribute name="a">b</attribute></polyline>'
             f'<points label="Himmel über" points="{CLICK[0]},{CLICK[1]};20.5,9.5"/>'
             '<ellipse label="cow" cx="20" cy="15" rx="8" ry="4" rotation="30.0"/>'
             f'<mask label="grass" rle="{", ".join(map(str, runs))}" left="9" top="3" width="22" '
@@ -176,7 +179,7 @@ def labelstudio(folder):
     tasks = []
     for number, (name, (height, width)) in enumerate(SIZES.items()):
 
-        def result(kind, value, label=None, size=(height, width)):
+        def result(kind, value, label=None, size=(height, width), number=number):
             key = {f"{kind}": [label]} if label else {}
             return {
                 "type": kind,
@@ -321,8 +324,6 @@ def s4(folder):
 
 def napari(folder):
     """Layers as TIFF and NumPy."""
-    import tifffile
-
     first, second = ((folder / "layers" / name).with_suffix("") for name in SIZES)
     first.parent.mkdir(parents=True, exist_ok=True)
     values = bitmap(SIZES[FIRST]).astype(np.int64) * 2
@@ -333,8 +334,6 @@ def napari(folder):
 
 def ilastik(folder):
     """A project with named classes, and blocks with places."""
-    import h5py
-
     with h5py.File(folder / "project.ilp", "w") as file:
         flow = file.create_group("PixelClassification")
         flow["LabelNames"] = [name.encode() for name in CLASSES]

@@ -1,5 +1,6 @@
 """Imports: the frames of coordinates, names of images, classes, and files that mean harm."""
 
+import base64
 import json
 import zipfile
 
@@ -81,7 +82,7 @@ def test_voc_splits_and_masks(folder):
     for stem in ("b", "c"):
         photograph(folder / "JPEGImages" / f"{stem}.jpg")
         mask = PillowImage.new("P", (WIDTH, HEIGHT), 10)
-        mask.putpalette(range(256) and [0] * 768)
+        mask.putpalette([0] * 768)
         mask.putpixel((0, 0), 255)
         (folder / "SegmentationClass").mkdir(exist_ok=True)
         mask.save(folder / "SegmentationClass" / f"{stem}.png")
@@ -275,10 +276,12 @@ def test_a_link_in_a_zip_file_is_refused(tmp_path):
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
-    with zipfile.ZipFile(tmp_path / "source.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("big.json", "w") as file:
-            for _ in range(SMALL // 2**24 + 1):
-                file.write(bytes(2**24))
+    with (
+        zipfile.ZipFile(tmp_path / "source.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("big.json", "w") as file,
+    ):
+        for _ in range(SMALL // 2**24 + 1):
+            file.write(bytes(2**24))
     with pytest.raises(DataError, match="would become"):
         import_dataset("coco", tmp_path / "source.zip", tmp_path / "out")
 
@@ -327,8 +330,6 @@ def test_json_that_cannot_be_is_one_line(folder, text):
 
 
 def test_an_image_inside_a_file_of_labelme(tmp_path):
-    import base64
-
     photograph(tmp_path / "a.jpg")
     text = base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode()
     shape = {"label": "cow", "points": [[1, 1], [9, 1], [9, 9]]}
@@ -375,7 +376,7 @@ def test_masks_of_colours_with_and_without_a_list(folder, tmp_path):
     mask = PillowImage.new("RGB", (WIDTH, HEIGHT), (128, 0, 0))
     mask.putpixel((0, 0), (0, 0, 0))
     mask.save(folder / "masks" / "a.png")
-    result, dataset = imported("masks", folder)
+    _, dataset = imported("masks", folder)
     assert dataset.classes.names == ("#000000", "#800000")
     (tmp_path / "colours.txt").write_text("void 0,0,0\ncow 128,0,0\n")
     out = tmp_path / "named"
@@ -400,7 +401,7 @@ def test_masks_of_one_file_for_each_class(folder):
 def test_tags_by_folders_and_by_marks(tmp_path):
     for name in ("cow/1.jpg", "sheep/1.jpg"):
         photograph(tmp_path / "source" / name)
-    result, dataset = imported("tags", tmp_path / "source")
+    _, dataset = imported("tags", tmp_path / "source")
     assert {name: dataset.hints(name).tags for name in dataset.images} == {
         "cow/1": {0},
         "sheep/1": {1},
@@ -420,7 +421,7 @@ def test_later_versions_are_refused_with_a_remedy(folder):
     with pytest.raises(DataError, match="a project of VIA 3; export it as JSON of VIA 2"):
         import_dataset("via", folder, folder.parent / "out")
     (folder / "a.xml").write_text("<annotations><version>2.0</version></annotations>")
-    with pytest.raises(DataError, match="version 2.0"):
+    with pytest.raises(DataError, match="version 2"):
         import_dataset("cvat", folder, folder.parent / "out")
 
 

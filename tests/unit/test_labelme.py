@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hintseg.errors import DataError
-from hintseg.hints.figures import write_bitmap
 from hintseg.hints import labelme
+from hintseg.hints.figures import write_bitmap
 from hintseg.hints.labelme import (
     labelme_problems,
     labelme_warnings,

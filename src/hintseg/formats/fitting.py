@@ -125,7 +125,8 @@ def _shape(drawn: Drawn, canvas: Canvas, label: int, *, turn: bool) -> Shape:
         move = TURNS[canvas.orientation]
         points = tuple(move(x, y, width, height) for x, y in points)
     points = tuple((x - 0.5, y - 0.5) for x, y in points)
-    points = box_corners(points) if drawn.kind == "box" else points
+    if drawn.kind == "box":
+        points = _upright_box(box_corners(points))
     problem = count_problem(drawn.kind, len(points))
     if problem is None and drawn.kind == "box":
         problem = empty_box_problem(points)
@@ -134,6 +135,14 @@ def _shape(drawn: Drawn, canvas: Canvas, label: int, *, turn: bool) -> Shape:
     shape = Shape(drawn.kind, label, points, extra={} if turn else drawn.extra)
     _refuse_outside(shape, canvas.size)
     return shape
+
+
+def _upright_box(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """The same two corners with the top left one first."""
+    if len(points) != 2:
+        return points
+    (x0, y0), (x1, y1) = points
+    return (min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))
 
 
 def _mask(drawn: Drawn, canvas: Canvas, label: int, *, turn: bool) -> Shape:

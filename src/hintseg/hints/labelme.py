@@ -194,6 +194,9 @@ def _text(value: Any, pad: str = "\n") -> str:  # noqa: ANN401
     if type(value) is float and math.isfinite(value):
         return repr(value)
     inner = f"{pad}  "
+    if type(value) is list and len(value) > 1 and all(map(_is_place, value)):
+        lines = [f"[{inner}  {x!r},{inner}  {y!r}{inner}]" for x, y in value]
+        return f"[{inner}{f',{inner}'.join(lines)}{pad}]"
     if type(value) in (list, tuple) and value:
         return f"[{inner}{f',{inner}'.join([_text(each, inner) for each in value])}{pad}]"
     if type(value) is dict and value and all(type(key) is str for key in value):
@@ -202,6 +205,16 @@ def _text(value: Any, pad: str = "\n") -> str:  # noqa: ANN401
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", pad)
     return _WRITE(value)
+
+
+def _is_place(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is [x, y], both finite and with a fraction."""
+    return (
+        type(value) is list
+        and len(value) == 2
+        and type(value[0]) is type(value[1]) is float
+        and value[0] - value[0] == 0 == value[1] - value[1]
+    )
 
 
 _WRITE = json.JSONEncoder(ensure_ascii=False).encode
