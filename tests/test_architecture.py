@@ -20,6 +20,7 @@ LAYERS = [
     "hints",
     "regions",
     "data",
+    "formats",
     "filters",
     "models",
     "seeds",

@@ -76,6 +76,48 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command(
+    "import",
+    epilog="Example: `hintseg import coco instances.json --images photos --out data/farm`",
+)
+def import_(
+    format_: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="coco, voc, yolo, cvat, labelstudio, labelme, via, tags, masks, s4, napari or "
+            "ilastik",
+        ),
+    ],
+    source: Annotated[Path, typer.Argument(help="file, folder or ZIP file of the other tool")],
+    out: Annotated[Path, typer.Option(help="data set folder to write")],
+    images: Annotated[
+        Path | None, typer.Option(help="folder of the images; default: with the source")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="a,b,c or a file, in the order of their index; a=x|y: called x or y"),
+    ] = None,
+    link: Annotated[
+        bool, typer.Option("--link/--copy", help="link to the images, or copy them")
+    ] = False,
+) -> None:
+    """Make a data set of what another tool has written; says what it took and what it left."""
+    from hintseg.formats.importing import import_dataset
+    from hintseg.report.tables import print_import
+
+    with _stoppable("nothing was written"):
+        result = import_dataset(
+            format_,
+            source,
+            out,
+            images=images,
+            classes=classes,
+            placing="link" if link else "copy",
+        )
+    print_import(result)
+
+
 @app.command(epilog="Example: `hintseg simulate data/farm --hints points --out data/farm-points`")
 def simulate(
     data: Data,

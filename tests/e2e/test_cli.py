@@ -634,3 +634,28 @@ def test_the_library_does_what_the_commands_do(data_folder, tmp_path):
     assert total == pytest.approx(np.ones_like(total), abs=1e-5)
     figures = hintseg.evaluate(Path(run), hintseg.open_dataset(data_folder))
     assert 0 <= figures.miou <= 1
+
+
+def test_import_says_what_it_took_and_what_it_left(hintseg, data_folder, tmp_path):
+    """From a COCO file to a data set without errors; a second time it refuses."""
+    content = {
+        "images": [{"id": 1, "file_name": "field.png", "height": 40, "width": 56}],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": [2, 3, 10, 20]},
+            {"image_id": 1, "category_id": 1, "bbox": [2, 3, 0, 20]},
+        ],
+        "categories": [{"id": 1, "name": "cow"}],
+    }
+    source = tmp_path / "coco.json"
+    source.write_text(json.dumps(content))
+    words = ["import", "coco", source, "--images", data_folder / "images", "--out", tmp_path / "in"]
+    code, out, err = hintseg(*words)
+    assert (code, err) == (0, "")
+    assert "1 images (no splits), 1 with hints" in out
+    assert "left: 1 x an empty box, 0 wide and 20 high" in out
+    assert "annotations[1]" in out
+    assert hintseg("check", tmp_path / "in")[0] == 0
+    code, _, err = hintseg(*words)
+    assert code == 1
+    assert "exists already" in err
+    assert hintseg("import", "coca", source, "--out", tmp_path / "x")[2].count("\n") == 1

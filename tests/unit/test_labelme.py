@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hintseg.errors import DataError
+from hintseg.hints import labelme
 from hintseg.hints.figures import write_bitmap
 from hintseg.hints.labelme import (
     labelme_problems,
@@ -615,3 +616,13 @@ def test_another_size_says_what_the_image_was_taken_for(path):
     save(path, entry(), imageHeight=240, imageWidth=320)
     told = labelme_problems(path, CLASSES, (320, 5), image="cow.tif")
     assert "drawn on 240 x 320 pixels, cow.tif was read as 320 x 5; put back" in told[0]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_the_text_of_a_file_is_that_of_json_with_an_indent_of_2(value):
+    assert labelme._text(value) == json.dumps(value, ensure_ascii=False, indent=2)

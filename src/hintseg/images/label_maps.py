@@ -74,6 +74,47 @@ def read_label_map(
     return np.where(labels == NO_CLASS, undeclared, labels).astype(np.int16)
 
 
+def read_values(path: Path) -> Int[np.ndarray, "height width"]:
+    """The numbers in an indexed or grey file, upright, whatever they mean.
+
+    Raises:
+        DataError: Missing, broken, or a colour image.
+    """
+    pixels = _stored_pixels(path)
+    if pixels.kind == "colour":
+        raise DataError(f"{path}: {_refusal_of_colours(pixels.numbers[~pixels.clear])}")
+    return pixels.numbers
+
+
+def read_colours(path: Path) -> Int[np.ndarray, "height width"]:
+    """The colours that are seen in a label map, upright: red + 256 green + 65536 blue.
+
+    Transparent pixels are -1.
+
+    Raises:
+        DataError: Missing, broken, or no colours.
+    """
+    pixels = _stored_pixels(path)
+    return np.where(pixels.clear, -1, pixels.colours())
+
+
+def kind_of_map(path: Path) -> Literal["grey", "index", "colour"]:
+    """What a label map holds: grey values, indices of a palette, or colours.
+
+    Raises:
+        DataError: Missing or broken.
+    """
+    return _stored_pixels(path).kind
+
+
+def _stored_pixels(path: Path) -> "_Pixels":
+    """The numbers of a file, upright."""
+    with _opened(path) as stored:
+        stored.load()
+        orientation = 1 if stored.format == "TIFF" else orientation_of(stored.info)
+        return _pixels(upright(stored, orientation))
+
+
 def indexed_colours(path: Path) -> UInt8[np.ndarray, "256 3"] | None:
     """The palette of an indexed file, black beyond its end; None if the file has none."""
     with _opened(path) as image:

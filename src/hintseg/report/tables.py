@@ -1,7 +1,7 @@
 """What the commands print: readable tables on a terminal, plain text elsewhere."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +11,10 @@ from rich.text import Text
 if TYPE_CHECKING:  # a table of methods needs neither torch nor images
     from hintseg.data.check.checking import CheckResult
     from hintseg.evaluation import Figures
+    from hintseg.formats.importing import ImportResult
     from hintseg.methods.method import Method
+
+SHOWN_PLACES = 2
 
 
 def print_check(result: "CheckResult", console: Console | None = None) -> None:
@@ -42,15 +45,57 @@ def print_check(result: "CheckResult", console: Console | None = None) -> None:
 def _hint_table(result: "CheckResult", console: Console) -> Table:
     """Hints by class and kind; kinds that do not occur have no column."""
     assert result.dataset is not None
-    kinds = {kind: numbers for kind, numbers in result.counts.items() if any(numbers)}
+    return _count_table(result.counts, result.dataset.classes.names, console)
+
+
+def _count_table(
+    counts: Mapping[str, Sequence[int]], names: Sequence[str], console: Console
+) -> Table:
+    kinds = {kind: numbers for kind, numbers in counts.items() if any(numbers)}
     table = Table("class", box=None)
     for kind in kinds:
         table.add_column(kind, justify="right")
-    for index, name in enumerate(result.dataset.classes.names):
+    for index, name in enumerate(names):
         table.add_row(
             _shown(name, console), *(str(numbers[index] or "-") for numbers in kinds.values())
         )
     return table
+
+
+def print_import(result: "ImportResult", console: Console | None = None) -> None:
+    """What was taken by class and kind, then what was left and changed, with some places."""
+    console = console or Console()
+    names = result.classes.names
+    kinds = dict.fromkeys(kind for kind, _ in sorted(result.counts))
+    counts = {
+        kind: [result.counts.get((kind, index), 0) for index in range(len(names))] for kind in kinds
+    }
+    console.print(_count_table(counts, names, console))
+    splits = ", ".join(f"{name} {number}" for name, number in result.splits.items())
+    masks = f", {result.masks} with masks" if result.masks else ""
+    console.print(
+        f"{result.root}: {result.images} images ({splits or 'no splits'}), {result.hinted} with "
+        f"hints{masks}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for word, style, reasons in (
+        ("left", "yellow", result.left),
+        ("changed", "cyan", result.changed),
+    ):
+        for reason, places in reasons.items():
+            label = Text(f"{word}: ", style=style)
+            text = f"{len(places)} x {reason} ({_places(places)})"
+            console.print(label.append(text, style="default"), soft_wrap=True)
+    if not result.left:
+        console.print("nothing was left")
+    elif any(len(places) > SHOWN_PLACES for places in result.left.values()):
+        console.print(f"every place: {result.root / 'import.json'}", soft_wrap=True)
+
+
+def _places(places: Sequence[str]) -> str:
+    more = len(places) - SHOWN_PLACES
+    return "; ".join(places[:SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
 
 
 def print_evaluation(figures: "Figures", console: Console | None = None) -> None:
