@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hintseg.export.contours import Corners, Ring, area_of
+from hintseg.export.contours import Corners, Ring, area_of, following
 from hintseg.hints.scanlines import expanded
 
 HALVINGS = 3  # of the tolerance of an arc, before it stays as it is
@@ -123,7 +123,7 @@ def _cut(corners: Corners, ends: Junctions) -> list[Corners]:
     if not len(cuts):
         first = np.lexsort((corners[:, 1], corners[:, 0]))[0]  # the same for both pieces
         cuts = np.array([first])
-    turned = np.roll(corners, -int(cuts[0]), axis=0)
+    turned = np.concatenate([corners[cuts[0] :], corners[: cuts[0]]])
     places = [*(cuts - cuts[0]).tolist(), len(corners)]
     closed = np.concatenate([turned, turned[:1]])
     return [closed[a : b + 1] for a, b in pairwise(places)]
@@ -131,12 +131,8 @@ def _cut(corners: Corners, ends: Junctions) -> list[Corners]:
 
 def _directed(arc: Corners) -> tuple[Corners, bool]:
     """The arc in the one of its directions that comes first, and whether that is the other one."""
-    backwards = arc[::-1]
-    differs = np.flatnonzero((arc != backwards).any(axis=1))
-    if not len(differs):
-        return arc, False
-    place = differs[0]
-    return (backwards, True) if tuple(arc[place]) > tuple(backwards[place]) else (arc, False)
+    forwards, backwards = arc.tolist(), arc[::-1].tolist()
+    return (arc[::-1], True) if forwards > backwards else (arc, False)
 
 
 def unsound(rings: Sequence[Corners], before: Sequence[Corners]) -> set[int]:
@@ -162,7 +158,7 @@ def unsound(rings: Sequence[Corners], before: Sequence[Corners]) -> set[int]:
 def _crossing(rings: Sequence[Corners]) -> set[int]:
     """Rings with two sides that meet, other than at a common corner; of two rings: that cross."""
     start = np.concatenate(rings)
-    end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    end = np.concatenate([following(ring) for ring in rings])
     ring, side = expanded(np.array([len(corners) for corners in rings]))
     last = np.array([len(corners) - 1 for corners in rings])[ring]
     one, two = _near(np.minimum(start, end), np.maximum(start, end))
@@ -207,6 +203,8 @@ def _hands(start: Points, end: Points, one: Points, two: Points) -> tuple[Indice
 
 def kept_corners(line: Corners, tolerance: float) -> Bool[np.ndarray, " corners"]:
     """Which corners of a line stay (Douglas and Peucker 1973); its ends always do."""
+    if len(line) == 2:  # most arcs are one side
+        return np.ones(2, dtype=bool)
     kept = np.zeros(len(line), dtype=bool)
     kept[[0, -1]] = True
     places = line.astype(np.float64)
@@ -232,19 +230,18 @@ def _distance(
     """From a segment, which may be a point."""
     along, away = end - start, points - start
     square = along @ along
-    share = (away @ along / square).clip(0, 1) if square > 0 else np.zeros(len(points))
-    gap = away - share[:, None] * along
-    distance: Float[np.ndarray, " points"] = np.hypot(gap[:, 0], gap[:, 1])
+    if square > 0:
+        share = np.minimum(np.maximum(away @ along / square, 0), 1)
+        away -= share[:, None] * along
+    distance: Float[np.ndarray, " points"] = np.hypot(away[:, 0], away[:, 1])
     return distance
 
 
 def without_straight(corners: Corners) -> Corners:
     """A ring without the corners at which it runs straight on, or back on itself."""
     while len(corners) > 2:
-        before, after = (
-            corners - np.roll(corners, 1, axis=0),
-            np.roll(corners, -1, axis=0) - corners,
-        )
+        after = following(corners) - corners
+        before = np.concatenate([after[-1:], after[:-1]])
         turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
         if turns.all():
             break

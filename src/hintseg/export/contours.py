@@ -59,7 +59,7 @@ def trace(pieces: PieceMap) -> list[Ring]:
         [[[1, 0], [2, 0], [2, 2], [1, 2]]]
     """
     sides = _sides(pieces)
-    following = _following(sides, pieces.shape[1])
+    after = _following(sides, pieces.shape[1])
     starts = sides[:, 2:4]
     rings: list[Ring] = []
     done = np.zeros(len(sides), dtype=bool)
@@ -67,7 +67,7 @@ def trace(pieces: PieceMap) -> list[Ring]:
         if done[first]:
             continue
         loop = [first]
-        while (side := following[loop[-1]]) != first:
+        while (side := after[loop[-1]]) != first:
             loop.append(side)
         done[loop] = True
         rings += [Ring(int(sides[first, 0]), part) for part in _simple(starts[loop])]
@@ -82,8 +82,14 @@ def area_of(corners: Corners) -> float:
         >>> area_of(np.array([[0, 0], [3, 0], [3, 2], [0, 2]]))
         6.0
     """
-    x, y = corners[:, 0].astype(float), corners[:, 1].astype(float)
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    x, y = corners.T.astype(np.float64)
+    last = x[-1] * y[0] - y[-1] * x[0]
+    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + last) / 2
+
+
+def following(corners: Corners) -> Corners:
+    """The corner after each corner of a ring."""
+    return np.concatenate([corners[1:], corners[:1]])
 
 
 def junctions(pieces: PieceMap) -> Bool[np.ndarray, "_ _"]:
@@ -149,9 +155,9 @@ def _following(sides: Sides, width: int) -> list[int]:
     ends = sides[:, 5] * (width + 1) + sides[:, 4]
     leaving = np.lexsort((direction, starts, piece))
     arriving = np.lexsort(((direction + 1) % 4, ends, piece))
-    following = np.empty(len(sides), dtype=np.int64)
-    following[arriving] = leaving
-    result: list[int] = following.tolist()
+    after = np.empty(len(sides), dtype=np.int64)
+    after[arriving] = leaving
+    result: list[int] = after.tolist()
     return result
 
 
