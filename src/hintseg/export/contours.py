@@ -82,6 +82,8 @@ def area_of(corners: Corners) -> float:
         >>> area_of(np.array([[0, 0], [3, 0], [3, 2], [0, 2]]))
         6.0
     """
+    if len(corners) < 3:
+        return 0.0
     x, y = corners.T.astype(np.float64)
     last = x[-1] * y[0] - y[-1] * x[0]
     return float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + last) / 2
