@@ -111,7 +111,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         **asdict(brush),
         **({"reading": asdict(dataset.reading)} if dataset.reading else {}),
     }
-    claim(out, record, file=RECORD)
+    claim(out, record, dataset.classes, file=RECORD)
     folder = LabelFolder(out, record, len(dataset.classes), overlays)
     load = partial(load_hinted, dataset, brush=brush)
     weak = partial(load_weak, dataset, brush=brush)

@@ -21,7 +21,7 @@ from hintseg.images.label_maps import has_class_palette, overlay, write_label_ma
 from hintseg.images.photographs import note_in, write_png
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
-from hintseg.structures import Image, LabelMap
+from hintseg.structures import ClassSet, Image, LabelMap
 
 OVERLAYS = "overlays"
 
@@ -116,27 +116,30 @@ def refuse_folder_of(files: Iterable[Path], out: Path, names: Iterable[str]) -> 
         )
 
 
-def claim(out: Path, record: Mapping[str, Any], *, file: str) -> None:
-    """Say in the folder with what its files are made; refuse to mix.
+def claim(out: Path, record: Mapping[str, Any], classes: ClassSet, *, file: str) -> None:
+    """Say in the folder with what its files are made, and what their classes are called.
 
     Raises:
         ConfigError: `out` is a file, or holds label maps that were made otherwise.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out must be a folder")
+    told = {"classes": list(classes.names), "background": classes.background}
     if (out / file).exists():
-        if read_json(out / file) != record:
+        before = read_json(out / file)
+        if {key: value for key, value in before.items() if key not in told} != record:
             raise ConfigError(
                 f"{out}: holds predictions of another model or other options; choose another "
                 "--out or delete it"
             )
-        return
-    if any(out.glob("*.png")):
+        if before == {**record, **told}:
+            return
+    elif any(out.glob("*.png")):
         raise ConfigError(
             f"{out}: holds PNG files that are not known as predictions ({file} is missing); "
             "choose another --out"
         )
-    write_json(out / file, record)
+    write_json(out / file, {**record, **told})
 
 
 def digest_of(predictor: Predictor, options: PredictOptions) -> str:

@@ -47,7 +47,7 @@ def predict_files(
     check_tile(tile)
     refuse_folder_of(images.values(), out, images)
     record = {"model": digest_of(predictor, options), **options.record(), "tile": tile}
-    claim(out, record, file=RECORD)
+    claim(out, record, predictor.classes, file=RECORD)
     folder = LabelFolder(out, record, len(predictor.classes), overlays)
     predict = partial(predictor.predict_by, options, tile=tile)
     label = partial(_labelled, predictor, predict)
