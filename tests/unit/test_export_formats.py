@@ -98,7 +98,9 @@ def test_coco_is_read_by_pycocotools_pixel_by_pixel(masks, tmp_path, drawn, obje
         objects_ = [(names[a["category_id"]], coco.annToMask(a) > 0) for a in found]
         expected = LABELS[image["file_name"].removesuffix(".jpg")]
         assert np.array_equal(label_map(objects_), expected)
-        assert all(a["area"] == inside.sum() for a, (_, inside) in zip(found, objects_, strict=True))
+        assert all(
+            a["area"] == inside.sum() for a, (_, inside) in zip(found, objects_, strict=True)
+        )
     assert sum(done.objects.values()) == len(coco.dataset["annotations"])
     capsys.readouterr()
 
@@ -287,9 +289,7 @@ def test_a_data_set_gives_its_masks_without_the_background(data_folder, tmp_path
     assert set(done.objects) == {"grass", "cow", "sky"}
 
 
-def test_exported_labelme_files_are_the_hints_of_the_data_set_they_come_from(
-    data_folder, tmp_path
-):
+def test_exported_labelme_files_are_the_hints_of_the_data_set_they_come_from(data_folder, tmp_path):
     export_labels("labelme", data_folder, tmp_path / "lm", options=EXACT)
     shutil.rmtree(data_folder / "hints")
     shutil.copytree(tmp_path / "lm", data_folder / "hints")
@@ -337,7 +337,8 @@ def test_what_cannot_work_is_refused_with_a_remedy(masks, format, more, options,
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"objects": "each"}, {"tolerance": -1.0}, {"tolerance": float("nan")}, {"smallest": -1}]
+    "wrong",
+    [{"objects": "each"}, {"tolerance": -1.0}, {"tolerance": float("nan")}, {"smallest": -1}],
 )
 def test_options_that_cannot_work_are_refused(wrong):
     with pytest.raises(ConfigError, match=f"--{next(iter(wrong))}"):

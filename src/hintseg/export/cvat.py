@@ -12,7 +12,7 @@ from hintseg.export.contours import Corners
 from hintseg.export.labelled import MASKS, Add, ExportOptions, Labelled, Legend
 from hintseg.export.pieces import Piece
 from hintseg.export.rle import cvat_counts
-from hintseg.export.slits import one_ring
+from hintseg.export.slits import outlines
 from hintseg.files import replacing
 
 
@@ -63,9 +63,10 @@ def _shapes(piece: Piece, group: int, name: str, options: ExportOptions) -> Iter
             f'top="{piece.top}" width="{width}" height="{height}" z_order="0"></mask>\n'
         )
         return
-    grouped = f' group_id="{group}"' if len(piece.polygons) > 1 else ""
-    for polygon in piece.polygons:
-        points = _points(one_ring([polygon]))
+    rings = outlines(piece, whole=options.by_piece)
+    grouped = f' group_id="{group}"' if len(rings) > 1 else ""
+    for ring in rings:
+        points = _points(ring)
         yield f'    <polygon {known} points="{points}" z_order="0"{grouped}></polygon>\n'
 
 

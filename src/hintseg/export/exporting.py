@@ -10,7 +10,6 @@ from hintseg.export.coco import write_coco
 from hintseg.export.cvat import write_cvat
 from hintseg.export.geojson import write_geojson
 from hintseg.export.labelled import (
-    CLASS,
     MASKS,
     POLYGONS,
     Add,
@@ -199,7 +198,7 @@ def _labelled(
         pieces = pieces_of(
             labels,
             kept=legend.kept,
-            whole_classes=options.objects == CLASS,
+            whole_classes=not options.by_piece,
             tolerance=options.tolerance,
             scores=source.scores(name),
         )

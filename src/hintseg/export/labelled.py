@@ -34,6 +34,11 @@ class ExportOptions:
     link: bool = False  # photographs as links instead of copies
     url: str | None = None  # what stands before the path of a photograph
 
+    @property
+    def by_piece(self) -> bool:
+        """Whether each connected piece is an object."""
+        return self.objects == COMPONENT
+
     def __post_init__(self) -> None:
         if self.objects not in (COMPONENT, CLASS):
             raise ConfigError(f"--objects {self.objects}: choose {COMPONENT} or {CLASS}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hintseg.export.labelled import MASKS, Add, ExportOptions, Labelled, Legend
 from hintseg.export.pieces import Piece
-from hintseg.export.slits import one_ring
+from hintseg.export.slits import outlines
 from hintseg.files import relative_to
 from hintseg.hints.labelme import write_labelme
 from hintseg.structures import Hints, Shape
@@ -37,7 +37,8 @@ def _shapes(piece: Piece, group: int, options: ExportOptions) -> Iterator[Shape]
         last = first[0] + width - 1, first[1] + height - 1
         yield Shape("mask", piece.label, (first, last), bitmap=piece.inside)
         return
-    extra = {"group_id": group} if len(piece.polygons) > 1 else {}
-    for polygon in piece.polygons:
-        points = tuple((x - 0.5, y - 0.5) for x, y in one_ring([polygon]).tolist())
+    rings = outlines(piece, whole=options.by_piece)
+    extra = {"group_id": group} if len(rings) > 1 else {}
+    for ring in rings:
+        points = tuple((x - 0.5, y - 0.5) for x, y in ring.tolist())
         yield Shape("polygon", piece.label, points, extra=extra)

@@ -14,7 +14,7 @@ from hintseg.export.json_lists import json_list
 from hintseg.export.labelled import LOCAL_FILES, MASKS, Add, ExportOptions, Labelled, Legend
 from hintseg.export.pieces import Piece
 from hintseg.export.rle import brush_bytes
-from hintseg.export.slits import one_ring
+from hintseg.export.slits import outlines
 from hintseg.files import replacing, write_text
 
 CONTROL, IMAGE = "label", "image"  # names in the labelling interface
@@ -87,7 +87,7 @@ def _values(
         rle = brush_bytes(piece.inside, piece.left, piece.top, size)
         yield {"format": "rle", "rle": rle, "brushlabels": [name]}
         return
-    for polygon in piece.polygons:
-        percent = one_ring([polygon]) * (100 / size[1], 100 / size[0])
+    for ring in outlines(piece, whole=options.by_piece):
+        percent = ring * (100 / size[1], 100 / size[0])
         points = [[round(x, 5), round(y, 5)] for x, y in percent.tolist()]
         yield {"points": points, "closed": True, "polygonlabels": [name]}

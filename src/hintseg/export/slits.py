@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hintseg.export.contours import Corners
-from hintseg.export.pieces import Polygon
+from hintseg.export.contours import Corners, following
+from hintseg.export.pieces import Piece, Polygon
 
 
 def one_ring(polygons: Sequence[Polygon]) -> Corners:
@@ -37,7 +37,18 @@ def one_ring(polygons: Sequence[Polygon]) -> Corners:
         turned = np.roll(other, -start, axis=0)
         loop = np.concatenate([turned, turned[:1], ring[nearest : nearest + 1]])
         ring = np.insert(ring, nearest + 1, loop, axis=0)
-    return ring
+    return ring[(ring != following(ring)).any(axis=1)]  # rings that touch need no slit
+
+
+def outlines(piece: Piece, *, whole: bool) -> list[Corners]:
+    """The rings that stand for an object where a format has neither holes nor several polygons.
+
+    Args:
+        piece: The object.
+        whole: As one ring, since its polygons touch; else one for each polygon.
+    """
+    groups = [piece.polygons] if whole else [(polygon,) for polygon in piece.polygons]
+    return [one_ring(group) for group in groups]
 
 
 def _leftmost_place(ring: Corners) -> int:
