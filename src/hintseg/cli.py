@@ -43,6 +43,9 @@ Crf = Annotated[
         help="refine by a dense CRF; psa, deeplab, irn, seam_retrain or sec_train",
     ),
 ]
+Scores = Annotated[
+    bool, typer.Option("--scores", help="also write how sure each pixel is: scores/, 255 is 1")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
@@ -166,6 +169,7 @@ def label(
         float, typer.Option(help="0 to 1; less probable pixels stay unlabelled (255)")
     ] = 0.0,
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
+    scores: Scores = False,
     device: Device = "auto",
 ) -> None:
     """Label every pixel of the images with hints: model and hints together; writes NAME.png.
@@ -187,6 +191,7 @@ def label(
             split=split,
             confidence=confidence,
             overlays=overlays,
+            scores=scores,
             **{**options, **({} if by is None else {"by": by})},
         )
     done = len(outcome.written) + len(outcome.skipped) + len(outcome.failed)
@@ -202,6 +207,7 @@ def predict(
     scales: Scales = "1",
     flip: Flip = False,
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
+    scores: Scores = False,
     tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
     by: By = "classifier",
     crf: Crf = None,
@@ -225,6 +231,7 @@ def predict(
             options=options,
             tile=tile,
             overlays=overlays,
+            scores=scores,
         )
     _report(outcome, out)
 

@@ -172,8 +172,9 @@ def test_holes_that_cross_the_outer_ring_are_found():
     outer = np.array([[0, 0], [8, 0], [8, 8], [0, 8]])
     hole = np.array([[2, 2], [2, 6], [6, 6], [6, 2]])
     whole = np.array([[2, 2], [2, 4], [2, 6], [6, 6], [6, 2]])
+    aside = np.array([4, 0])
     assert unsound([outer, hole], [outer, whole]) == set()
-    assert unsound([outer, hole + [4, 0]], [outer, whole + [4, 0]]) == {0, 1}
+    assert unsound([outer, hole + aside], [outer, whole + aside]) == {0, 1}
     assert unsound([outer, hole[:2]], [outer, whole]) == {1}
 
 

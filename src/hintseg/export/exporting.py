@@ -200,6 +200,6 @@ def _labelled(
             kept=legend.kept,
             whole_classes=not options.by_piece,
             tolerance=options.tolerance,
-            scores=source.scores(name),
+            scores=source.scores(name, (labels.shape[0], labels.shape[1])),
         )
     return Labelled(name, photograph, place, labels, pieces), crumbs

@@ -8,6 +8,7 @@ runs against its outer ring, so it stays empty by either rule of filling.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from hintseg.export.contours import Corners, following
 from hintseg.export.pieces import Piece, Polygon
@@ -37,7 +38,9 @@ def one_ring(polygons: Sequence[Polygon]) -> Corners:
         turned = np.roll(other, -start, axis=0)
         loop = np.concatenate([turned, turned[:1], ring[nearest : nearest + 1]])
         ring = np.insert(ring, nearest + 1, loop, axis=0)
-    return ring[(ring != following(ring)).any(axis=1)]  # rings that touch need no slit
+    moves: Bool[np.ndarray, " corners"] = (ring != following(ring)).any(axis=1)
+    whole: Corners = ring[moves]  # between rings that touch a slit is no way at all
+    return whole
 
 
 def outlines(piece: Piece, *, whole: bool) -> list[Corners]:

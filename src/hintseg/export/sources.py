@@ -22,9 +22,9 @@ from hintseg.images.files import find_name, is_hidden, no_image, scan_images
 from hintseg.images.label_maps import CLASS_INDICES, Coding, has_class_palette, read_label_map
 from hintseg.images.names import composed
 from hintseg.images.photographs import _opened, image_size
+from hintseg.predict.folders.label_folder import OVERLAYS, SCORES
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap
 
-OVERLAYS, SCORES = "overlays", "scores"  # folders beside label maps that hold other pictures
 RECORDS = ("predict.json", "label.json")  # in which hintseg says what it has written
 MODEL = "model.json"
 
@@ -84,13 +84,23 @@ class Source:
             )
         return labels
 
-    def scores(self, name: str) -> Float[np.ndarray, "_ _"] | None:
-        """Probability of the class of each pixel, 0 to 1, where the folder has them."""
+    def scores(self, name: str, size: tuple[int, int]) -> Float[np.ndarray, "_ _"] | None:
+        """Probability of the class of each pixel, 0 to 1, where the folder has them.
+
+        Raises:
+            DataError: Damaged, or not as large as the label map.
+        """
         path = self.folder / SCORES / f"{name}.png"
         if self.dataset is not None or not path.is_file():
             return None
         with _opened(path) as image:
-            return np.asarray(image.convert("L"), dtype=np.float32) / 255
+            scores = np.asarray(image.convert("L"), dtype=np.float32) / 255
+        if scores.shape != size:
+            raise DataError(
+                f"{path}: is {scores.shape[1]} x {scores.shape[0]} pixels, the label map {size[1]} "
+                f"x {size[0]}; delete it or predict again with --scores"
+            )
+        return scores
 
 
 def open_source(
