@@ -12,6 +12,7 @@ import typer
 
 from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
+from hintseg.export import LABEL_FORMATS
 
 if TYPE_CHECKING:
     from hintseg.predict.folders.label_folder import Outcome
@@ -24,6 +25,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles.",
 )
+
+export = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(export, name="export", help="Write label maps, or a model, for another tool.")
 
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
 Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
@@ -38,6 +42,9 @@ Crf = Annotated[
         metavar="[PRESET]",
         help="refine by a dense CRF; psa, deeplab, irn, seam_retrain or sec_train",
     ),
+]
+Scores = Annotated[
+    bool, typer.Option("--scores", help="also write how sure each pixel is: scores/, 255 is 1")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
@@ -204,6 +211,7 @@ def label(
         float, typer.Option(help="0 to 1; less probable pixels stay unlabelled (255)")
     ] = 0.0,
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
+    scores: Scores = False,
     device: Device = "auto",
 ) -> None:
     """Label every pixel of the images with hints: model and hints together; writes NAME.png.
@@ -225,6 +233,7 @@ def label(
             split=split,
             confidence=confidence,
             overlays=overlays,
+            scores=scores,
             **{**options, **({} if by is None else {"by": by})},
         )
     done = len(outcome.written) + len(outcome.skipped) + len(outcome.failed)
@@ -240,6 +249,7 @@ def predict(
     scales: Scales = "1",
     flip: Flip = False,
     overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
+    scores: Scores = False,
     tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
     by: By = "classifier",
     crf: Crf = None,
@@ -263,6 +273,7 @@ def predict(
             options=options,
             tile=tile,
             overlays=overlays,
+            scores=scores,
         )
     _report(outcome, out)
 
@@ -331,6 +342,69 @@ def retrieve(
         for message in result.failed.values():
             typer.echo(f"hintseg: {message}", err=True)
         raise typer.Exit(1)
+
+
+def export_labels(
+    context: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(help="folder of label maps, or data set folder (its masks)")
+    ],
+    out: Annotated[Path, typer.Option(help="file or folder to write; must not be there yet")],
+    images: Annotated[
+        Path | None, typer.Option(help="folder of the photographs; default: of the data set")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="names with commas, file of names, data set or run folder"),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="of a data set; default: all images")] = None,
+    drawn: Annotated[
+        str | None,
+        typer.Option("--as", help="polygons or masks; of masks: indexed, colors or binary"),
+    ] = None,
+    objects: Annotated[
+        str, typer.Option(help="component: one for each connected piece; class: one for each class")
+    ] = "component",
+    tolerance: Annotated[float, typer.Option(help="pixels by which outlines may be off")] = 1.0,
+    smallest: Annotated[
+        int | None,
+        typer.Option(help="pieces of fewer pixels are dropped; default 16, of masks 0"),
+    ] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="objects of the background class too")
+    ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="yolo: links to the photographs, no copies")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="labelstudio: what stands before the path of a photograph")
+    ] = None,
+) -> None:
+    """Write label maps as pre-annotations that a person can correct."""
+    from hintseg.export.exporting import export_labels as write_labels
+    from hintseg.export.labelled import ExportOptions
+
+    options = ExportOptions(drawn, objects, tolerance, smallest, background, link, url)
+    with _stoppable(f"delete {out} and begin again"):
+        done = write_labels(
+            context.info_name or "",
+            source,
+            out,
+            images=images,
+            classes=classes,
+            split=split,
+            options=options,
+        )
+    typer.echo(f"{out}: {done.summary()}")
+    for message in done.failed.values():
+        typer.echo(f"hintseg: {message}", err=True)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+for _name, (_help, _out) in LABEL_FORMATS.items():
+    _example = f"Example: `hintseg export {_name} masks --images photos --out {_out}`"
+    export.command(_name, help=_help, epilog=_example)(export_labels)
 
 
 @app.command(epilog="Example: `hintseg methods`")

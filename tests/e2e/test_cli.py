@@ -78,12 +78,16 @@ def test_help_needs_no_torch_and_shows_an_example():
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "check", "simulate", "train", "label", "predict", "evaluate", "retrieve", "methods"],
+    [
+        *("demo", "check", "simulate", "train", "label", "predict", "evaluate", "retrieve"),
+        *("methods", "export masks", "export coco", "export yolo", "export cvat"),
+        *("export labelstudio", "export labelme", "export geojson"),
+    ],
 )
 def test_every_command_has_help_with_an_example(hintseg, command):
-    code, out, _ = hintseg(command, "--help")
+    code, out, _ = hintseg(*command.split(), "--help")
     assert code == 0
-    assert f"hintseg {command}" in out
+    assert f"Example: hintseg {command}" in " ".join(out.replace("`", "").split())
 
 
 def test_from_masks_to_masks(hintseg, data_folder, tmp_path):

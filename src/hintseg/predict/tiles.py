@@ -87,15 +87,42 @@ def label_at_resolution(
         confidence: Pixels whose highest score is below this, or is 0, are UNLABELLED.
     """
     labels = np.empty((height, width), dtype=np.int16)
+    for rows, best, label in _best(scores, (height, width), covered, stride):
+        is_sure = (best >= confidence) & (best > 0)
+        labels[rows] = label.where(is_sure, UNLABELLED).numpy()
+    return labels
+
+
+def best_at_resolution(
+    scores: Float[Tensor, "classes rows columns"],
+    height: int,
+    width: int,
+    *,
+    covered: tuple[int, int],
+    stride: int = STRIDE,
+) -> Float[np.ndarray, "{height} {width}"]:
+    """The highest score of each pixel, that of its label; arguments as `label_at_resolution`."""
+    found = np.empty((height, width), dtype=np.float32)
+    for rows, best, _ in _best(scores, (height, width), covered, stride):
+        found[rows] = best.numpy()
+    return found
+
+
+def _best(
+    scores: Float[Tensor, "classes rows columns"],
+    size: tuple[int, int],
+    covered: tuple[int, int],
+    stride: int,
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Highest score of each pixel, and whose it is, in bands of rows."""
+    height, width = size
     step = max(1, BAND_VALUES // (scores.shape[0] * width))
     down = _coordinates(height, covered[0], stride)
     across = _coordinates(width, covered[1], stride)
     for first in range(0, height, step):
-        band = _lerp(_lerp(scores, down[first : first + step], dim=1), across, dim=2)
-        best, label = band.max(dim=0)
-        is_sure = (best >= confidence) & (best > 0)
-        labels[first : first + step] = label.where(is_sure, UNLABELLED).numpy()
-    return labels
+        rows = slice(first, first + step)
+        best, label = _lerp(_lerp(scores, down[rows], dim=1), across, dim=2).max(dim=0)
+        yield rows, best, label
 
 
 def scores_at_resolution(

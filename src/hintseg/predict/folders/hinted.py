@@ -15,6 +15,7 @@ from hintseg.errors import ConfigError, DataError
 from hintseg.hints.raster import BRUSH, Brush
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
+    Labelling,
     Outcome,
     claim,
     digest_of,
@@ -24,11 +25,11 @@ from hintseg.predict.folders.label_folder import (
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.pseudo_labels import SHARPNESS, WALK_STEPS, pseudo_scores, refined
-from hintseg.predict.tiles import label_at_resolution
+from hintseg.predict.tiles import best_at_resolution, label_at_resolution
 from hintseg.predict.views import STRIDE
 from hintseg.progress import progress
 from hintseg.refine.crf import find_preset
-from hintseg.structures import UNLABELLED, Image, LabelMap, Sample, WeakLabels
+from hintseg.structures import UNLABELLED, Sample, WeakLabels
 
 RECORD = "label.json"
 
@@ -58,6 +59,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     by: str = "classifier",
     confidence: float = 0.0,
     overlays: bool = False,
+    scores: bool = False,
     steps: int = WALK_STEPS,
     sharpness: float = SHARPNESS,
     crf: str | None = None,
@@ -81,6 +83,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         by: "classifier", "retrieval" or "both".
         confidence: Pixels whose highest probability is below this are UNLABELLED; 0: none.
         overlays: Also write pictures.
+        scores: Also write scores/NAME.png: how probable each label is, 255 is 1; hints are so.
         steps: Of the random walk; 0: none.
         sharpness: Of its transitions.
         crf: Preset of a dense CRF after the walk; None: none.
@@ -111,8 +114,8 @@ def label_files(  # noqa: PLR0913 - the options of the command
         **asdict(brush),
         **({"reading": asdict(dataset.reading)} if dataset.reading else {}),
     }
-    claim(out, record, file=RECORD)
-    folder = LabelFolder(out, record, len(dataset.classes), overlays)
+    claim(out, record, dataset.classes, file=RECORD)
+    folder = LabelFolder(out, record, len(dataset.classes), overlays, scores)
     load = partial(load_hinted, dataset, brush=brush)
     weak = partial(load_weak, dataset, brush=brush)
     index = predictor.prototypes if options.retrieves else None
@@ -124,7 +127,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         index=index,
         both=by == "both",
     )
-    label = partial(_labelled, predictor, load, score, crf=crf, confidence=confidence)
+    label = partial(_labelled, predictor, load, score, crf=crf, confidence=confidence, sure=scores)
     with progress("label", len(names)) as advance:
         for name, file in zip(names, files, strict=True):
             folder.add(name, file, partial(_digest, file, weak, name), partial(label, name))
@@ -149,7 +152,8 @@ def _labelled(
     *,
     crf: str | None,
     confidence: float,
-) -> tuple[Image, LabelMap]:
+    sure: bool,
+) -> Labelling:
     """An image and its pseudo labels, both at its own resolution."""
     whole = load(name, size=None)
     height, width = whole.weak.labels.shape
@@ -165,4 +169,9 @@ def _labelled(
         scores, height, width, covered=covered, stride=stride, confidence=confidence
     )
     known = whole.weak.labels
-    return whole.image, np.where(known == UNLABELLED, labels, known).astype(np.int16)
+    is_open = known == UNLABELLED
+    best = None
+    if sure:
+        best = best_at_resolution(scores, height, width, covered=covered, stride=stride)
+        best = np.where(is_open, best, 1.0)
+    return Labelling(whole.image, np.where(is_open, labels, known).astype(np.int16), best)

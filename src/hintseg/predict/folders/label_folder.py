@@ -11,8 +11,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image as PillowImage
 
 from hintseg.errors import ConfigError, DataError, NotFiniteError
@@ -21,9 +23,17 @@ from hintseg.images.label_maps import has_class_palette, overlay, write_label_ma
 from hintseg.images.photographs import note_in, write_png
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
-from hintseg.structures import Image, LabelMap
+from hintseg.structures import ClassSet, Image, LabelMap
 
-OVERLAYS = "overlays"
+OVERLAYS, SCORES = "overlays", "scores"
+
+
+class Labelling(NamedTuple):
+    """An image, its labels and, where they are wanted, how sure they are."""
+
+    image: Image
+    labels: LabelMap
+    scores: Float[np.ndarray, "_ _"] | None = None  # probability of the label of each pixel
 
 
 @dataclass
@@ -37,12 +47,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class LabelFolder:
-    """Where label maps go as NAME.png, and their overlays as overlays/NAME.png where wanted."""
+    """Where label maps go as NAME.png; overlays/NAME.png and scores/NAME.png where wanted."""
 
     out: Path
     record: Mapping[str, Any]  # model and options
     classes: int
     overlays: bool
+    scores: bool = False
     outcome: Outcome = field(default_factory=Outcome)
 
     def add(
@@ -50,7 +61,7 @@ class LabelFolder:
         name: str,
         file: Path,
         content: Callable[[], str],
-        label: Callable[[], tuple[Image, LabelMap]],
+        label: Callable[[], Labelling],
     ) -> None:
         """Write the labels of one image, unless that is done; they come last, as the sign of it.
 
@@ -58,31 +69,41 @@ class LabelFolder:
             name: Of the label map.
             file: The image file that the outcome names.
             content: Gives the digest of what is labelled.
-            label: Gives image and labels; a DataError of either, or a NotFiniteError, is noted in
-                the outcome.
+            label: Gives image, labels and scores; a DataError of either, or a NotFiniteError, is
+                noted in the outcome.
         """
         target, picture = self.out / f"{name}.png", self.out / OVERLAYS / f"{name}.png"
+        sure = self.out / SCORES / f"{name}.png"
         try:
             note = self._note_of(content())
-            if note_in(target) == note and (note_in(picture) == note or not self.overlays):
+            wanted = [target, *[picture] * self.overlays, *[sure] * self.scores]
+            if all(note_in(path) == note for path in wanted):
                 self.outcome.skipped.append(file)
                 return
             _refuse_foreign(target, self.classes)
-            image, labels = label()
+            image, labels, scores = label()
         except (DataError, NotFiniteError) as error:
             named = isinstance(error, DataError)
             self.outcome.failed[file] = str(error) if named else f"{file}: {error}"
             return
         if self.overlays:
             write_png(picture, PillowImage.fromarray(overlay(image, labels)), note=note)
-        elif note_in(picture) not in ("", note):
-            picture.unlink()  # it shows what is no more
+        if scores is not None:
+            write_png(sure, PillowImage.fromarray(as_bytes(scores)), note=note)
+        for path in {picture, sure}.difference(wanted):
+            if note_in(path) not in ("", note):
+                path.unlink()  # it shows what is no more
         write_label_map(target, labels, classes=self.classes, note=note)
         self.outcome.written.append(target)
 
     def _note_of(self, content: str) -> str:
         made_of = json.dumps(self.record, sort_keys=True) + content
         return hashlib.sha256(made_of.encode()).hexdigest()
+
+
+def as_bytes(scores: Float[np.ndarray, "_ _"]) -> UInt8[np.ndarray, "_ _"]:
+    """Probabilities as grey values: 255 is 1."""
+    return (scores * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _refuse_foreign(target: Path, classes: int) -> None:
@@ -101,42 +122,46 @@ def refuse_folder_of(files: Iterable[Path], out: Path, names: Iterable[str]) -> 
     """Label maps beside photographs of the same names would replace them or be taken for them.
 
     Raises:
-        ConfigError: `out`, a sub-folder to write to or its folder of overlays holds one of the
-            files, or the overlay of an image would have the place of a label map.
+        ConfigError: `out`, a sub-folder to write to or its folder of overlays or scores holds one
+            of the files, or the overlay of an image would have the place of a label map.
     """
     folders = {folder.resolve() for folder in {file.parent for file in files}}
     inner = {Path(name).parent for name in names}
-    targets = {(out / OVERLAYS).resolve(), out.resolve()}
+    targets = {(out / OVERLAYS).resolve(), (out / SCORES).resolve(), out.resolve()}
     if folders & targets.union((out / folder).resolve() for folder in inner):
         raise ConfigError(f"{out}: holds the images themselves; choose another --out")
-    if any(folder.parts[:1] == (OVERLAYS,) for folder in inner):
-        raise ConfigError(
-            f"{out}: images lie in a sub-folder called {OVERLAYS}, the name of the folder of "
-            "pictures; rename it"
-        )
+    for taken in (OVERLAYS, SCORES):
+        if any(folder.parts[:1] == (taken,) for folder in inner):
+            raise ConfigError(
+                f"{out}: images lie in a sub-folder called {taken}, the name of the folder of "
+                "pictures; rename it"
+            )
 
 
-def claim(out: Path, record: Mapping[str, Any], *, file: str) -> None:
-    """Say in the folder with what its files are made; refuse to mix.
+def claim(out: Path, record: Mapping[str, Any], classes: ClassSet, *, file: str) -> None:
+    """Say in the folder with what its files are made, and what their classes are called.
 
     Raises:
         ConfigError: `out` is a file, or holds label maps that were made otherwise.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out must be a folder")
+    told = {"classes": list(classes.names), "background": classes.background}
     if (out / file).exists():
-        if read_json(out / file) != record:
+        before = read_json(out / file)
+        if {key: value for key, value in before.items() if key not in told} != record:
             raise ConfigError(
                 f"{out}: holds predictions of another model or other options; choose another "
                 "--out or delete it"
             )
-        return
-    if any(out.glob("*.png")):
+        if before == {**record, **told}:
+            return
+    elif any(out.glob("*.png")):
         raise ConfigError(
             f"{out}: holds PNG files that are not known as predictions ({file} is missing); "
             "choose another --out"
         )
-    write_json(out / file, record)
+    write_json(out / file, {**record, **told})
 
 
 def digest_of(predictor: Predictor, options: PredictOptions) -> str:

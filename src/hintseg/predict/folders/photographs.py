@@ -4,8 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
+    Labelling,
     Outcome,
     claim,
     digest_of,
@@ -15,9 +19,9 @@ from hintseg.predict.folders.label_folder import (
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.predictor import Predictor
-from hintseg.predict.tiles import check_tile
+from hintseg.predict.tiles import best_at_resolution, check_tile
 from hintseg.progress import progress
-from hintseg.structures import Image, LabelMap
+from hintseg.structures import Image
 
 RECORD = "predict.json"
 DEFAULT = PredictOptions()
@@ -31,8 +35,11 @@ def predict_files(
     options: PredictOptions = DEFAULT,
     tile: int = 1024,
     overlays: bool = False,
+    scores: bool = False,
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
+
+    With `scores` also scores/NAME.png: the probability of the class of each pixel, 255 is 1.
 
     `images` are files by name; a name with slashes goes to sub-folders. What an earlier call with
     the same model and options has made of the same files is skipped; an image that has changed
@@ -47,10 +54,10 @@ def predict_files(
     check_tile(tile)
     refuse_folder_of(images.values(), out, images)
     record = {"model": digest_of(predictor, options), **options.record(), "tile": tile}
-    claim(out, record, file=RECORD)
-    folder = LabelFolder(out, record, len(predictor.classes), overlays)
+    claim(out, record, predictor.classes, file=RECORD)
+    folder = LabelFolder(out, record, len(predictor.classes), overlays, scores)
     predict = partial(predictor.predict_by, options, tile=tile)
-    label = partial(_labelled, predictor, predict)
+    label = partial(_labelled, predictor, predict, scores=scores)
     with progress("predict", len(images)) as advance:
         for name, file in images.items():
             folder.add(name, file, partial(digest_of_file, file), partial(label, file))
@@ -59,7 +66,16 @@ def predict_files(
 
 
 def _labelled(
-    predictor: Predictor, predict: Callable[[Image], Prediction], file: Path
-) -> tuple[Image, LabelMap]:
+    predictor: Predictor, predict: Callable[[Image], Prediction], file: Path, *, scores: bool
+) -> Labelling:
     image = predictor.read(file)
-    return image, predict(image).labels
+    prediction = predict(image)
+    return Labelling(image, prediction.labels, _sure(predictor, prediction) if scores else None)
+
+
+def _sure(predictor: Predictor, prediction: Prediction) -> Float[np.ndarray, "_ _"]:
+    """Probability of the label of each pixel."""
+    height, width = prediction.labels.shape
+    stride, found = prediction.stride, prediction.scores
+    covered = predictor.fit(height, width) if stride > 1 else (found.shape[1], found.shape[2])
+    return best_at_resolution(found, height, width, covered=covered, stride=stride)
