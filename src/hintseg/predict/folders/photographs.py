@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from hintseg.predict.folders.digest import digest_of
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
     Outcome,
     claim,
-    digest_of,
     digest_of_file,
     refuse_folder_of,
 )
