@@ -1,0 +1,1 @@
+"""What has been learned -> files that other tools open."""
