@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hintseg.export.onnx_check import Agreement
 
 FIRST_OPSET, LAST_OPSET = 18, 24
-"""The first with a resize that averages where it shrinks; the last that we have tried."""
+"""Of operators: the first that pads by axes; the last that we have tried."""
 
 ABOUT = (
     "image: uint8 RGB, upright, (height, width, 3). scores: probability of each class for each "
@@ -50,8 +50,8 @@ class OnnxOptions:
     def __post_init__(self) -> None:
         if not FIRST_OPSET <= self.opset <= LAST_OPSET:
             raise ConfigError(
-                f"opset: must be {FIRST_OPSET} to {LAST_OPSET} (older ones have no resize that "
-                f"averages where it shrinks), got {self.opset}"
+                f"opset: must be {FIRST_OPSET} to {LAST_OPSET} (older ones do not pad by "
+                f"axes), got {self.opset}"
             )
         if self.fixed is not None and not all(0 < side <= MOST_SIDE for side in self.fixed):
             raise ConfigError(f"fixed: must be height and width in pixels, got {self.fixed}")

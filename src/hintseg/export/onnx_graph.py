@@ -1,12 +1,13 @@
-"""The network of a run, and around it all that makes its input of a photograph and scores of logits.
+"""The network of a run, and around it all that makes scores of a photograph.
 
 What lies around the network is written in the text form of ONNX, one operator a line
 (https://onnx.ai/onnx/repo-docs/Syntax.html). It computes what `predict/predictor.py` does:
 
 - `fitted`: the longer side becomes zoom x size, in double precision, halves to even
   (`resize.fit_size`);
-- `resized`: a triangle filter as wide as a pixel of the result, in 8 bits, that does not reach
-  beyond the border (`resize.resize_image`, which is Pillow's);
+- `resized`: by a triangle filter as wide as a pixel of the result, across and then down, in the
+  integers of Pillow's (`resize.resize_image`): bit for bit, where the Resize of ONNX Runtime, in
+  single precision, is off by one at some pixels, enough to change one label of 20 000;
 - `continued`: by the last row and column, to whole cells of 4 x 4 pixels (`predict/tiles.py`);
 - `normal`: then by the backbone's neutral colour, which is 0 here, to multiples of 32 pixels
   (`Embedder.forward`);
@@ -35,7 +36,7 @@ from hintseg.models.saved import ModelDescription
 from hintseg.predict.onnx_model import STRIDE
 from hintseg.resize import fit_size
 
-FIRST_OPSET = 18  # of a resize that averages where it shrinks
+FIRST_OPSET = 18  # that pads by axes
 TRACED_OPSET = 20  # the last that torch's tracer writes
 TRACED_AT = (96, 128)  # pixels; any two multiples of 32
 IN_FLOAT = ("ReduceL2", "Softmax")  # sums of squares overflow 16 bits
@@ -55,12 +56,9 @@ hintseg (uint8[{height}, {width}, 3] image) =>
   rounded_whole = Cast <to = 7> (rounded)
   fitted = Max(rounded_whole, one)
 
-  batch = Unsqueeze(image, zero)
-  sizes = Concat <axis = 0> (one, fitted, three)
-  resized = Resize <mode = "linear", antialias = 1, exclude_outside = 1,
-    coordinate_transformation_mode = "half_pixel"> (batch, , , sizes)
-  planes = Transpose <perm = [0, 3, 1, 2]> (resized)
-  colours = Cast <to = 1> (planes)
+{planes}
+  batch = Unsqueeze(planes, zero)
+  colours = Cast <to = 1> (batch)
 
   fitted_reach = Add(fitted, stride_less_one)
   grid = Div(fitted_reach, stride)
@@ -95,17 +93,97 @@ hintseg (uint8[{height}, {width}, 3] image) =>
   scores = Squeeze(cut, zero)
 }}
 """
+AS_IT_IS = "  planes = Transpose <perm = [2, 0, 1]> (image)"
+AS_WANTED = """
+  by_columns = Transpose <perm = [1, 2, 0]> (image)
+{across}
+  by_rows = Transpose <perm = [2, 1, 0]> (across_done)
+{down}
+  planes = Transpose <perm = [1, 0, 2]> (down_done)
+"""
+RESIZED = """
+  {axis}_from = Gather(sides_double, {number})
+  {axis}_to = Gather(fitted, {number})
+  {axis}_to_double = Cast <to = 11> ({axis}_to)
+  {axis}_scale = Div({axis}_from, {axis}_to_double)
+  {axis}_reach = Max({axis}_scale, one_double)
+  {axis}_sharpness = Div(one_double, {axis}_reach)
+
+  {axis}_cells = Range(zero_long, {axis}_to, one_long)
+  {axis}_cells_double = Cast <to = 11> ({axis}_cells)
+  {axis}_middle = Add({axis}_cells_double, half_double)
+  {axis}_centre = Mul({axis}_middle, {axis}_scale)
+  {axis}_begin = Sub({axis}_centre, {axis}_reach)
+  {axis}_begin_rounded = Add({axis}_begin, half_double)
+  {axis}_begin_whole = Floor({axis}_begin_rounded)
+  {axis}_first = Max({axis}_begin_whole, zero_double)
+
+  {axis}_side = Ceil({axis}_reach)
+  {axis}_both = Add({axis}_side, {axis}_side)
+  {axis}_taps_double = Add({axis}_both, one_double)
+  {axis}_taps = Range(zero_double, {axis}_taps_double, one_double)
+  {axis}_taps_down = Unsqueeze({axis}_taps, one)
+  {axis}_place = Add({axis}_taps_down, {axis}_first)
+
+  {axis}_off = Sub({axis}_place, {axis}_centre)
+  {axis}_off_middle = Add({axis}_off, half_double)
+  {axis}_sharp = Mul({axis}_off_middle, {axis}_sharpness)
+  {axis}_distance = Abs({axis}_sharp)
+  {axis}_near = Sub(one_double, {axis}_distance)
+  {axis}_triangle = Max({axis}_near, zero_double)
+  {axis}_inside = Less({axis}_place, {axis}_from)
+  {axis}_kept = Where({axis}_inside, {axis}_triangle, zero_double)
+  {axis}_total = ReduceSum({axis}_kept, zero)
+  {axis}_share = Div({axis}_kept, {axis}_total)
+  {axis}_fixed = Mul({axis}_share, precision)
+  {axis}_fixed_rounded = Add({axis}_fixed, half_double)
+  {axis}_fixed_whole = Floor({axis}_fixed_rounded)
+  {axis}_flat_weights = Cast <to = 6> ({axis}_fixed_whole)
+  {axis}_weights = Unsqueeze({axis}_flat_weights, two_and_three)
+  {axis}_last = Sub({axis}_from, one_double)
+  {axis}_place_inside = Min({axis}_place, {axis}_last)
+  {axis}_places = Cast <to = 7> ({axis}_place_inside)
+
+  {axis}_source_shape = Shape({source})
+  {axis}_beside = Slice({axis}_source_shape, one, three)
+  {axis}_count = Unsqueeze({axis}_to, zero)
+  {axis}_shape = Concat <axis = 0> ({axis}_count, {axis}_beside)
+  {axis}_begun = ConstantOfShape <value = int32[1] {{2097152}}> ({axis}_shape)
+  {axis}_sums = Scan <num_scan_inputs = 2, body = {axis}_tap (
+      int32[{axis}_n, 3, {axis}_m] before, int64[{axis}_n] places, int32[{axis}_n, 1, 1] weights)
+      => (int32[{axis}_n, 3, {axis}_m] after) {{
+    {axis}_seen = Gather <axis = 0> ({source}, places)
+    {axis}_seen_int = Cast <to = 6> ({axis}_seen)
+    {axis}_part = Mul({axis}_seen_int, weights)
+    after = Add(before, {axis}_part)
+  }}> ({axis}_begun, {axis}_places, {axis}_weights)
+  {axis}_shifted = Div({axis}_sums, precision_int)
+  {axis}_done = Cast <to = 2> ({axis}_shifted)
+"""
+"""The first of three axes as Pillow resizes it: fixed point with 22 bits, halves up, to 8 bits.
+
+Tap after tap is added, so that no more than the result is held, and whole rows are fetched.
+"""
+
 CONSTANTS: Mapping[str, np.ndarray] = {
     "none": np.zeros(2, np.int64),
     "zero": np.zeros(1, np.int64),
     "one": np.ones(1, np.int64),
     "two": np.full(1, 2, np.int64),
     "three": np.full(1, 3, np.int64),
+    "two_and_three": np.array([2, 3], np.int64),
     "down_and_across": np.array([2, 3], np.int64),  # axes of an image as planes
     "stride": np.array(STRIDE, np.int64),
     "stride_less_one": np.array(STRIDE - 1, np.int64),
     "block": np.array(PAD_TO, np.int64),
     "block_less_one": np.array(PAD_TO - 1, np.int64),
+    "zero_long": np.array(0, np.int64),
+    "one_long": np.array(1, np.int64),
+    "zero_double": np.array(0, np.float64),
+    "half_double": np.array(0.5, np.float64),
+    "one_double": np.array(1, np.float64),
+    "precision": np.array(2**22, np.float64),
+    "precision_int": np.array(2**22, np.int32),
     "one_more": np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64),  # before, then behind, each axis
     "unscaled": np.ones(2, np.float32),
     "stride_float": np.array(STRIDE, np.float32),
@@ -207,10 +285,7 @@ def _around(
     fixed: tuple[int, int] | None,
 ) -> ModelProto:
     """The graph of AROUND with the network in its place."""
-    height, width = ("height", "width") if fixed is None else fixed
-    longer_side = "longest" if description.size is None else "size"
-    text = AROUND.format(height=height, width=width, longer_side=longer_side)
-    graph = parser.parse_graph(text)
+    graph = parser.parse_graph(_text(fixed, description))
     inner = compose.add_prefix_graph(
         network.graph, "network/", rename_inputs=False, rename_outputs=False
     )
@@ -227,6 +302,19 @@ def _around(
     opsets = list(network.opset_import)
     version = helper.find_min_ir_version_for(opsets)
     return helper.make_model(whole, opset_imports=opsets, ir_version=version)
+
+
+def _text(fixed: tuple[int, int] | None, description: ModelDescription) -> str:
+    """What is around the network."""
+    height, width = ("height", "width") if fixed is None else fixed
+    is_resized = description.size is not None or description.zoom != 1
+    longer_side = "longest" if description.size is None else "size"
+    planes = AS_IT_IS
+    if is_resized:
+        across = RESIZED.format(axis="across", number="one_long", source="by_columns")
+        down = RESIZED.format(axis="down", number="zero_long", source="by_rows")
+        planes = AS_WANTED.format(across=across, down=down)
+    return AROUND.format(height=height, width=width, longer_side=longer_side, planes=planes)
 
 
 def _constants(model: Segmenter, description: ModelDescription) -> list[onnx.TensorProto]:
