@@ -15,6 +15,7 @@ from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
 from hintseg.export import LABEL_FORMATS
 
 if TYPE_CHECKING:
+    from hintseg.predict.folders.inputs import Inputs
     from hintseg.predict.folders.label_folder import Outcome
 
 app = typer.Typer(
@@ -243,7 +244,7 @@ def label(
 
 @app.command(epilog="Example: `hintseg predict runs/farm photos/ --flip --overlays --out masks`")
 def predict(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    run: Annotated[Path, typer.Argument(help="folder of a finished run, or an ONNX file of it")],
     images: Annotated[list[str], typer.Argument(help="folders, files or glob patterns")],
     out: Annotated[Path, typer.Option(help="folder for the label maps")],
     scales: Scales = "1",
@@ -256,14 +257,18 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Label every pixel of images; writes NAME.png with class indices and palette."""
-    from hintseg.predict.folders.inputs import find_inputs
+    from hintseg.predict.onnx_model import is_onnx
+
+    if is_onnx(run):
+        if (scales, flip, tile, by, crf) != ("1", False, 1024, "classifier", None):
+            raise ConfigError(f"{run}: --scales, --flip, --tile, --by and --crf ask for a run")
+        _predict_by_onnx(run, images, out, overlays=overlays, device=device)
+        return
     from hintseg.predict.folders.photographs import predict_files
     from hintseg.predict.options import PredictOptions
     from hintseg.predict.predictor import load
 
-    predictor, inputs = load(run, device=_device(device)), find_inputs(images)
-    for complaint in inputs.complaints:
-        typer.echo(f"hintseg: {complaint}", err=True)
+    predictor, inputs = load(run, device=_device(device)), _inputs(images)
     options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf)
     with _stoppable("the same command does the rest"):
         outcome = predict_files(
@@ -407,6 +412,35 @@ for _name, (_help, _out) in LABEL_FORMATS.items():
     export.command(_name, help=_help, epilog=_example)(export_labels)
 
 
+@export.command("onnx", epilog="Example: `hintseg export onnx runs/farm --out farm.onnx`")
+def export_onnx(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    out: Annotated[Path, typer.Option(help="file to write; ends in .onnx")],
+    opset: Annotated[int, typer.Option(help="version of the ONNX operators, 18 to 24")] = 18,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="images of any size: so it is without --fixed")
+    ] = False,
+    fixed: Annotated[
+        str | None,
+        typer.Option(metavar="HEIGHTxWIDTH", help="images of this size only: no size is computed"),
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="the network in 16 bits: for GPUs")] = False,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help="photographs to compare torch on; default: drawn images; repeatable"),
+    ] = None,
+) -> None:
+    """Write the whole prediction of a run as one ONNX file, and check it against torch."""
+    from hintseg.export.onnx import OnnxOptions
+    from hintseg.export.onnx import export_onnx as write_onnx
+
+    if dynamic and fixed is not None:
+        raise ConfigError("--dynamic and --fixed exclude each other; choose one")
+    size = None if fixed is None else _height_and_width(fixed)
+    done = write_onnx(run, out, OnnxOptions(opset, size, half), check=check or ())
+    typer.echo(f"{done.file}: {done.bytes / 1e6:.1f} MB; {done.agreement}")
+
+
 @app.command(epilog="Example: `hintseg methods`")
 def methods() -> None:
     """Every method: what hints it takes, its stages, its paper."""
@@ -414,6 +448,29 @@ def methods() -> None:
     from hintseg.report.tables import print_methods
 
     print_methods(METHODS.values())
+
+
+def _inputs(images: list[str]) -> "Inputs":
+    """The images that were named; what lies beside them is said."""
+    from hintseg.predict.folders.inputs import find_inputs
+
+    inputs = find_inputs(images)
+    for complaint in inputs.complaints:
+        typer.echo(f"hintseg: {complaint}", err=True)
+    return inputs
+
+
+def _predict_by_onnx(
+    file: Path, images: list[str], out: Path, *, overlays: bool, device: str
+) -> None:
+    """`predict` without torch."""
+    from hintseg.predict.folders.onnx import predict_files
+    from hintseg.predict.onnx_model import OnnxPredictor
+
+    predictor, inputs = OnnxPredictor(file, device=device), _inputs(images)
+    with _stoppable("the same command does the rest"):
+        outcome = predict_files(predictor, inputs.images, out, overlays=overlays)
+    _report(outcome, out)
 
 
 def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
@@ -448,6 +505,13 @@ def _numbers(text: str, option: str) -> list[float]:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise ConfigError(f"{option} {text}: must be numbers separated by commas") from error
+
+
+def _height_and_width(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
+        raise ConfigError(f"--fixed {text}: must be height and width, such as --fixed 480x640")
+    return int(sides[0]), int(sides[1])
 
 
 def _device(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Label maps -> files that other tools open: outlines, objects, one module per format."""
+"""What has been learned -> files that other tools open: label maps by format, models as ONNX."""
 
 LABEL_FORMATS = {
     "masks": ("Label maps: class indices, colours, or a black and white file per class.", "maps"),

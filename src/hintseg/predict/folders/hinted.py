@@ -13,12 +13,12 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_hinted, load_weak
 from hintseg.errors import ConfigError, DataError
 from hintseg.hints.raster import BRUSH, Brush
+from hintseg.predict.folders.digest import digest_of
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
     Labelling,
     Outcome,
     claim,
-    digest_of,
     digest_of_file,
     refuse_folder_of,
 )

@@ -21,8 +21,6 @@ from hintseg.errors import ConfigError, DataError, NotFiniteError
 from hintseg.files import read_json, write_json
 from hintseg.images.label_maps import has_class_palette, overlay, write_label_map
 from hintseg.images.photographs import note_in, write_png
-from hintseg.predict.options import PredictOptions
-from hintseg.predict.predictor import Predictor
 from hintseg.structures import ClassSet, Image, LabelMap
 
 OVERLAYS, SCORES = "overlays", "scores"
@@ -162,20 +160,6 @@ def claim(out: Path, record: Mapping[str, Any], classes: ClassSet, *, file: str)
             "choose another --out"
         )
     write_json(out / file, {**record, **told})
-
-
-def digest_of(predictor: Predictor, options: PredictOptions) -> str:
-    """Hash of all of a model that decides its predictions."""
-    digest = hashlib.sha256(f"{predictor.size} {predictor.zoom}".encode())
-    if predictor.reading:
-        digest.update(repr(predictor.reading).encode())
-    for tensor in predictor.model.state_dict().values():
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    if options.retrieves:
-        known = predictor.prototypes
-        digest.update(f"{known.grid} {known.iterations}".encode())
-        digest.update(known.vectors.tobytes() + known.label.tobytes())
-    return digest.hexdigest()
 
 
 def digest_of_file(path: Path) -> str:

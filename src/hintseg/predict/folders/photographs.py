@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from hintseg.predict.folders.digest import digest_of
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
     Labelling,
     Outcome,
     claim,
-    digest_of,
     digest_of_file,
     refuse_folder_of,
 )
