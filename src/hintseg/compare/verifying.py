@@ -1,0 +1,2 @@
+def verify(root, plan, name, *, say):
+    return True
