@@ -35,6 +35,7 @@ LAYERS = [
     "export",
     "training",
     "demo",
+    "compare",
     "app",
     "cli",
     "__main__",

@@ -44,7 +44,8 @@ def difference(
     """Of two methods, by the counts of the same images for each seed, in the same order.
 
     Every round draws as many images as there are, with replacement, the same for both methods and
-    all seeds, and takes the mIoU over all drawn pixels (Efron and Tibshirani 1993, percentile interval).
+    all seeds, and takes the mIoU over all drawn pixels; the interval is that of percentiles (Efron
+    and Tibshirani 1993).
 
     Args:
         one: Counts of its runs.

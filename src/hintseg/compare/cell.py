@@ -16,9 +16,10 @@ from hintseg.compare import provenance
 from hintseg.compare.choices import variant_words
 from hintseg.compare.effort import count_work
 from hintseg.compare.folder import CellFolder, CompareFolder
+from hintseg.compare.hashing import hints_hash, training_key
 from hintseg.compare.judging import judge
 from hintseg.compare.locks import held
-from hintseg.compare.plan import Cell, Plan, read_plan, setting_words, training_key
+from hintseg.compare.plan import Cell, Plan, read_plan, setting_words
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import HintSegError, RunError, WriteError
 from hintseg.files import append_line, read_json, write_json
@@ -100,7 +101,8 @@ def _trained(work: Work, hinted: Dataset) -> dict[str, Any]:
     """Train, or read what was recorded when it was done."""
     files, known = work.files, work.files.record()
     config = work.plan.config(work.cell, str(hinted.root))
-    key = training_key(hinted.digest, config)
+    hints = hints_hash(hinted, work.plan.digest)
+    key = training_key(hints, config)
     if known.get("key") == key:
         return known
     began = time.time()
@@ -116,7 +118,7 @@ def _trained(work: Work, hinted: Dataset) -> dict[str, Any]:
     finally:
         _spent(files, time.time() - began)
     assert finished
-    record = {**_facts(work, hinted), "key": key}
+    record = {**_facts(work, hinted), "hints_sha256": hints, "key": key}
     write_json(files.record_file, record)
     return record
 
@@ -146,7 +148,6 @@ def _facts(work: Work, hinted: Dataset) -> dict[str, Any]:
         "device": _device(plan),
         "init": run.get("init", {}),
         "steps": plan.config(cell, "").train.steps,
-        "hints_sha256": hinted.digest,
         "hints_used": run.get("hints", {}),
         "extra_supervision": run.get("extra_supervision", "none"),
         "work": count_work(hinted, cell.hints),

@@ -21,8 +21,8 @@ class HintChoice:
     """Which hints a cell learns from.
 
     Attributes:
-        name: A kind, several with "+" between them, "mix", "own" (those of the data set), or "masks"
-            for a method that looks at no hint.
+        name: A kind, several with "+" between them, "mix", "own" (those of the data set), or
+            "masks" for a method that looks at no hint.
         fraction: Share of every stroke that is kept.
     """
 
@@ -60,9 +60,7 @@ class HintChoice:
     def draw(self, dataset: Dataset, out: Path, *, seed: int) -> None:
         """Write the data set with these hints, drawn from its masks."""
         mix = self.name == MIX
-        simulate_dataset(
-            dataset, out, kinds=self.kinds, fraction=self.fraction, mix=mix, seed=seed
-        )
+        simulate_dataset(dataset, out, kinds=self.kinds, fraction=self.fraction, mix=mix, seed=seed)
 
     def options(self) -> list[str]:
         """The words of `hintseg simulate` that draw the same.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hintseg.compare.cell import do_cell
-from hintseg.compare.comparing import compare, planned, previewed
 from hintseg.compare.collecting import collect
+from hintseg.compare.comparing import compare, planned, previewed
 from hintseg.compare.effort import checked_rates
 from hintseg.compare.estimate import estimate, in_words
 from hintseg.compare.folder import CompareFolder
@@ -35,7 +35,9 @@ class Chosen:
         if sum(wanted) > 1:
             raise ConfigError("--cell, --dry-run, --collect and --verify: give one of them")
         if self.verified is not None and not self.verify:
-            raise ConfigError(f"{self.verified}: a second name is a cell to --verify; give one folder")
+            raise ConfigError(
+                f"{self.verified}: a second name is a cell to --verify; give one folder"
+            )
 
 
 def run(
@@ -75,6 +77,31 @@ def run(
 def settings_of(given: Mapping[str, Any], pairs: Sequence[str]) -> Sections:
     """Settings with options of their own, over them those of --set."""
     return merge({"train": dict(given)} if given else {}, parse_overrides(pairs))
+
+
+def words(text: str) -> list[str]:
+    """What stands between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """Numbers between commas.
+
+    Raises:
+        ConfigError: Something else.
+    """
+    try:
+        return [float(part) for part in words(text)]
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: must be numbers separated by commas") from error
+
+
+def integers(text: str, option: str) -> list[int]:
+    """Whole numbers between commas; errors as `numbers`."""
+    found = numbers(text, option)
+    if any(not number.is_integer() for number in found):
+        raise ConfigError(f"{option} {text}: must be whole numbers separated by commas")
+    return [int(number) for number in found]
 
 
 def sections_of(config: Path | None) -> Sections:

@@ -86,7 +86,7 @@ def previewed(request: Request, root: Path) -> Plan:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Refuse a folder with content of another kind; locks of who begins here at the same time are none."""
+    """Refuse a folder with other content than locks of who begins here at the same time."""
     if (root / PLAN_FILE).is_file():
         return
     if not root.is_dir() or any(path.name not in LOCKS for path in root.iterdir()):

@@ -8,6 +8,7 @@ from pathlib import Path
 from hintseg.compare.folder import CompareFolder
 from hintseg.compare.plan import Cell, Plan
 from hintseg.errors import HintSegError
+from hintseg.files import read_json
 from hintseg.methods.settings import TrainSettings
 
 PREDICTION = 1 / 3  # of a training step of one image: no backward pass
@@ -17,8 +18,9 @@ VARIANT_COST = {"plain": 1.0, "scales": 6.0, "crf": 2.0, "retrieval": 2.0}
 def estimate(root: Path, plan: Plan) -> Mapping[str, float]:
     """Seconds for each cell that is not done, by its name.
 
-    Cells of a method that has been timed here take what those took, in the median. Others are reckoned by a
-    step of a plain network of the same size; a method of several stages takes two to four times that.
+    Cells of a method that has been timed here take what those took, in the median. Others are
+    reckoned by a step of a plain network of the same size; a method of several stages takes two to
+    four times that.
     """
     folder = CompareFolder(root)
     todo = [cell for cell in plan.todo if not folder.is_done(plan, cell)]
@@ -47,8 +49,6 @@ def _timed(folder: CompareFolder, plan: Plan) -> dict[str, float]:
 
 
 def _seconds_of(file: Path) -> float:
-    from hintseg.files import read_json  # noqa: PLC0415
-
     return float(read_json(file).get("seconds", 0.0))
 
 

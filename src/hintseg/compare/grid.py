@@ -83,7 +83,7 @@ def judged_splits(dataset: Dataset, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def _settings(request: Request) -> Sections:
-    """Settings of the file that concern these methods, but for its seed, and over them the others."""
+    """Settings of the file that concern these methods, without its seed; over them the others."""
     wanted = ("train", *request.methods)
     below = {key: dict(values) for key, values in request.below.items() if key in wanted}
     below.get("train", {}).pop("seed", None)

@@ -19,7 +19,8 @@ PAUSE = 0.1  # seconds between two tries
 def held(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     """The block runs while this process, and no other, holds the lock.
 
-    The system gives it back when the process ends, killed or not; the file stays and says who had it.
+    The system gives it back when the process ends, killed or not; the file stays and says who had
+    it.
 
     Args:
         path: The file of the lock.

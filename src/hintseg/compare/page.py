@@ -1,4 +1,4 @@
-"""The page of a comparison: charts, tables, sentences, and all methods' pictures of the same images."""
+"""The page of a comparison: charts, tables, sentences, pictures of the same images by all."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,6 +15,7 @@ from hintseg.compare.tables import effort_of, percent
 from hintseg.compare.words import sentences
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import HintSegError
+from hintseg.files import read_json
 from hintseg.images.label_maps import read_label_map
 from hintseg.report.page import write_page
 from hintseg.report.pictures import class_colours, css, data_uri, label_picture, shrunk
@@ -55,7 +56,11 @@ def write_compare_page(path: Path, results: Results, seconds: Mapping[str, float
         pictures=[] if dataset is None else list(_pictures(results, dataset)),
         columns=[column.label for column in _columns(results)],
         legend=[] if dataset is None else _legend(dataset),
-        made=[_made(result.record) for result in results.cells if result.state == "done"],
+        made=[
+            _made(result.record, results.root / "verified" / f"{result.cell.name}.json")
+            for result in results.cells
+            if result.state == "done"
+        ],
     )
 
 
@@ -134,7 +139,7 @@ def _legend(dataset: Dataset) -> list[dict[str, str]]:
     return [{"name": name, "colour": css(colour)} for name, colour in pairs]
 
 
-def _made(record: Mapping[str, Any]) -> dict[str, Any]:
+def _made(record: Mapping[str, Any], verified: Path) -> dict[str, Any]:
     """How a cell came to be."""
     facts = {
         "commit": record.get("commit") or f"version {record.get('versions', {}).get('hintseg')}",
@@ -150,12 +155,18 @@ def _made(record: Mapping[str, Any]) -> dict[str, Any]:
         "threads": record.get("machine", {}).get("threads"),
         "seconds of training": record.get("seconds"),
         "beyond hints": _listed(record.get("extra_supervision")),
+        "done again": _verdict(verified),
     }
     shown = {name: str(value) for name, value in facts.items() if value not in (None, "")}
     return {"name": record.get("cell"), "facts": shown, "commands": record.get("commands", [])}
 
 
+def _verdict(verified: Path) -> str:
+    with suppress(HintSegError):
+        found = read_json(verified)
+        return "bit-equal" if found.get("bit_equal") else f"holds: {found.get('holds')}"
+    return "not yet"
+
+
 def _listed(value: object) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-

@@ -1,6 +1,5 @@
 """What a comparison does: its settings, its cells, and the file that keeps both."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -116,13 +115,6 @@ def checked_settings(settings: Sections, methods: Sequence[str]) -> Sections:
     return settings
 
 
-def training_key(digest: str, config: Config) -> str:
-    """Hash of all that decides a training: hints and masks, method, settings, seed."""
-    content = {**config.dump(), "data": digest}
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def read_plan(root: Path) -> Plan:
     """The plan that a folder keeps.
 
@@ -138,7 +130,9 @@ def read_plan(root: Path) -> Plan:
         lists = {key: tuple(content[key]) for key in ("variants", "splits")}
         return Plan(**{**content, **lists, "cells": tuple(Cell(**cell) for cell in cells)})
     except (TypeError, KeyError, AttributeError) as error:
-        raise RunError(f"{file}: damaged ({error}); delete it, and give all options again") from error
+        raise RunError(
+            f"{file}: damaged ({error}); delete it, and give all options again"
+        ) from error
 
 
 def write_plan(root: Path, plan: Plan) -> None:

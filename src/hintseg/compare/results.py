@@ -132,9 +132,12 @@ class Results:
         return (max(scores) - min(scores)) / 2 if len(scores) > 1 else None
 
     def share(self, row: Row, variant: str = "plain") -> float | None:
-        """Of full supervision, predicted in the same way."""
-        mine = self.mean(row, variant)
-        full = None if self.ceiling is None else self.mean(self.ceiling, variant)
+        """Of full supervision, predicted in the same way, or as near to it as that can be."""
+        mine, ceiling = self.mean(row, variant), self.ceiling
+        without = "+".join(part for part in variant.split("+") if part != "retrieval") or "plain"
+        full = None
+        if ceiling is not None:
+            full = self.mean(ceiling, variant) or self.mean(ceiling, without)
         return mine / full if mine is not None and full else None
 
     def counts(self, row: Row, variant: str, seeds: Sequence[int]) -> list[Counts]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,13 @@ def _start(root: Path, cell: Cell, jobs: int) -> _Running:
     return _Running(cell, files, spawned(words, log, jobs), log, time.monotonic())
 
 
-def spawned(words: Sequence[str], log: IO[bytes], jobs: int) -> "subprocess.Popen[bytes]":
+def spawned(
+    words: Sequence[str],
+    log: IO[bytes],
+    jobs: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> "subprocess.Popen[bytes]":
     """A process that is told when this one is gone, and has its share of the cores.
 
     It is no part of the terminal's group: Ctrl-C reaches it once, by `_stop`.
@@ -96,7 +102,7 @@ def spawned(words: Sequence[str], log: IO[bytes], jobs: int) -> "subprocess.Pope
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **threads, PARENT: str(os.getpid())},
+        env={**os.environ, **threads, **(environment or {}), PARENT: str(os.getpid())},
         start_new_session=sys.platform != "win32",
     )
 
@@ -133,20 +139,34 @@ def reason_of(code: int, log: Path) -> str:
     return last[:500]
 
 
+def wait_for(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a process; after Ctrl-C it is ended first."""
+    try:
+        return process.wait()
+    finally:
+        _end([process])
+
+
 def _stop(running: Iterable[_Running]) -> None:
     """Let cells finish their step and save; whoever does not in time is ended."""
-    live = [one for one in running if one.process.poll() is None]
-    for one in live:
-        _interrupt(one.process)
+    running = list(running)
+    _end([one.process for one in running])
+    for one in running:
+        one.log.close()
+
+
+def _end(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    live = [process for process in processes if process.poll() is None]
+    for process in live:
+        _interrupt(process)
     until = time.monotonic() + GRACE
     try:
-        while any(one.process.poll() is None for one in live) and time.monotonic() < until:
+        while any(process.poll() is None for process in live) and time.monotonic() < until:
             time.sleep(PAUSE)
     finally:
-        for one in live:
-            if one.process.poll() is None:
-                one.process.kill()
-            one.log.close()
+        for process in live:
+            if process.poll() is None:
+                process.kill()
 
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:

@@ -6,6 +6,8 @@ from hintseg.compare.bootstrap import LEVEL, Difference, difference
 from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.results import Results, Row
 
+FEW = 30  # images, below which a bootstrap says little
+
 
 def sentences(results: Results) -> list[str]:
     """For every kind of hints: which method is best and by how much; then what variants add."""
@@ -37,9 +39,7 @@ def compared(results: Results, one: Row, other: Row, variant: str = "plain") -> 
     seeds = [seed for seed in one.seeds(results.split, variant) if seed in theirs]
     if not seeds:
         return None
-    return difference(
-        results.counts(one, variant, seeds), results.counts(other, variant, seeds)
-    )
+    return difference(results.counts(one, variant, seeds), results.counts(other, variant, seeds))
 
 
 def points(found: Difference) -> str:
@@ -62,7 +62,8 @@ def _methods(results: Results) -> Iterator[str]:
         for row in rows:
             found = None if row is best else compared(results, best, row)
             if found is not None:
-                yield f"{_start(hints)} {best.method} against {row.method}: {points(found)}; {verdict(found)}."
+                pair = f"{best.method} against {row.method}"
+                yield f"{_start(hints)} {pair}: {points(found)}; {verdict(found)}."
 
 
 def _start(hints: HintChoice) -> str:
@@ -84,7 +85,8 @@ def _ceiling(results: Results) -> Iterator[str]:
     best = max(rows, key=lambda row: results.mean(row) or 0.0)
     found = compared(results, best, full)
     if found is not None:
-        yield f"The best without dense masks, {best.label}, against {full.label}: {points(found)}; {verdict(found)}."
+        pair = f"{best.label}, against {full.label}"
+        yield f"The best without dense masks, {pair}: {points(found)}; {verdict(found)}."
 
 
 def _variants(results: Results) -> Iterator[str]:
@@ -106,6 +108,9 @@ def _variants(results: Results) -> Iterator[str]:
 
 def _caveats(results: Results) -> Iterator[str]:
     done = [result for result in results.cells if result.state == "done"]
+    images = done[0].figures[results.split, "plain"].get("images", FEW) if done else FEW
+    if images < FEW:
+        yield f"Split {results.split} has {images} images only: intervals of so few are too narrow."
     sources = {result.record.get("source") for result in done}
     if len(sources) > 1:
         yield f"Cells were made by {len(sources)} different states of the code; see table.json."
