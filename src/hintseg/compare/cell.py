@@ -20,7 +20,7 @@ from hintseg.compare.hashing import hints_hash, training_key
 from hintseg.compare.judging import judge
 from hintseg.compare.locks import held
 from hintseg.compare.plan import Cell, Plan, read_plan, setting_words
-from hintseg.data.dataset import Dataset, open_dataset
+from hintseg.data.dataset import DATASET_FILE, Dataset, open_dataset, read_settings
 from hintseg.errors import HintSegError, RunError, WriteError
 from hintseg.files import append_line, read_json, write_json
 from hintseg.predict.predictor import load
@@ -82,17 +82,25 @@ def _do(work: Work) -> None:
 def _hinted(work: Work, dataset: Dataset) -> Dataset:
     """The data set with its hints, made by whichever cell comes first."""
     folder, hints = work.data, work.cell.hints
-    if hints.is_drawn and not (folder / "dataset.yaml").is_file():
+    if hints.is_drawn and not _is_drawn(folder, dataset):
         lock = folder.with_name(f"{folder.name}.lock")
         with held(lock, "drawing hints", wait=10 * WAIT):
-            if not (folder / "dataset.yaml").is_file():
+            if not _is_drawn(folder, dataset):
                 _remove_half(folder)
                 hints.draw(dataset, folder, seed=work.cell.seed)
     return open_dataset(folder)
 
 
+def _is_drawn(folder: Path, dataset: Dataset) -> bool:
+    """Whether it is complete, and finds the photographs: not so when the comparison has moved."""
+    file = folder / DATASET_FILE
+    if not file.is_file():  # it is written last
+        return False
+    return (folder / read_settings(file).images).resolve() == dataset.images_folder.resolve()
+
+
 def _remove_half(folder: Path) -> None:
-    """What an interrupted simulation left: dataset.yaml is written last."""
+    """What an interrupted simulation left."""
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
 
@@ -233,7 +241,10 @@ def out_of_memory_named() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Stop as by Ctrl-C when the process that started this one is gone, killed or not."""
+    """Stop, saving what there is, when the process that started this one is gone, killed or not.
+
+    SIGTERM: a program in the background of a shell does not hear Ctrl-C's signal.
+    """
     parent = os.environ.get(PARENT)
     if parent is None or sys.platform == "win32":
         return
@@ -241,6 +252,6 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == int(parent):
             time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

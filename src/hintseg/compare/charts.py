@@ -24,8 +24,8 @@ def charts(results: Results, rates: Mapping[str, float]) -> list[Chart]:
         _against_effort(results, rates, colours),
         _against_strokes(results, colours),
         _costs(results, colours, ("seconds",), 1 / 60, "Training, minutes"),
-        _costs(results, colours, ("memory", "peak_mb"), 1, "Memory of the process at most, MB"),
-        _costs(results, colours, ("memory", "gpu_peak_mb"), 1, "Memory of the GPU at most, MB"),
+        _costs(results, colours, ("memory", "peak_mb"), 1.0, "Memory of the process at most, MB"),
+        _costs(results, colours, ("memory", "gpu_peak_mb"), 1.0, "Memory of the GPU at most, MB"),
     ]
     return [chart for chart in drawn if chart is not None]
 

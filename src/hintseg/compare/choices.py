@@ -80,7 +80,7 @@ def hint_choices(names: Sequence[str], fractions: Sequence[float]) -> list[HintC
         ConfigError: No or unknown kinds, or a fraction outside [0, 1].
 
     Example:
-        >>> [choice.slug for choice in hint_choices(["tags", "scribbles"], [1, 0.5])]
+        >>> [choice.slug for choice in hint_choices(["tags", "scribbles"], [1.0, 0.5])]
         ['tags', 'scribbles', 'scribbles0.5']
     """
     if not names:

@@ -95,7 +95,7 @@ def _step_of_one_image(settings: TrainSettings) -> float:
 def in_words(seconds: float) -> str:
     """A length of time, roughly.
 
-    >>> in_words(42), in_words(600), in_words(9000)
+    >>> in_words(42.0), in_words(600.0), in_words(9000.0)
     ('42 s', '10 min', '2.5 h')
     """
     if seconds < 100:

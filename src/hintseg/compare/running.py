@@ -1,7 +1,6 @@
 """Cells as processes: a few at a time, none that outlives this one, none that ends the others."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -170,8 +169,6 @@ def _end(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
 
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM, for a program in the background of a shell does not hear Ctrl-C's signal."""
     with suppress(OSError):
-        if sys.platform == "win32":
-            process.terminate()
-        else:
-            process.send_signal(signal.SIGINT)
+        process.terminate()
