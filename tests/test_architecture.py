@@ -36,6 +36,7 @@ LAYERS = [
     "export",
     "training",
     "demo",
+    "compare",
     "app",
     "cli",
     "__main__",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from hintseg.compare.typed import compare
 from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
 from hintseg.export import LABEL_FORMATS
@@ -439,6 +440,12 @@ def export_onnx(
     size = None if fixed is None else _height_and_width(fixed)
     done = write_onnx(run, out, OnnxOptions(opset, size, half), check=check or ())
     typer.echo(f"{done.file}: {done.bytes / 1e6:.1f} MB; {done.agreement}")
+
+
+app.command(
+    epilog="Example: `hintseg compare data/farm --methods full,partial,spml --hints "
+    "points,scribbles --seeds 0,1,2 --steps 500 --out runs/compared`"
+)(compare)
 
 
 @app.command(epilog="Example: `hintseg methods`")

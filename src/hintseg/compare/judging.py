@@ -1,0 +1,116 @@
+"""A trained cell -> its figures on every split, in every variant, and what bootstraps need."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+from safetensors.numpy import load_file, save_file
+
+from hintseg.compare.choices import variant_options
+from hintseg.compare.folder import CellFolder
+from hintseg.compare.plan import Plan
+from hintseg.data.dataset import Dataset
+from hintseg.errors import RunError
+from hintseg.evaluation import names_with_masks, predicted_pairs, summarize
+from hintseg.files import replacing, write_json
+from hintseg.images.label_maps import write_label_map
+from hintseg.metrics import Evaluation, evaluate_pairs
+from hintseg.predict.predictor import Predictor
+from hintseg.report.page import evenly
+from hintseg.structures import LabelMap
+
+TRIMAP = 5  # pixels from a boundary
+SHOWN = 6  # images of the page
+
+Counts = Int64[np.ndarray, "images 3 classes"]
+"""For every image and class: pixels that are rightly found, that it has, that are predicted."""
+
+
+def judge(files: CellFolder, plan: Plan, dataset: Dataset, predictor: Predictor) -> None:
+    """Evaluate all that has no figures yet."""
+    for split in plan.splits:
+        for variant in plan.variants:
+            if not files.figures_file(split, variant).is_file():
+                _judge(files, plan, dataset, predictor, split, variant)
+
+
+def _judge(
+    files: CellFolder,
+    plan: Plan,
+    dataset: Dataset,
+    predictor: Predictor,
+    split: str,
+    variant: str,
+) -> None:
+    options, file = variant_options(variant, plan.crf), files.figures_file(split, variant)
+    try:
+        predictor.check(options)
+    except RunError as error:  # a method without prototypes: there is no such figure
+        write_json(file, {"missing": str(error)})
+        return
+    names = names_with_masks(dataset, split)
+    pairs = predicted_pairs(predictor, dataset, names, options=options)
+    if variant == "plain" and split == plan.splits[0]:
+        pairs = _kept(pairs, shown_names(dataset, split), files.pictures, len(dataset.classes))
+    began = time.perf_counter()
+    evaluation = evaluate_pairs(pairs, len(dataset.classes), trimaps=[TRIMAP])
+    seconds = round(time.perf_counter() - began, 2)
+    save_counts(files.counts_file(split, variant), evaluation)
+    record = summarize(evaluation, dataset.classes).record()
+    how = {
+        "split": split,
+        "by": options.by,
+        "scales": list(options.scales),
+        "flip": options.flip,
+        "crf": options.crf or False,
+        "seconds": seconds,
+    }
+    write_json(file, {**record, **how})
+
+
+def shown_names(dataset: Dataset, split: str) -> list[str]:
+    """The images whose predictions the page shows."""
+    return evenly(dataset.names(split), SHOWN)
+
+
+def _kept(
+    pairs: Iterator[tuple[str, LabelMap, LabelMap]],
+    names: Sequence[str],
+    folder: Path,
+    classes: int,
+) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    """The same, with the predictions of some images written on the way."""
+    for name, predicted, truth in pairs:
+        if name in names:
+            write_label_map(folder / f"{name}.png", predicted, classes=classes)
+        yield name, predicted, truth
+
+
+def save_counts(file: Path, evaluation: Evaluation) -> None:
+    """Keep the counts of every image."""
+    names = list(evaluation.images)
+    stacked = np.stack([counts_of(evaluation.images[name]) for name in names])
+    with replacing(file) as temporary:
+        save_file({"counts": stacked}, temporary, metadata={"images": "\n".join(names)})
+
+
+def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.ndarray, "3 classes"]:
+    """Of one image: pixels rightly found, of the truth, and predicted, by class.
+
+    Example:
+        >>> import numpy as np
+        >>> counts_of(np.array([[3, 1, 0], [0, 4, 2]]))
+        array([[3, 4],
+               [4, 6],
+               [3, 5]])
+    """
+    predicted = confusion[:, :-1].sum(axis=0)
+    return np.stack([np.diagonal(confusion), confusion.sum(axis=1), predicted])
+
+
+def read_counts(file: Path) -> Counts:
+    """The counts of all images of a split."""
+    counts: Counts = load_file(file)["counts"]
+    return counts

@@ -1,0 +1,121 @@
+"""What the figures allow one to say, in sentences."""
+
+from collections.abc import Iterator
+
+from hintseg.compare.bootstrap import LEVEL, Difference, difference
+from hintseg.compare.choices import MASKS, HintChoice
+from hintseg.compare.results import Results, Row
+
+FEW = 30  # images, below which a bootstrap says little
+
+
+def sentences(results: Results) -> list[str]:
+    """For every kind of hints: which method is best and by how much; then what variants add."""
+    return [*_methods(results), *_ceiling(results), *_variants(results), *_caveats(results)]
+
+
+def verdict(found: Difference) -> str:
+    """How far a difference can be believed.
+
+    >>> verdict(Difference(0.05, 0.03, 0.07, (0.04, 0.06)))
+    'larger than seeds and test images explain'
+    >>> verdict(Difference(0.05, -0.01, 0.07, (0.04, 0.06)))
+    'not certain: other test images might say the opposite'
+    >>> verdict(Difference(0.05, 0.03, 0.07, (0.05,)))
+    'one seed only: not known whether another would say the same'
+    """
+    if not found.beyond_images:
+        return "not certain: other test images might say the opposite"
+    if len(found.by_seed) < 2:
+        return "one seed only: not known whether another would say the same"
+    if found.within_seeds:
+        return "within the spread of seeds"
+    return "larger than seeds and test images explain"
+
+
+def compared(results: Results, one: Row, other: Row, variant: str = "plain") -> Difference | None:
+    """The difference of two rows over the seeds that both have; None without such."""
+    theirs = other.seeds(results.split, variant)
+    seeds = [seed for seed in one.seeds(results.split, variant) if seed in theirs]
+    if not seeds:
+        return None
+    return difference(results.counts(one, variant, seeds), results.counts(other, variant, seeds))
+
+
+def points(found: Difference) -> str:
+    """A difference with its interval, in points of mIoU.
+
+    >>> points(Difference(0.052, 0.031, 0.07, (0.05,)))
+    '+5.2 points (95 %: +3.1 to +7.0)'
+    """
+    low, high = 100 * found.low, 100 * found.high
+    return f"{100 * found.mean:+.1f} points ({100 * LEVEL:.0f} %: {low:+.1f} to {high:+.1f})"
+
+
+def _methods(results: Results) -> Iterator[str]:
+    for hints in dict.fromkeys(row.hints for row in results.drawn):
+        rows = [row for row in results.drawn if row.hints == hints]
+        if hints.name == MASKS or len(rows) < 2:
+            continue
+        best = max(rows, key=lambda row: results.mean(row) or 0.0)
+        yield f"{_start(hints)} {best.method} has the highest mean, {_percent(results, best)}."
+        for row in rows:
+            found = None if row is best else compared(results, best, row)
+            if found is not None:
+                pair = f"{best.method} against {row.method}"
+                yield f"{_start(hints)} {pair}: {points(found)}; {verdict(found)}."
+
+
+def _start(hints: HintChoice) -> str:
+    return f"With {hints.label}"
+
+
+def _percent(results: Results, row: Row) -> str:
+    mean, spread, share = results.mean(row), results.spread(row), results.share(row)
+    text = f"{100 * (mean or 0.0):.1f} % mIoU"
+    text += "" if spread is None else f" (seeds: ± {100 * spread:.1f})"
+    return text if share is None else f"{text}, {100 * share:.0f} % of full supervision"
+
+
+def _ceiling(results: Results) -> Iterator[str]:
+    full = results.ceiling
+    rows = [row for row in results.drawn if row.hints.name != MASKS]
+    if full is None or not rows:
+        return
+    best = max(rows, key=lambda row: results.mean(row) or 0.0)
+    found = compared(results, best, full)
+    if found is not None:
+        pair = f"{best.label}, against {full.label}"
+        yield f"The best without dense masks, {pair}: {points(found)}; {verdict(found)}."
+
+
+def _variants(results: Results) -> Iterator[str]:
+    for variant in results.plan.variants:
+        if variant == "plain":
+            continue
+        gains = []
+        for row in results.drawn:
+            with_it, without = results.mean(row, variant), results.mean(row)
+            if with_it is not None and without is not None:
+                gains.append(100 * (with_it - without))
+        if gains:
+            mean = sum(gains) / len(gains)
+            yield (
+                f"Variant {variant} changes the mean by {mean:+.1f} points over {len(gains)} rows "
+                f"({min(gains):+.1f} to {max(gains):+.1f})."
+            )
+
+
+def _caveats(results: Results) -> Iterator[str]:
+    done = [result for result in results.cells if result.state == "done"]
+    images = done[0].figures[results.split, "plain"].get("images", FEW) if done else FEW
+    if images < FEW:
+        yield f"Split {results.split} has {images} images only: intervals of so few are too narrow."
+    sources = {result.record.get("source") for result in done}
+    if len(sources) > 1:
+        yield f"Cells were made by {len(sources)} different states of the code; see table.json."
+    waiting = sum(result.state == "to do" for result in results.cells)
+    if waiting:
+        yield f"{waiting} cells are not done yet."
+    if done and max(len(row.done) for row in results.rows) < 2:
+        yield "One seed only: how much seeds differ is not known, and no row can be called better."
