@@ -35,7 +35,7 @@ LAYERS = [
     "export",
     "training",
     "demo",
-    "app",
+    "studio",
     "cli",
     "__main__",
 ]
