@@ -4,6 +4,7 @@ A save names the version that it changes; if the file has become another meanwhi
 window, another program), nothing is written and the caller gets the file as it is now.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from hintseg.data.dataset import Dataset
 from hintseg.errors import DataError, HintSegError
 from hintseg.files import relative_to, replacing
+from hintseg.hints.figures import read_bitmap, write_bitmap
 from hintseg.hints.labelme import VERSION, labelme_problems
 
 NO_FILE = "none"  # version of a file that is not there
@@ -132,7 +134,24 @@ def read_change(body: bytes) -> Change:
     if not sound or not isinstance(flags, dict) or len(shapes or ()) > MOST_SHAPES:
         raise DataError("the drawing must have shapes and flags; reload the page")
     ticked = {name: value is True for name, value in flags.items()}
-    return Change(shapes or [], ticked, content.get("done") is True)
+    return Change([_grey(shape) for shape in shapes or []], ticked, content.get("done") is True)
+
+
+def _grey(shape: dict[str, Any]) -> dict[str, Any]:
+    """A bitmap that a browser has changed has four channels; other programs expect one."""
+    mask = shape.get("mask")
+    if not isinstance(mask, str) or not _has_colours(mask):
+        return shape
+    return {**shape, "mask": write_bitmap(read_bitmap(mask))}
+
+
+def _has_colours(mask: str) -> bool:
+    """Whether a PNG in base64 is of more than one channel, as its 26th byte says."""
+    try:
+        head = base64.b64decode(mask[:36])
+    except ValueError:
+        return False
+    return len(head) > 25 and head[25] in (2, 4, 6)
 
 
 def _refused(constant: str) -> float:
