@@ -78,20 +78,25 @@ function Bar({ store, view }: { store: Store; view: Handle }) {
         </button>
       ))}
       <span class="gap" />
-      <button disabled={!store.canUndo} title="Ctrl+Z" onClick={store.undo}>
-        {t.undo}
+      <button disabled={!store.canUndo} title={`${t.undo} (Ctrl+Z)`} aria-label={t.undo} onClick={store.undo}>
+        ↶
       </button>
-      <button disabled={!store.canRedo} title="Ctrl+Shift+Z" onClick={store.redo}>
-        {t.redo}
+      <button
+        disabled={!store.canRedo}
+        title={`${t.redo} (Ctrl+Shift+Z)`}
+        aria-label={t.redo}
+        onClick={store.redo}
+      >
+        ↷
       </button>
-      <button title="0" onClick={() => view.current?.fit()}>
+      <button title={`${t.fitHelp} (0)`} onClick={() => view.current?.fit()}>
         {t.fit}
       </button>
       <span class="gap" />
       <button aria-pressed={store.open?.done ?? false} title="D" onClick={() => store.toggleDone()}>
         {t.done}
       </button>
-      <button title="N" onClick={() => store.next()}>
+      <button title={`${t.nextHelp} (N)`} onClick={() => store.next()}>
         {t.next}
       </button>
       <span class="fill" />

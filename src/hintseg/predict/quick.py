@@ -22,6 +22,7 @@ STRIDE = 4  # pixels per cell
 STAGES = (1, 2, 3)  # of an ImageNet backbone: strides 4, 8 and 16 of the default one
 SHRINKAGE = 0.1  # share of a sphere in the covariance
 OWN_SHARE = 0.5  # weight of the open image's hints of a class beside those of all other images
+MOST = 300  # cells of a class that an image teaches
 REGION_SHARE = 0.7  # of the mean of its region in the scores of a pixel
 
 Features = Float[Tensor, "dim rows columns"]
@@ -90,9 +91,14 @@ class LinearHead:
 
 
 def hinted_cells(features: Features, labels: Int[Tensor, "rows columns"]) -> HintedCells:
-    """The cells with a label."""
-    known = labels >= 0
-    return HintedCells(features[:, known].T.contiguous(), labels[known].long())
+    """The cells with a label; of each class at most `MOST`, evenly spread over its own."""
+    flat = labels.flatten().long()
+    places = []
+    for label in flat.unique().tolist():
+        found = (flat == label).nonzero()[:, 0]
+        places += [found[:: -(-len(found) // MOST)]] if label >= 0 else []
+    chosen = torch.cat(places) if places else flat.new_zeros(0)
+    return HintedCells(features.flatten(1)[:, chosen].T.contiguous(), flat[chosen])
 
 
 @torch.inference_mode()
@@ -122,17 +128,18 @@ def fit_head(
     groups = [group for group in (own, *others) if group is not None and len(group.labels)]
     if not groups:
         return None
-    x = torch.cat([group.features for group in groups]).double()
+    x = torch.cat([group.features for group in groups])
     y = torch.cat([group.labels for group in groups])
     is_own = torch.zeros(len(y), dtype=torch.bool)
     is_own[: len(own.labels) if own is not None else 0] = True
-    hot = F.one_hot(y, classes).double() * _weights(y, is_own, classes)[:, None]
-    mass = hot.sum(dim=0)
-    means = (hot.T @ x) / mass.clamp(min=1e-9)[:, None]
-    rest = (x - means[y]) * hot.sum(dim=1, keepdim=True).sqrt()
+    share = _weights(y, is_own, classes)
+    mass = torch.zeros(classes).index_add_(0, y, share)
+    means = torch.zeros(classes, x.shape[1]).index_add_(0, y, x * share[:, None])
+    means /= mass.clamp(min=1e-9)[:, None]
+    rest = (x - means[y]) * share[:, None].sqrt()
     spread = (rest.T @ rest) / mass.sum()
     sphere = torch.eye(x.shape[1], dtype=x.dtype) * (spread.diagonal().mean() + 1e-4)
-    weight = torch.linalg.solve(torch.lerp(spread, sphere, SHRINKAGE), means.T).T
+    weight = torch.linalg.solve(torch.lerp(spread, sphere, SHRINKAGE).double(), means.T.double()).T
     bias = -0.5 * (weight * means).sum(dim=1)
     bias[mass == 0] = -torch.inf
     return LinearHead(weight.float(), bias.float())
@@ -162,9 +169,9 @@ def quick_scores(
 
 def _weights(y: Int[Tensor, " cells"], own: Tensor, classes: int) -> Float[Tensor, " cells"]:
     """Every class weighs the same; of it the open image has its share, if both have cells."""
-    here = torch.bincount(y[own], minlength=classes).double()
-    there = torch.bincount(y[~own], minlength=classes).double()
-    share = torch.where(there == 0, 1.0, torch.where(here == 0, 0.0, OWN_SHARE)).double()
+    here = torch.bincount(y[own], minlength=classes).float()
+    there = torch.bincount(y[~own], minlength=classes).float()
+    share = torch.where(there == 0, 1.0, torch.where(here == 0, 0.0, OWN_SHARE))
     mine, theirs = share / here.clamp(min=1), (1 - share) / there.clamp(min=1)
     return torch.where(own, mine[y], theirs[y])
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from hintseg.data.dataset import Dataset
 from hintseg.errors import DataError, HintSegError, RunError
 from hintseg.hints.raster import rasterize
-from hintseg.predict.doubt import Doubt, disagreement, doubt_map, summed_up
+from hintseg.predict.doubt import Doubt, disagreement, labels_and_doubt, summed_up
 from hintseg.predict.pieces import piece_at
 from hintseg.predict.predictor import Predictor, load
 from hintseg.predict.quick import (
@@ -38,6 +38,7 @@ from hintseg.studio.pictures import Memory
 LARGEST = 1280  # longer side at which a model looks at an image here: an answer within seconds
 LARGEST_UNTRAINED = 640  # the same for the ImageNet network
 SHOWN_SIDE = 640  # of the label maps that the browser gets
+UNLIKELY = 0.1  # a class with no cell above this is left out
 KEPT_BYTES = 2**28  # of features
 WHAT = ("quick", "model")
 
@@ -117,10 +118,12 @@ class Seeing:
             scores, quick = self._scores(dataset, name, seen, what)
             if scores is None:
                 return None
-            at = _at_regions(scores, seen)
+            likely = _likely(scores)
+            at = _at_regions(scores[likely], seen)
             at = steadied(at, seen.regions) if quick else at
-            labels = at.argmax(dim=0).numpy().astype(np.int16)
-            return Shown(labels, doubt_map(at), quick, self.generation)
+            best, doubt = labels_and_doubt(at)
+            labels = likely[best].numpy().astype(np.int16)
+            return Shown(labels, doubt, quick, self.generation)
 
     def piece(self, dataset: Dataset, name: str, what: str, place: tuple[float, float]) -> Shape:
         """The predicted piece at a place of the image (pixels, origin the middle of the first).
@@ -144,7 +147,7 @@ class Seeing:
             quick, _ = self._scores(dataset, name, seen, "quick")
             if quick is None:
                 return None
-            doubt = doubt_map(quick)
+            _, doubt = labels_and_doubt(quick)
             if seen.model is not None:
                 doubt = torch.maximum(doubt, disagreement(seen.model, quick))
             return summed_up(doubt)
@@ -235,6 +238,13 @@ def _hints_of(dataset: Dataset, name: str) -> Hints:
         return dataset.hints(name)
     except HintSegError:
         return Hints()
+
+
+def _likely(scores: Scores) -> Int[Tensor, " likely"]:
+    """The classes that may win somewhere, two at least: the others cost time and change nothing."""
+    best = scores.flatten(1).amax(dim=1)
+    most = best.topk(min(2, len(best))).indices
+    return torch.cat([most, (best > UNLIKELY).nonzero()[:, 0]]).unique()
 
 
 def _at_regions(scores: Scores, seen: Seen) -> Float[Tensor, "classes height width"]:
