@@ -14,7 +14,9 @@ TOP = ("index.html", "package-lock.json", "package.json", "tsconfig.json", "vite
 def test_the_page_is_the_build_of_its_sources():
     if not SOURCES.is_dir():
         pytest.skip("the sources of the page are not here")
-    inside = [p.relative_to(SOURCES).as_posix() for p in (SOURCES / "src").rglob("*") if p.is_file()]
+    inside = [
+        p.relative_to(SOURCES).as_posix() for p in (SOURCES / "src").rglob("*") if p.is_file()
+    ]
     digest = hashlib.sha256()
     for name in sorted([*TOP, *inside]):
         text = (SOURCES / name).read_bytes().replace(b"\r\n", b"\n")

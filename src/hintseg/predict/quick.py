@@ -4,6 +4,7 @@ Features of an image are computed once and kept; a stroke then costs one small l
 matrix product.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ STRIDE = 4  # pixels per cell
 STAGES = (1, 2, 3)  # of an ImageNet backbone: strides 4, 8 and 16 of the default one
 SHRINKAGE = 0.1  # share of a sphere in the covariance
 OWN_SHARE = 0.5  # weight of the open image's hints of a class beside those of all other images
+SURE = 0.99  # probability that half of the hinted cells reach at most
 MOST = 300  # cells of a class that an image teaches
 REGION_SHARE = 0.7  # of the mean of its region in the scores of a pixel
 
@@ -142,7 +144,21 @@ def fit_head(
     weight = torch.linalg.solve(torch.lerp(spread, sphere, SHRINKAGE).double(), means.T.double()).T
     bias = -0.5 * (weight * means).sum(dim=1)
     bias[mass == 0] = -torch.inf
-    return LinearHead(weight.float(), bias.float())
+    heat = _temperature(x @ weight.T.float() + bias.float(), y)
+    return LinearHead(weight.float() / heat, bias.float() / heat)
+
+
+def _temperature(
+    logits: Float[Tensor, "cells classes"], y: Int[Tensor, " cells"]
+) -> Float[Tensor, ""]:
+    """By what logits are divided so that half of the hinted cells are no surer than `SURE`.
+
+    A few cells fill few of the many dimensions: the spread is underestimated, and everything
+    would be certain.
+    """
+    others = logits.scatter(1, y[:, None], -torch.inf).amax(dim=1)
+    margin = (logits.gather(1, y[:, None])[:, 0] - others).median()
+    return margin.where(margin.isfinite(), 0.0).div(math.log(SURE / (1 - SURE))).clamp(min=1.0)
 
 
 def quick_scores(

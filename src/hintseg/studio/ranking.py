@@ -12,6 +12,7 @@ from hintseg.studio.seeing import Seeing
 REST = 0.02  # seconds between two images, in which others get their turn
 IDLE = 1.0  # seconds until a finished round looks for news
 BUSY = 1.5  # seconds after a person's last request in which the round waits
+LEARNED = 4  # one image is ranked after so many that may be learned
 FRESH = 20  # images with news of hints after which all are asked again
 
 
@@ -31,7 +32,7 @@ class Ranking:
         self._found: dict[str, Rank] = {}
         self._stop, self._round, self._news = Event(), 0, 0
         self._dataset: Dataset | None = None
-        self._asked = 0.0
+        self._asked, self._turn = 0.0, 0
         self._generation = -1
         self._thread = Thread(target=self._work, name="ranking", daemon=True)
 
@@ -65,7 +66,9 @@ class Ranking:
         while not self._stop.is_set():
             worked = False
             if self._dataset is not None:
-                worked = self._learn(self._dataset) or self._ask(self._dataset)
+                learned = self._turn % LEARNED and self._learn(self._dataset)
+                worked = learned or self._ask(self._dataset) or self._learn(self._dataset)
+                self._turn += 1
             self._stop.wait(REST if worked else IDLE)
 
     def _wait(self) -> None:
@@ -93,7 +96,7 @@ class Ranking:
         """Ask for the doubt of one image of which it is not known."""
         if self._news >= FRESH:
             self._round, self._news = self._round + 1, 0
-        for name in dataset.images:
+        for name in sorted(dataset.images, key=dataset.has_hints):  # those without hints first
             if name not in self._found or self._found[name].round != self._round:
                 self._wait()
                 return self._asked_of(dataset, name)

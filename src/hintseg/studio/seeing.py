@@ -51,14 +51,12 @@ class Seen:
 
     features: Features
     covered: tuple[int, int]  # height and width of the image that the features are of
-    regions: Int[Tensor, "height width"]  # as large as what is shown
     model: Scores | None  # of a trained model, at the cells of `covered`
 
     @property
     def bytes(self) -> int:
         """In memory."""
-        held = self.features.nbytes + self.regions.nbytes
-        return held + (0 if self.model is None else self.model.nbytes)
+        return self.features.nbytes + (0 if self.model is None else self.model.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,7 @@ class Seeing:
         self._predictor: Predictor | None = None
         self._features: Callable[..., Features] | None = None
         self._seen: Memory[tuple, Seen] = Memory(KEPT_BYTES, lambda seen: seen.bytes)
+        self._regions: Memory[tuple, Tensor] = Memory(KEPT_BYTES // 4, lambda map_: map_.nbytes)
         self._cells: dict[str, tuple[str, HintedCells]] = {}
 
     def use(self, run: Path, dataset: Dataset) -> None:
@@ -119,8 +118,10 @@ class Seeing:
             if scores is None:
                 return None
             likely = _likely(scores)
-            at = _at_regions(scores[likely], seen)
-            at = steadied(at, seen.regions) if quick else at
+            regions = self._regions_of(dataset, name)
+            height, width = regions.shape
+            at = scores_at_resolution(scores[likely], height, width, covered=seen.covered)
+            at = steadied(at, regions) if quick else at
             best, doubt = labels_and_doubt(at)
             labels = likely[best].numpy().astype(np.int16)
             return Shown(labels, doubt, quick, self.generation)
@@ -209,9 +210,17 @@ class Seeing:
         else:
             fitted = _at_most(*predictor.fit(height, width), LARGEST)
         view = resize_image(image, *fitted)
-        shown = _at_most(height, width, SHOWN_SIDE)
-        regions = torch.from_numpy(image_regions(resize_image(image, *shown)).astype(np.int64))
-        return Seen(features(view), fitted, regions, self._model_scores(view))
+        return Seen(features(view), fitted, self._model_scores(view))
+
+    def _regions_of(self, dataset: Dataset, name: str) -> Int[Tensor, "height width"]:
+        """The regions of an image at the size in which it is shown."""
+
+        def cut() -> Tensor:
+            image = dataset.image(name)
+            size = _at_most(image.shape[0], image.shape[1], SHOWN_SIDE)
+            return torch.from_numpy(image_regions(resize_image(image, *size)).astype(np.int64))
+
+        return self._regions.get((name, dataset.images[name].stat().st_mtime_ns), cut)
 
     def _model_scores(self, view: np.ndarray) -> Scores | None:
         if self._predictor is None:
@@ -245,8 +254,3 @@ def _likely(scores: Scores) -> Int[Tensor, " likely"]:
     best = scores.flatten(1).amax(dim=1)
     most = best.topk(min(2, len(best))).indices
     return torch.cat([most, (best > UNLIKELY).nonzero()[:, 0]]).unique()
-
-
-def _at_regions(scores: Scores, seen: Seen) -> Float[Tensor, "classes height width"]:
-    height, width = seen.regions.shape
-    return scores_at_resolution(scores, height, width, covered=seen.covered)

@@ -24,7 +24,8 @@ from hintseg.files import read_json, relative_to, write_json, write_text, writin
 from hintseg.models.saved import DESCRIPTION, WEIGHTS
 
 FOLDER = "studio"  # inside the data set: runs, copies of hints
-NICENESS = 10  # the person at the browser comes first
+NICENESS = 5  # the person at the browser comes first
+LOG_EVERY = 5  # steps
 LOSSES = 200  # points of a curve that the browser gets
 LAST_WORDS = 3  # lines of what a failed training said
 
@@ -72,7 +73,8 @@ class Trainer:
             number = 1 + max(self._numbers(), default=0)
             images = copy_hints(dataset, self._data(number))
             record = {"run": number, "images": images}
-            options = ["--method", method, "--steps", str(steps), *self._options]
+            options = ["--method", method, "--steps", str(steps)]
+            options += ["--set", f"train.log_every={LOG_EVERY}", *self._options]
             self._launch(number, options, record)
 
     def resume(self) -> None:
