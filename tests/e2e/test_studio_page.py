@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from conftest import CLASSES, HEIGHT, WIDTH
 from hintseg.studio.guard import Door
 from hintseg.studio.server import build_app
-from hintseg.studio.serving import _socket
+from hintseg.studio.serving import listen
 from hintseg.studio.session import Session
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -26,7 +26,7 @@ PATIENCE = 60_000  # ms: the machine may be busy
 @contextmanager
 def serving(folder, port=0):
     """The studio of a data set, in a thread; gives its address."""
-    listening = _socket("127.0.0.1", port)
+    listening = listen("127.0.0.1", port)
     session = Session(folder)
     server = uvicorn.Server(uvicorn.Config(build_app(session, Door()), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -42,7 +42,9 @@ def serving(folder, port=0):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        found = started.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield found
         found.close()
 

@@ -13,14 +13,11 @@ try:
     import uvicorn
 
     from hintseg.studio.guard import ANY, LOOPBACK, Door
-    from hintseg.studio.server import build_app
 except ImportError as error:
     package = (error.name or "").partition(".")[0]
     if package not in ("uvicorn", "starlette"):
         raise
     raise MissingExtraError(package, extra="studio", purpose="hintseg studio") from error
-
-from hintseg.studio.session import Session
 
 FIRST_PORT, PORTS = 8765, 20
 SHORTEST_TOKEN = 8
@@ -51,9 +48,12 @@ def serve(
         ConfigError: A host without token, a token that is too short, or no free port.
         HintSegError: The data set or the run cannot be opened.
     """
-    door = door_of(host, token)
+    door, listening = door_of(host, token), listen(host, port)
+    # Torch takes seconds: refusals come before it.
+    from hintseg.studio.server import build_app  # noqa: PLC0415
+    from hintseg.studio.session import Session  # noqa: PLC0415
+
     session = Session(data, run)
-    listening = _socket(host, port)
     name = "localhost" if host in ANY else host
     address = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
     address += f"?token={quote(token, safe='')}" if token else ""
@@ -82,7 +82,8 @@ def door_of(host: str, token: str | None) -> Door:
     return Door((*LOOPBACK, host.lower()), token)
 
 
-def _socket(host: str, port: int | None) -> socket.socket:
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket of a host; ConfigError where there is no free port."""
     tried = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else [port]
     reason = ""
     for number in tried:
