@@ -35,6 +35,19 @@ export function simplified(line: Point[], tolerance: number): Point[] {
 export const rounded = (line: Point[]): Point[] =>
   line.map(([x, y]) => [Math.round(x * 100) / 100, Math.round(y * 100) / 100]);
 
+/** The line with points at most `step` apart: a quick hand leaves gaps. */
+export function dense(line: Point[], step: number): Point[] {
+  return line.flatMap((b, i): Point[] => {
+    if (!i) return [b];
+    const a = line[i - 1];
+    const count = Math.min(1000, Math.max(1, Math.ceil(distance(a, b) / step)));
+    return Array.from({ length: count }, (_, k): Point => {
+      const t = (k + 1) / count;
+      return [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])];
+    });
+  });
+}
+
 /** The parts of an open line that lie outside a disc. */
 export function cut(line: Point[], centre: Point, radius: number): Point[][] {
   const parts: Point[][] = [];

@@ -1,4 +1,4 @@
-import { distance, erased, rounded, simplified, type Point } from "./geometry";
+import { dense, distance, erased, rounded, simplified, type Point } from "./geometry";
 import { carved } from "./masks";
 import type { Store } from "./store";
 import type { Shape } from "./types";
@@ -93,11 +93,11 @@ export class Pointer {
   }
 
   private move = (event: PointerEvent) => {
-    const { view } = this;
+    const { view, store } = this;
     const at = this.at(event);
     const before = this.down.get(event.pointerId);
     this.hover(at);
-    if (!before || !this.store.open) return;
+    if (!before || !store.open) return;
     if (this.down.size === 2) return this.pinch(event.pointerId, before, at);
     this.down.set(event.pointerId, at);
     if (this.panning) return view.pan(at[0] - before[0], at[1] - before[1]);
@@ -107,8 +107,8 @@ export class Pointer {
     else {
       const between = event.getCoalescedEvents?.().map((one) => view.toImage(this.at(one))) ?? [];
       const news = between.length ? between : [view.toImage(at)];
+      if (draft.kind === "erase") this.rub(dense([draft.points.at(-1)!, ...news], store.eraser / view.scale / 2));
       draft.points.push(...news);
-      if (draft.kind === "erase") this.rub(news);
     }
     view.draw();
   };
