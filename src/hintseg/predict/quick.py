@@ -96,7 +96,7 @@ def hinted_cells(features: Features, labels: Int[Tensor, "rows columns"]) -> Hin
     """The cells with a label; of each class at most `MOST`, evenly spread over its own."""
     flat = labels.flatten().long()
     places = []
-    for label in flat.unique().tolist():
+    for label in sorted(set(flat.tolist())):
         found = (flat == label).nonzero()[:, 0]
         places += [found[:: -(-len(found) // MOST)]] if label >= 0 else []
     chosen = torch.cat(places) if places else flat.new_zeros(0)
