@@ -37,7 +37,7 @@ LAYERS = [
     "training",
     "demo",
     "compare",
-    "app",
+    "studio",
     "cli",
     "__main__",
 ]

@@ -1,0 +1,229 @@
+"""What is drawn on an image, as a browser sees and changes it: LabelMe files with a version.
+
+A save names the version that it changes; if the file has become another meanwhile (a second
+window, another program), nothing is written and the caller gets the file as it is now.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from hintseg.data.dataset import Dataset
+from hintseg.errors import DataError, HintSegError
+from hintseg.files import relative_to, replacing
+from hintseg.hints.figures import read_bitmap, write_bitmap
+from hintseg.hints.labelme import VERSION, labelme_problems
+
+NO_FILE = "none"  # version of a file that is not there
+OWN_KEY = "hintseg"  # in a LabelMe file: what only we write
+STANDARD = {"version", "flags", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"}
+MOST_SHAPES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The hints of one image as its LabelMe file has them, with all foreign keys of shapes."""
+
+    version: str
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    flags: dict[str, bool] = field(default_factory=dict)
+    done: bool = False  # its author says that nothing is missing
+    problems: list[str] = field(default_factory=list)
+    readable: bool = True  # False: the file has to be mended before anything can be saved
+
+    def record(self) -> dict[str, Any]:
+        """As a browser gets it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a browser wants a drawing to be."""
+
+    shapes: list[dict[str, Any]]
+    flags: dict[str, bool]
+    done: bool
+
+
+class ConflictError(HintSegError):
+    """The file is not the one that was to be changed; `current` is what it holds now."""
+
+    def __init__(self, name: str, current: Drawing) -> None:
+        super().__init__(f"{name}: the hints were changed elsewhere meanwhile; merge both")
+        self.current = current
+
+
+class Drawings:
+    """Reads and saves the drawings of a data set."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()  # between the look at a file and its replacement
+
+    def read(self, dataset: Dataset, name: str) -> Drawing:
+        """The drawing of an image; an empty one where there is no file."""
+        path = hint_file(dataset, name)
+        content = _bytes(path)
+        if content is None:
+            return Drawing(NO_FILE)
+        version, problems = version_of_bytes(content), _problems(dataset, name, path)
+        document = _document(content)
+        if document is None:
+            return Drawing(version, problems=problems, readable=False)
+        shapes = [shape for shape in document["shapes"] if isinstance(shape, dict)]
+        flags = document.get("flags")
+        ticked = {str(k): v is True for k, v in flags.items()} if isinstance(flags, dict) else {}
+        return Drawing(version, shapes, ticked, _done(document), problems)
+
+    def save(self, dataset: Dataset, name: str, change: Change, version: str) -> Drawing:
+        """Write a changed drawing; gives it with its new version.
+
+        Raises:
+            ConflictError: The file has another version by now; nothing is written.
+            DataError: The change would make the file unsound, or the file cannot be mended here.
+            WriteError: The file cannot be written.
+        """
+        path = hint_file(dataset, name)
+        with self._lock:
+            current = self.read(dataset, name)
+            if current.version != version:
+                raise ConflictError(name, current)
+            if not current.readable:
+                raise DataError(current.problems[0] if current.problems else f"{path}: damaged")
+            document = _changed(_document(_bytes(path) or b"") or {}, change, dataset, name)
+            if _says_nothing(document):
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, document, dataset, name, allowed=len(current.problems))
+        return self.read(dataset, name)
+
+
+def hint_file(dataset: Dataset, name: str) -> Path:
+    """The LabelMe file of an image, or where it is to be.
+
+    Raises:
+        DataError: The data set has no such image: names are never paths.
+    """
+    if name not in dataset.images:
+        raise DataError(f"{name}: no such image in {dataset.root}; reload the list")
+    return dataset.json_file(name) or dataset.hints_folder / f"{name}.json"
+
+
+def version_of_bytes(content: bytes) -> str:
+    """What tells one state of a file from another."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def read_change(body: bytes) -> Change:
+    """What a browser sent.
+
+    Raises:
+        DataError: It is no drawing.
+    """
+    try:
+        content = json.loads(body, parse_constant=_refused)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the drawing is no JSON ({error}); reload the page") from error
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    flags = content.get("flags", {}) if isinstance(content, dict) else None
+    sound = isinstance(shapes, list) and all(isinstance(shape, dict) for shape in shapes)
+    if not sound or not isinstance(flags, dict) or len(shapes or ()) > MOST_SHAPES:
+        raise DataError("the drawing must have shapes and flags; reload the page")
+    ticked = {name: value is True for name, value in flags.items()}
+    return Change([_grey(shape) for shape in shapes or []], ticked, content.get("done") is True)
+
+
+def _grey(shape: dict[str, Any]) -> dict[str, Any]:
+    """A bitmap that a browser has changed has four channels; other programs expect one."""
+    mask = shape.get("mask")
+    if not isinstance(mask, str) or not _has_colours(mask):
+        return shape
+    return {**shape, "mask": write_bitmap(read_bitmap(mask))}
+
+
+def _has_colours(mask: str) -> bool:
+    """Whether a PNG in base64 is of more than one channel, as its 26th byte says."""
+    try:
+        head = base64.b64decode(mask[:36])
+    except ValueError:
+        return False
+    return len(head) > 25 and head[25] in (2, 4, 6)
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _document(content: bytes) -> dict[str, Any] | None:
+    """A LabelMe file; None for anything else."""
+    try:
+        document = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    sound = isinstance(document, dict) and isinstance(document.get("shapes"), list)
+    return document if sound else None
+
+
+def _done(document: Mapping[str, Any]) -> bool:
+    own = document.get(OWN_KEY)
+    return isinstance(own, dict) and own.get("done") is True
+
+
+def _changed(
+    document: dict[str, Any], change: Change, dataset: Dataset, name: str
+) -> dict[str, Any]:
+    """The document with the new shapes, flags and mark; everything else of it stays."""
+    if not document:
+        path = hint_file(dataset, name)
+        height, width = dataset.size(name)
+        document = {
+            "version": VERSION,
+            "flags": {},
+            "shapes": [],
+            "imagePath": relative_to(dataset.images[name], path.parent),
+            "imageData": None,
+            "imageHeight": height,
+            "imageWidth": width,
+        }
+    kept = [shape for shape in document["shapes"] if not isinstance(shape, dict)]
+    own = document.get(OWN_KEY)
+    own = {**(own if isinstance(own, dict) else {}), "done": change.done}
+    changed = {**document, "shapes": [*change.shapes, *kept], "flags": change.flags, OWN_KEY: own}
+    if own == {"done": False}:
+        del changed[OWN_KEY]
+    return changed
+
+
+def _says_nothing(document: Mapping[str, Any]) -> bool:
+    """Whether a file would say no more than that it exists."""
+    ticked = any(document["flags"].values())
+    return not (document["shapes"] or ticked or set(document) - STANDARD)
+
+
+def _write(
+    path: Path, document: Mapping[str, Any], dataset: Dataset, name: str, *, allowed: int
+) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+        problems = _problems(dataset, name, temporary)
+        if len(problems) > allowed:  # those that it had before are shown, not refused
+            raise DataError(problems[-1].replace(str(temporary), str(path)))
+
+
+def _problems(dataset: Dataset, name: str, path: Path) -> list[str]:
+    image = dataset.images[name].name
+    return labelme_problems(path, dataset.classes, dataset.size(name), image=image)

@@ -1,0 +1,112 @@
+"""Which image a person should look at next: a thread that goes round all of them, quietly."""
+
+import time
+from dataclasses import dataclass
+from threading import Event, Thread
+
+from hintseg.data.dataset import Dataset
+from hintseg.errors import HintSegError
+from hintseg.predict.doubt import Doubt
+from hintseg.studio.seeing import Seeing
+
+REST = 0.02  # seconds between two images, in which others get their turn
+IDLE = 1.0  # seconds until a finished round looks for news
+BUSY = 1.5  # seconds after a person's last request in which the round waits
+LEARNED = 4  # one image is ranked after so many that may be learned
+FRESH = 20  # images with news of hints after which all are asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """What is known of an image, and how old it is."""
+
+    doubt: Doubt
+    round: int
+
+
+class Ranking:
+    """Learns the hints of all images for the fast head, then asks how doubtful each image is."""
+
+    def __init__(self, seeing: Seeing) -> None:
+        self._seeing = seeing
+        self._found: dict[str, Rank] = {}
+        self._stop, self._round, self._news = Event(), 0, 0
+        self._dataset: Dataset | None = None
+        self._asked, self._turn = 0.0, 0
+        self._generation = -1
+        self._thread = Thread(target=self._work, name="ranking", daemon=True)
+
+    def start(self, dataset: Dataset) -> None:
+        """Begin, or go on with a data set that was read again."""
+        self._dataset = dataset
+        if not self._thread.is_alive() and not self._stop.is_set():
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End after the image in work."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def pause(self) -> None:
+        """Somebody is waiting for something else."""
+        self._asked = time.monotonic()
+
+    def of(self, name: str) -> Doubt | None:
+        """How doubtful an image is; None: not known yet."""
+        rank = self._found.get(name)
+        return None if rank is None else rank.doubt
+
+    @property
+    def known(self) -> int:
+        """Images whose doubt is that of the current model."""
+        return sum(rank.round == self._round for rank in list(self._found.values()))
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            worked = False
+            if self._dataset is not None:
+                learned = self._turn % LEARNED and self._learn(self._dataset)
+                worked = learned or self._ask(self._dataset) or self._learn(self._dataset)
+                self._turn += 1
+            self._stop.wait(REST if worked else IDLE)
+
+    def _wait(self) -> None:
+        while time.monotonic() - self._asked < BUSY and not self._stop.is_set():
+            self._stop.wait(0.1)
+
+    def _learn(self, dataset: Dataset) -> bool:
+        """Take note of one image whose hints are new."""
+        if self._seeing.generation != self._generation:
+            self._generation, self._round, self._news = self._seeing.generation, self._round + 1, 0
+        for name in dataset.images:
+            if dataset.has_hints(name) and self._is_news(dataset, name):
+                self._news += 1
+                self._wait()
+                return True
+        return False
+
+    def _is_news(self, dataset: Dataset, name: str) -> bool:
+        try:
+            return not self._stop.is_set() and self._seeing.learn(dataset, name)
+        except (HintSegError, OSError):  # whoever opens the image is told
+            return False
+
+    def _ask(self, dataset: Dataset) -> bool:
+        """Ask for the doubt of one image of which it is not known."""
+        if self._news >= FRESH:
+            self._round, self._news = self._round + 1, 0
+        for name in sorted(dataset.images, key=dataset.has_hints):  # those without hints first
+            if name not in self._found or self._found[name].round != self._round:
+                self._wait()
+                return self._asked_of(dataset, name)
+        return False
+
+    def _asked_of(self, dataset: Dataset, name: str) -> bool:
+        try:
+            doubt = self._seeing.doubt(dataset, name)
+        except (HintSegError, OSError):
+            doubt = Doubt(0.0, 0.5, 0.5)
+        if doubt is not None:
+            self._found[name] = Rank(doubt, self._round)
+        return doubt is not None

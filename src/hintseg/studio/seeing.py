@@ -1,0 +1,257 @@
+"""What the models see in the open image: features kept, a fast head, the trained model."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hintseg.data.dataset import Dataset
+from hintseg.errors import DataError, HintSegError, RunError
+from hintseg.hints.raster import rasterize
+from hintseg.predict.doubt import Doubt, disagreement, labels_and_doubt, summed_up
+from hintseg.predict.pieces import piece_at
+from hintseg.predict.predictor import Predictor, load
+from hintseg.predict.quick import (
+    STRIDE,
+    BackboneFeatures,
+    EmbeddingFeatures,
+    Features,
+    HintedCells,
+    hinted_cells,
+    quick_scores,
+    steadied,
+)
+from hintseg.predict.tiles import scores_at_resolution, tiled_scores
+from hintseg.predict.views import View, class_scores
+from hintseg.regions.partition import image_regions
+from hintseg.resize import fit_size, pool_labels, resize_image
+from hintseg.structures import Hints, LabelMap, Shape
+from hintseg.studio.drawings import hint_file
+from hintseg.studio.pictures import Memory
+
+LARGEST = 1280  # longer side at which a model looks at an image here: an answer within seconds
+LARGEST_UNTRAINED = 640  # the same for the ImageNet network
+SHOWN_SIDE = 640  # of the label maps that the browser gets
+UNLIKELY = 0.1  # a class with no cell above this is left out
+KEPT_BYTES = 2**28  # of features
+WHAT = ("quick", "model")
+
+Scores = Float[Tensor, "classes rows columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image through the eyes of the current network."""
+
+    features: Features
+    covered: tuple[int, int]  # height and width of the image that the features are of
+    model: Scores | None  # of a trained model, at the cells of `covered`
+
+    @property
+    def bytes(self) -> int:
+        """In memory."""
+        return self.features.nbytes + (0 if self.model is None else self.model.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A label map for the browser, with how doubtful each pixel is."""
+
+    labels: LabelMap
+    doubt: Float[Tensor, "height width"]
+    quick: bool  # whether the fast head had a say
+    generation: int
+
+
+class Seeing:
+    """Predictions of the images of a data set; one at a time, from any thread."""
+
+    def __init__(self) -> None:
+        self.run: Path | None = None
+        self.generation = 0
+        self._lock = RLock()
+        self._predictor: Predictor | None = None
+        self._features: Callable[..., Features] | None = None
+        self._seen: Memory[tuple, Seen] = Memory(KEPT_BYTES, lambda seen: seen.bytes)
+        self._regions: Memory[tuple, Tensor] = Memory(KEPT_BYTES // 4, lambda map_: map_.nbytes)
+        self._cells: dict[str, tuple[str, HintedCells]] = {}
+
+    def use(self, run: Path, dataset: Dataset) -> None:
+        """See with the model of a finished run from now on.
+
+        Raises:
+            HintSegError: It cannot be loaded, or has other classes.
+        """
+        predictor = load(run)
+        predictor.check_classes(dataset)
+        with self._lock:
+            self.run, self._predictor, self._features = run, predictor, None
+            self.generation += 1
+            self._cells.clear()
+
+    def forget(self) -> None:
+        """What was known of hints is no longer true: classes have changed."""
+        with self._lock:
+            self._cells.clear()
+            if self._predictor is not None:
+                self.run, self._predictor, self._features = None, None, None
+            self.generation += 1
+
+    def shown(self, dataset: Dataset, name: str, what: str) -> Shown | None:
+        """A label map of an image; None where nobody can say anything yet.
+
+        Args:
+            dataset: That has the image.
+            name: Of the image.
+            what: "model": the trained model alone; "quick": the fast head, with the model where
+                there is one (the mean of both).
+        """
+        with self._lock:
+            seen = self._see(dataset, name)
+            scores, quick = self._scores(dataset, name, seen, what)
+            if scores is None:
+                return None
+            likely = _likely(scores)
+            regions = self._regions_of(dataset, name)
+            height, width = regions.shape
+            at = scores_at_resolution(scores[likely], height, width, covered=seen.covered)
+            at = steadied(at, regions) if quick else at
+            best, doubt = labels_and_doubt(at)
+            labels = likely[best].numpy().astype(np.int16)
+            return Shown(labels, doubt, quick, self.generation)
+
+    def piece(self, dataset: Dataset, name: str, what: str, place: tuple[float, float]) -> Shape:
+        """The predicted piece at a place of the image (pixels, origin the middle of the first).
+
+        Raises:
+            DataError: Nothing is predicted there.
+        """
+        shown = self.shown(dataset, name, what)
+        if shown is None:
+            raise DataError("nothing is predicted yet: draw a hint, or train")
+        height, width = dataset.size(name)
+        rows, columns = shown.labels.shape
+        down = ((np.arange(height) + 0.5) * rows / height).astype(int)
+        across = ((np.arange(width) + 0.5) * columns / width).astype(int)
+        return piece_at(shown.labels[down[:, None], across], *place)
+
+    def doubt(self, dataset: Dataset, name: str) -> Doubt | None:
+        """How doubtful an image is; None where nobody can say anything yet."""
+        with self._lock:
+            seen = self._see(dataset, name, keep=False)
+            quick, _ = self._scores(dataset, name, seen, "quick")
+            if quick is None:
+                return None
+            _, doubt = labels_and_doubt(quick)
+            if seen.model is not None:
+                doubt = torch.maximum(doubt, disagreement(seen.model, quick))
+            return summed_up(doubt)
+
+    def learn(self, dataset: Dataset, name: str) -> bool:
+        """Take note of the hints of an image for the fast head; whether there was news."""
+        path = hint_file(dataset, name)
+        if not path.exists():
+            return self._cells.pop(name, None) is not None
+        version = f"{self.generation} {path.stat().st_mtime_ns} {path.stat().st_size}"
+        if self._cells.get(name, ("",))[0] == version:
+            return False
+        with self._lock:
+            cells = self._hinted(dataset, name, self._see(dataset, name, keep=False))
+            self._cells[name] = version, cells
+        return True
+
+    def _scores(
+        self, dataset: Dataset, name: str, seen: Seen, what: str
+    ) -> tuple[Scores | None, bool]:
+        """Scores at the cells, and whether the fast head had a say."""
+        if what == "model":
+            return seen.model, False
+        own = self._hinted(dataset, name, seen)
+        others = [cells for other, (_, cells) in self._cells.items() if other != name]
+        scores = quick_scores(seen.features, own, others, len(dataset.classes))
+        if scores is None:
+            return seen.model, False
+        return scores if seen.model is None else (scores + seen.model) / 2, True
+
+    def _hinted(self, dataset: Dataset, name: str, seen: Seen) -> HintedCells:
+        hints = _hints_of(dataset, name)
+        labels = rasterize(
+            hints,
+            dataset.size(name),
+            dataset.classes,
+            out_size=seen.covered,
+            tags_complete=dataset.tags_complete,
+            boxes_complete=dataset.boxes_complete,
+        ).labels
+        pooled = pool_labels(torch.from_numpy(labels.astype(np.int64))[None], STRIDE)[0]
+        return hinted_cells(seen.features, pooled)
+
+    def _see(self, dataset: Dataset, name: str, *, keep: bool = True) -> Seen:
+        if name not in dataset.images:
+            raise DataError(f"{name}: no such image in {dataset.root}; reload the list")
+        key = self.generation, name, dataset.images[name].stat().st_mtime_ns
+        if keep:
+            return self._seen.get(key, lambda: self._look(dataset, name))
+        return self._seen.peek(key) or self._look(dataset, name)
+
+    def _look(self, dataset: Dataset, name: str) -> Seen:
+        predictor, features = self._predictor, self._eyes()
+        reading = dataset if predictor is None else dataset.read_as(predictor.reading)
+        image = reading.image(name)
+        height, width = image.shape[:2]
+        if predictor is None:
+            fitted = _at_most(height, width, LARGEST_UNTRAINED)
+        else:
+            fitted = _at_most(*predictor.fit(height, width), LARGEST)
+        view = resize_image(image, *fitted)
+        return Seen(features(view), fitted, self._model_scores(view))
+
+    def _regions_of(self, dataset: Dataset, name: str) -> Int[Tensor, "height width"]:
+        """The regions of an image at the size in which it is shown."""
+
+        def cut() -> Tensor:
+            image = dataset.image(name)
+            size = _at_most(image.shape[0], image.shape[1], SHOWN_SIDE)
+            return torch.from_numpy(image_regions(resize_image(image, *size)).astype(np.int64))
+
+        return self._regions.get((name, dataset.images[name].stat().st_mtime_ns), cut)
+
+    def _model_scores(self, view: np.ndarray) -> Scores | None:
+        if self._predictor is None:
+            return None
+        model = self._predictor.model
+        return tiled_scores(lambda part: class_scores(model, part, (View(),)), view)
+
+    def _eyes(self) -> Callable[..., Features]:
+        if self._features is None and self._predictor is not None:
+            with suppress(RunError):  # a network without embeddings
+                self._features = EmbeddingFeatures(self._predictor.segmenter.embedder)
+        if self._features is None:
+            self._features = BackboneFeatures()
+        return self._features
+
+
+def _at_most(height: int, width: int, longer_side: int) -> tuple[int, int]:
+    return fit_size(height, width, min(longer_side, max(height, width)))
+
+
+def _hints_of(dataset: Dataset, name: str) -> Hints:
+    """The hints as far as they can be read: a file with a mistake is shown, not used."""
+    try:
+        return dataset.hints(name)
+    except HintSegError:
+        return Hints()
+
+
+def _likely(scores: Scores) -> Int[Tensor, " likely"]:
+    """The classes that may win somewhere, two at least: the others cost time and change nothing."""
+    best = scores.flatten(1).amax(dim=1)
+    kept = best > UNLIKELY
+    kept[best.topk(min(2, len(best))).indices] = True
+    return kept.nonzero()[:, 0]

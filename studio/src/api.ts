@@ -1,0 +1,68 @@
+import type { Content, Drawing, Facts, OpenImage, Seen, Shape, Summary, Training, What } from "./types";
+
+/** The server refused; `current` is the drawing as it is now where two changed it. */
+export class Refusal extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly current?: Drawing,
+  ) {
+    super(message);
+  }
+}
+
+const OWN = { "x-hintseg": "1" };
+
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const response = await fetch(path, { ...init, headers: { ...OWN, ...init.headers } });
+  if (response.ok) return response;
+  const text = await response.text();
+  let content: { error?: string; current?: Drawing } = {};
+  try {
+    content = JSON.parse(text);
+  } catch {
+    content = { error: text || response.statusText };
+  }
+  throw new Refusal(content.error ?? response.statusText, response.status, content.current);
+}
+
+const query = (name: string) => `name=${encodeURIComponent(name)}`;
+const json = async <T>(response: Promise<Response>) => (await (await response).json()) as T;
+const post = (path: string, content: object = {}) =>
+  ask(path, { method: "POST", body: JSON.stringify(content) });
+
+export const facts = () => json<Facts>(ask("/api/facts"));
+export const images = async () => (await json<{ images: Summary[] }>(ask("/api/images"))).images;
+export const image = (name: string) => json<OpenImage>(ask(`/api/image?${query(name)}`));
+export const thumb = (name: string) => `/api/thumb?${query(name)}`;
+export const picture = (name: string, side: number) => `/api/picture?${query(name)}&side=${side}`;
+export const tile = (name: string, level: number, row: number, column: number) =>
+  `/api/tile?${query(name)}&level=${level}&row=${row}&column=${column}`;
+export const piece = (name: string, what: What, x: number, y: number) =>
+  json<Shape>(ask(`/api/piece?${query(name)}&what=${what}&x=${x}&y=${y}`));
+export const addClass = (name: string) => json<Facts>(post("/api/classes", { name }));
+export const train = (method: string, steps: number) =>
+  json<Training>(post("/api/train/start", { method, steps }));
+export const stopTraining = () => json<Training>(post("/api/train/stop"));
+export const resumeTraining = () => json<Training>(post("/api/train/resume"));
+
+export const save = (name: string, content: Content, version: string) =>
+  json<Drawing & { summary: Summary }>(
+    ask(`/api/hints?${query(name)}`, {
+      method: "PUT",
+      headers: { "if-match": version },
+      body: JSON.stringify({ shapes: content.shapes, flags: content.flags, done: content.done }),
+    }),
+  );
+
+/** What the models see; null where nobody can say anything yet. */
+export async function seen(name: string, what: What, signal: AbortSignal): Promise<Seen | null> {
+  const response = await ask(`/api/seen?${query(name)}&what=${what}`, { signal });
+  if (response.status === 204) return null;
+  const buffer = await response.arrayBuffer();
+  const [height, width, bytes, quick] = new Uint32Array(buffer, 0, 4);
+  const count = height * width;
+  const labels = bytes === 2 ? new Uint16Array(buffer, 16, count) : new Uint8Array(buffer, 16, count);
+  const doubt = new Uint8Array(buffer, 16 + count * bytes, count);
+  return { name, width, height, labels, doubt, quick: quick === 1 };
+}
