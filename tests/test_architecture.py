@@ -13,6 +13,7 @@ LAYERS = [
     "structures",
     "files",
     "progress",
+    "console",
     "cores",
     "distributed",
     "images",

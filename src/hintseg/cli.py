@@ -2,18 +2,16 @@
 
 import io
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hintseg.compare.typed import compare
+from hintseg.console import printed_warnings, stoppable
 from hintseg.cores import use_cores
-from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
-from hintseg.export import LABEL_FORMATS
+from hintseg.errors import ConfigError, HintSegError
+from hintseg.export.typed import export
 
 if TYPE_CHECKING:
     from hintseg.predict.folders.inputs import Inputs
@@ -28,7 +26,6 @@ app = typer.Typer(
     help="Learn to label every pixel from a few cheap hints: tags, boxes, points, scribbles.",
 )
 
-export = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 app.add_typer(export, name="export", help="Write label maps, or a model, for another tool.")
 
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
@@ -115,7 +112,7 @@ def import_(
     from hintseg.formats.importing import import_dataset
     from hintseg.report.tables import print_import
 
-    with _stoppable("nothing was written"):
+    with stoppable("nothing was written"):
         result = import_dataset(
             format_,
             source,
@@ -192,7 +189,7 @@ def train(
     }
     given = {key: value for key, value in named.items() if value is not None}
     settings = merge({"train": given}, parse_overrides(set_ or []))
-    with _stoppable("continue with the same command and --resume"):
+    with stoppable("continue with the same command and --resume"):
         run = train_run(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
         )
@@ -227,7 +224,7 @@ def label(
 
     predictor, dataset = load(run, device=_device(device)), open_dataset(data)
     options = label_options(run)
-    with _stoppable("the same command does the rest"):
+    with stoppable("the same command does the rest"):
         outcome = label_files(
             predictor,
             dataset,
@@ -271,7 +268,7 @@ def predict(
 
     predictor, inputs = load(run, device=_device(device)), _inputs(images)
     options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf)
-    with _stoppable("the same command does the rest"):
+    with stoppable("the same command does the rest"):
         outcome = predict_files(
             predictor,
             inputs.images,
@@ -350,98 +347,6 @@ def retrieve(
         raise typer.Exit(1)
 
 
-def export_labels(
-    context: typer.Context,
-    source: Annotated[
-        Path, typer.Argument(help="folder of label maps, or data set folder (its masks)")
-    ],
-    out: Annotated[Path, typer.Option(help="file or folder to write; must not be there yet")],
-    images: Annotated[
-        Path | None, typer.Option(help="folder of the photographs; default: of the data set")
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="names with commas, file of names, data set or run folder"),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="of a data set; default: all images")] = None,
-    drawn: Annotated[
-        str | None,
-        typer.Option("--as", help="polygons or masks; of masks: indexed, colors or binary"),
-    ] = None,
-    objects: Annotated[
-        str, typer.Option(help="component: one for each connected piece; class: one for each class")
-    ] = "component",
-    tolerance: Annotated[float, typer.Option(help="pixels by which outlines may be off")] = 1.0,
-    smallest: Annotated[
-        int | None,
-        typer.Option(help="pieces of fewer pixels are dropped; default 16, of masks 0"),
-    ] = None,
-    background: Annotated[
-        bool, typer.Option("--background", help="objects of the background class too")
-    ] = False,
-    link: Annotated[
-        bool, typer.Option("--link", help="yolo: links to the photographs, no copies")
-    ] = False,
-    url: Annotated[
-        str | None, typer.Option(help="labelstudio: what stands before the path of a photograph")
-    ] = None,
-) -> None:
-    """Write label maps as pre-annotations that a person can correct."""
-    from hintseg.export.exporting import export_labels as write_labels
-    from hintseg.export.labelled import ExportOptions
-
-    options = ExportOptions(drawn, objects, tolerance, smallest, background, link, url)
-    with _stoppable(f"delete {out} and begin again"):
-        done = write_labels(
-            context.info_name or "",
-            source,
-            out,
-            images=images,
-            classes=classes,
-            split=split,
-            options=options,
-        )
-    typer.echo(f"{out}: {done.summary()}")
-    for message in done.failed.values():
-        typer.echo(f"hintseg: {message}", err=True)
-    if done.failed:
-        raise typer.Exit(1)
-
-
-for _name, (_help, _out) in LABEL_FORMATS.items():
-    _example = f"Example: `hintseg export {_name} masks --images photos --out {_out}`"
-    export.command(_name, help=_help, epilog=_example)(export_labels)
-
-
-@export.command("onnx", epilog="Example: `hintseg export onnx runs/farm --out farm.onnx`")
-def export_onnx(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
-    out: Annotated[Path, typer.Option(help="file to write; ends in .onnx")],
-    opset: Annotated[int, typer.Option(help="version of the ONNX operators, 18 to 24")] = 18,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="images of any size: so it is without --fixed")
-    ] = False,
-    fixed: Annotated[
-        str | None,
-        typer.Option(metavar="HEIGHTxWIDTH", help="images of this size only: no size is computed"),
-    ] = None,
-    half: Annotated[bool, typer.Option("--half", help="the network in 16 bits: for GPUs")] = False,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(help="photographs to compare torch on; default: drawn images; repeatable"),
-    ] = None,
-) -> None:
-    """Write the whole prediction of a run as one ONNX file, and check it against torch."""
-    from hintseg.export.onnx import OnnxOptions
-    from hintseg.export.onnx import export_onnx as write_onnx
-
-    if dynamic and fixed is not None:
-        raise ConfigError("--dynamic and --fixed exclude each other; choose one")
-    size = None if fixed is None else _height_and_width(fixed)
-    done = write_onnx(run, out, OnnxOptions(opset, size, half), check=check or ())
-    typer.echo(f"{done.file}: {done.bytes / 1e6:.1f} MB; {done.agreement}")
-
-
 app.command(
     epilog="Example: `hintseg compare data/farm --methods full,partial,spml --hints "
     "points,scribbles --seeds 0,1,2 --steps 500 --out runs/compared`"
@@ -475,7 +380,7 @@ def _predict_by_onnx(
     from hintseg.predict.onnx_model import OnnxPredictor
 
     predictor, inputs = OnnxPredictor(file, device=device), _inputs(images)
-    with _stoppable("the same command does the rest"):
+    with stoppable("the same command does the rest"):
         outcome = predict_files(predictor, inputs.images, out, overlays=overlays)
     _report(outcome, out)
 
@@ -515,35 +420,11 @@ def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
         raise typer.Exit(1)
 
 
-@contextmanager
-def _stoppable(remedy: str) -> Iterator[None]:
-    """Ctrl-C or a full disk ends long work with a line that says how to go on."""
-    from hintseg.progress import is_first_process
-
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if is_first_process():
-            typer.echo(f"hintseg: interrupted; {remedy}", err=True)
-        raise typer.Exit(1) from stop
-    except WriteError as error:
-        if not error.is_full:
-            raise
-        raise WriteError(f"{error}; then {remedy}") from error
-
-
 def _numbers(text: str, option: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise ConfigError(f"{option} {text}: must be numbers separated by commas") from error
-
-
-def _height_and_width(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
-        raise ConfigError(f"--fixed {text}: must be height and width, such as --fixed 480x640")
-    return int(sides[0]), int(sides[1])
 
 
 def _device(name: str) -> str:
@@ -570,30 +451,6 @@ def _with_preset(words: list[str]) -> list[str]:
     return given
 
 
-@contextmanager
-def _printed_warnings() -> Iterator[None]:
-    """A warning about a data set is one line without the place in the program."""
-    plain = warnings.showwarning
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, DataWarning):
-            typer.echo(f"hintseg: warning: {message}", err=True)
-        else:
-            plain(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = show
-        yield
-
-
 def main() -> None:
     """Entry point: a user's mistake is one or two lines and exit code 1, never a traceback."""
     use_cores()
@@ -601,7 +458,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _printed_warnings():
+        with printed_warnings():
             app(_with_preset(sys.argv[1:]))
     except HintSegError as error:
         sys.exit(f"hintseg: {error}")
