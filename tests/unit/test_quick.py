@@ -36,10 +36,20 @@ def test_the_head_agrees_with_discriminant_analysis_written_down(blobs):
     shrunk = 0.9 * spread + 0.1 * np.eye(5) * (np.trace(spread) / 5 + 1e-4)
     inverse = np.linalg.inv(shrunk)
     logits = x @ inverse @ means.T - 0.5 * np.diag(means @ inverse @ means.T)
+    others = np.where(np.eye(3, dtype=bool)[y], -np.inf, logits).max(axis=1)
+    margins = np.sort(logits[np.arange(len(y)), y] - others)
+    logits /= max(1.0, margins[(len(y) - 1) // 2] / np.log(99))  # half are no surer than 99 %
     expected = np.exp(logits - logits.max(1, keepdims=True))
     expected /= expected.sum(1, keepdims=True)
     found = fit_head(blobs, [], 3).scores(blobs.features.T[:, None])[:, 0].T
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-3)
+
+
+def test_half_of_the_hinted_cells_are_no_surer_than_99_percent(blobs):
+    for wide in (1.0, 30.0):  # however far apart the classes are
+        far = HintedCells(blobs.features * wide, blobs.labels)
+        sure = fit_head(far, [], 2 + 1).scores(far.features.T[:, None]).amax(dim=0)
+        assert 0.9 < sure.median() <= 0.9901
 
 
 def test_a_class_without_hints_never_wins(blobs):
