@@ -1,10 +1,12 @@
 """The command line: one typed function per command; it translates, nothing more."""
 
+import inspect
 import io
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -303,7 +305,7 @@ def retrieve(
 
 
 def export_labels(
-    context: typer.Context,
+    format: str,
     source: Annotated[
         Path, typer.Argument(help="folder of label maps, or data set folder (its masks)")
     ],
@@ -345,7 +347,7 @@ def export_labels(
     options = ExportOptions(drawn, objects, tolerance, smallest, background, link, url)
     with _stoppable(f"delete {out} and begin again"):
         done = write_labels(
-            context.info_name or "",
+            format,
             source,
             out,
             images=images,
@@ -360,9 +362,18 @@ def export_labels(
         raise typer.Exit(1)
 
 
-for _name, (_help, _out) in LABEL_FORMATS.items():
-    _example = f"Example: `hintseg export {_name} masks --images photos --out {_out}`"
-    export.command(_name, help=_help, epilog=_example)(export_labels)
+def _add_label_formats() -> None:
+    """Each format is a command of its own with the options of all."""
+    whole = inspect.signature(export_labels)
+    options = [parameter for name, parameter in whole.parameters.items() if name != "format"]
+    for name, (what, out) in LABEL_FORMATS.items():
+        command = update_wrapper(partial(export_labels, name), export_labels)
+        command.__signature__ = whole.replace(parameters=options)  # type: ignore[attr-defined]
+        example = f"Example: `hintseg export {name} masks --images photos --out {out}`"
+        export.command(name, help=what, epilog=example)(command)
+
+
+_add_label_formats()
 
 
 @app.command(epilog="Example: `hintseg methods`")
