@@ -1,12 +1,10 @@
 """The command line: one typed function per command; it translates, nothing more."""
 
-import inspect
 import io
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -14,7 +12,7 @@ import typer
 
 from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, DataWarning, HintSegError, WriteError
-from hintseg.export import LABEL_FORMATS
+from hintseg.export.commands import add_label_formats
 
 if TYPE_CHECKING:
     from hintseg.predict.folders.label_folder import Outcome
@@ -30,6 +28,7 @@ app = typer.Typer(
 
 export = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 app.add_typer(export, name="export", help="Write label maps, or a model, for another tool.")
+add_label_formats(export)
 
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
 Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
@@ -302,78 +301,6 @@ def retrieve(
         for message in result.failed.values():
             typer.echo(f"hintseg: {message}", err=True)
         raise typer.Exit(1)
-
-
-def export_labels(
-    format: str,
-    source: Annotated[
-        Path, typer.Argument(help="folder of label maps, or data set folder (its masks)")
-    ],
-    out: Annotated[Path, typer.Option(help="file or folder to write; must not be there yet")],
-    images: Annotated[
-        Path | None, typer.Option(help="folder of the photographs; default: of the data set")
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="names with commas, file of names, data set or run folder"),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="of a data set; default: all images")] = None,
-    drawn: Annotated[
-        str | None,
-        typer.Option("--as", help="polygons or masks; of masks: indexed, colors or binary"),
-    ] = None,
-    objects: Annotated[
-        str, typer.Option(help="component: one for each connected piece; class: one for each class")
-    ] = "component",
-    tolerance: Annotated[float, typer.Option(help="pixels by which outlines may be off")] = 1.0,
-    smallest: Annotated[
-        int | None,
-        typer.Option(help="pieces of fewer pixels are dropped; default 16, of masks 0"),
-    ] = None,
-    background: Annotated[
-        bool, typer.Option("--background", help="objects of the background class too")
-    ] = False,
-    link: Annotated[
-        bool, typer.Option("--link", help="yolo: links to the photographs, no copies")
-    ] = False,
-    url: Annotated[
-        str | None, typer.Option(help="labelstudio: what stands before the path of a photograph")
-    ] = None,
-) -> None:
-    """Write label maps as pre-annotations that a person can correct."""
-    from hintseg.export.exporting import export_labels as write_labels
-    from hintseg.export.labelled import ExportOptions
-
-    options = ExportOptions(drawn, objects, tolerance, smallest, background, link, url)
-    with _stoppable(f"delete {out} and begin again"):
-        done = write_labels(
-            format,
-            source,
-            out,
-            images=images,
-            classes=classes,
-            split=split,
-            options=options,
-        )
-    typer.echo(f"{out}: {done.summary()}")
-    for message in done.failed.values():
-        typer.echo(f"hintseg: {message}", err=True)
-    if done.failed:
-        raise typer.Exit(1)
-
-
-def _add_label_formats() -> None:
-    """Each format is a command of its own with the options of all."""
-    whole = inspect.signature(export_labels)
-    options = [parameter for name, parameter in whole.parameters.items() if name != "format"]
-    for name, (what, out) in LABEL_FORMATS.items():
-        command = update_wrapper(partial(export_labels, name), export_labels)
-        command.__signature__ = whole.replace(parameters=options)  # type: ignore[attr-defined]
-        example = f"Example: `hintseg export {name} masks --images photos --out {out}`"
-        export.command(name, help=what, epilog=example)(command)
-
-
-_add_label_formats()
 
 
 @app.command(epilog="Example: `hintseg methods`")
