@@ -28,6 +28,7 @@ LAYERS = [
     "refine",
     "predict",
     "metrics",
+    "saliency",
     "evaluation",
     "engine",
     "methods",
