@@ -39,6 +39,13 @@ Crf = Annotated[
         help="refine by a dense CRF; psa, deeplab, irn, seam_retrain or sec_train",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="of a background and objects: saliency from which a pixel is an object"),
+]
+Normalise = Annotated[
+    bool, typer.Option("--normalise", help="stretch each saliency map to 0 to 1 first")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
@@ -201,9 +208,14 @@ def predict(
     tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
     by: By = "classifier",
     crf: Crf = None,
+    threshold: Threshold = None,
+    normalise: Normalise = False,
     device: Device = "auto",
 ) -> None:
-    """Label every pixel of images; writes NAME.png with class indices and palette."""
+    """Label every pixel of images; writes NAME.png with class indices and palette.
+
+    A model of objects (method ldf) also gives saliency/NAME.png.
+    """
     from hintseg.predict.folders.inputs import find_inputs
     from hintseg.predict.folders.photographs import predict_files
     from hintseg.predict.options import PredictOptions
@@ -212,7 +224,7 @@ def predict(
     predictor, inputs = load(run, device=_device(device)), find_inputs(images)
     for complaint in inputs.complaints:
         typer.echo(f"hintseg: {complaint}", err=True)
-    options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf)
+    options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf, threshold, normalise)
     with _stoppable("the same command does the rest"):
         outcome = predict_files(
             predictor,
@@ -236,6 +248,15 @@ def evaluate(
     flip: Flip = False,
     by: By = "classifier",
     crf: Crf = None,
+    saliency: Annotated[
+        bool | None,
+        typer.Option(
+            "--saliency/--no-saliency",
+            help="MAE, F, E, S of saliency maps too; default: for models of objects (method ldf)",
+        ),
+    ] = None,
+    threshold: Threshold = None,
+    normalise: Normalise = False,
     device: Device = "auto",
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
@@ -252,6 +273,9 @@ def evaluate(
         by=by,
         crf=crf,
         trimaps=[int(width) for width in _numbers(trimap, "--trimap")],
+        saliency=saliency,
+        threshold=threshold,
+        normalise=normalise,
         device=_device(device),
     )
     print_evaluation(figures)

@@ -26,7 +26,7 @@ Mask = Bool[np.ndarray, "_ _"]
 Curve = Float[np.ndarray, " 256"]  # at the thresholds 255/255, 254/255, ... 0
 
 LEVELS = 256
-TINY = np.spacing(1.0)
+TINY = float(np.spacing(1.0))
 REACH = 30  # pixels from the edge up to which errors are told apart
 
 
@@ -216,7 +216,8 @@ def _e_measures(
     """
     found = hits + wrong
     if there in (0, size):
-        return (found if there else size - found) / max(size - 1, 1)
+        kept: Float[np.ndarray, " n"] = (found if there else size - found) / max(size - 1, 1)
+        return kept
     mean_found, mean_there = found / size, there / size
     kinds = {
         (1, 1): hits,
@@ -224,7 +225,7 @@ def _e_measures(
         (0, 1): there - hits,
         (0, 0): size - there - wrong,
     }
-    total = np.zeros(len(hits))
+    total: Float[np.ndarray, " n"] = np.zeros(len(hits))
     for (is_found, is_there), pixels in kinds.items():
         a, b = is_found - mean_found, is_there - mean_there
         total += pixels * (1 + 2 * a * b / (a * a + b * b + TINY)) ** 2 / 4
@@ -267,12 +268,12 @@ def _region_score(saliency: Saliency, mask: Mask) -> float:
 def _similarity(one: Saliency, other: Saliency) -> float:
     """4 m n cov / ((m^2 + n^2) (var + var)), m and n the means; 1 where both are flat."""
     m, n, degrees = float(one.mean()), float(other.mean()), max(one.size - 1, 1)
-    spread = (((one - m) ** 2).sum() + ((other - n) ** 2).sum()) / degrees
-    above = 4 * m * n * ((one - m) * (other - n)).sum() / degrees
+    spread = float(((one - m) ** 2).sum() + ((other - n) ** 2).sum()) / degrees
+    above = 4 * m * n * float(((one - m) * (other - n)).sum()) / degrees
     below = (m * m + n * n) * spread
     if above == 0:
         return 1.0 if below == 0 else 0.0
-    return float(above / (below + TINY))
+    return above / (below + TINY)
 
 
 def _weighted_f(saliency: Saliency, mask: Mask) -> float:

@@ -32,6 +32,7 @@ SETTINGS = {
     },
     "regularized": {"first": {"steps": 4}},
     "sec": {"localise": {"steps": 3, "scales": [1.0], "flip": False}},
+    "ldf": {"foreground": "cow", "fine_steps": 4},
 }
 
 
@@ -40,10 +41,14 @@ def check_defaults(method, data):
     recipe.check(open_dataset(data), recipe.settings())
 
 
-TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
+TRAININGS = {
+    "spml": ("embed", "classify"),
+    "ldf": ("coarse", "fine"),
+}  # stages that train; of the others: train
 LONG = {  # settings of a method for which each of these takes 40 steps
     "spml": {"classify": {"steps": 40, "lr": 0.01}},
     "regularized": {"first": {"steps": 0}},
+    "ldf": {"fine_steps": 40},
 }
 STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "spml": [("embed", 1), ("embed", 3), ("embed", 6), ("relabel", 2), ("classify", 4)],
@@ -51,6 +56,7 @@ STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "partial": [("train", 3)],
     "regularized": [("partial", 2), ("train", 1), ("train", 5)],
     "sec": [("train", 3)],
+    "ldf": [("coarse", 3), ("coarse", 6), ("fine", 1), ("fine", 3)],
 }
 STOPS_WITH_TAGS = {
     "spml": [("localise", 2), ("localise/seeds", 1), ("embed", 1)],
@@ -352,7 +358,7 @@ def supervision(drawn, out, method, own=None, **train):
     return found["hints"], found["extra_supervision"], found["init"]["trained_on"]
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"full"}))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"full", "ldf"}))
 def test_what_was_used_is_recorded(drawn, tmp_path, method):
     hints, beyond, _ = supervision(drawn, tmp_path / "run", method, validate_images=0)
     names, dataset = open_dataset(drawn).hinted_names(), open_dataset(drawn)
@@ -372,7 +378,9 @@ def test_masks_that_choose_the_best_step_are_supervision(drawn, tmp_path):
     assert trained_on == "nothing"
 
 
-@pytest.mark.parametrize(("method", "own"), [("full", {}), ("spml", {"labels": "masks"})])
+@pytest.mark.parametrize(
+    ("method", "own"), [("full", {}), ("spml", {"labels": "masks"}), ("ldf", {})]
+)
 def test_dense_masks_are_no_hints(drawn, tmp_path, method, own):
     hints, beyond, _ = supervision(drawn, tmp_path / "run", method, own, validate_images=0)
     count = len(open_dataset(drawn).train_names())

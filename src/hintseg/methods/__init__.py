@@ -10,13 +10,14 @@ from importlib.metadata import entry_points
 
 from hintseg.errors import DataWarning, UnknownNameError
 from hintseg.methods.cross_entropy import FULL, PARTIAL
+from hintseg.methods.ldf import LDF
 from hintseg.methods.method import Method
 from hintseg.methods.regularized import REGULARIZED
 from hintseg.methods.sec import SEC
 from hintseg.methods.spml import SPML
 
 GROUP = "hintseg.methods"
-OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC)
+OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC, LDF)
 
 
 def find_method(name: str) -> Method:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from hintseg.errors import ConfigError
+from hintseg.images.grey import write_grey
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
     Outcome,
@@ -15,11 +17,13 @@ from hintseg.predict.folders.label_folder import (
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.predictor import Predictor
+from hintseg.predict.salient import saliency_of
 from hintseg.predict.tiles import check_tile
 from hintseg.progress import progress
 from hintseg.structures import Image, LabelMap
 
 RECORD = "predict.json"
+SALIENCY = "saliency"  # folder of saliency maps
 DEFAULT = PredictOptions()
 
 
@@ -33,6 +37,8 @@ def predict_files(
     overlays: bool = False,
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
+
+    A model of objects also gives saliency/NAME.png, grey with 8 bits.
 
     `images` are files by name; a name with slashes goes to sub-folders. What an earlier call with
     the same model and options has made of the same files is skipped; an image that has changed
@@ -50,16 +56,30 @@ def predict_files(
     claim(out, record, file=RECORD)
     folder = LabelFolder(out, record, len(predictor.classes), overlays)
     predict = partial(predictor.predict_by, options, tile=tile)
-    label = partial(_labelled, predictor, predict)
+    maps = out / SALIENCY if predictor.is_salient else None
+    if maps is not None and any(Path(name).parts[0] == SALIENCY for name in images):
+        raise ConfigError(
+            f"{out}: images lie in a sub-folder called {SALIENCY}, the name of the folder of "
+            "saliency maps; rename it"
+        )
+    label = partial(_labelled, predictor, predict, options, maps)
     with progress("predict", len(images)) as advance:
         for name, file in images.items():
-            folder.add(name, file, partial(digest_of_file, file), partial(label, file))
+            folder.add(name, file, partial(digest_of_file, file), partial(label, name, file))
             advance(file.name)
     return folder.outcome
 
 
 def _labelled(
-    predictor: Predictor, predict: Callable[[Image], Prediction], file: Path
+    predictor: Predictor,
+    predict: Callable[[Image], Prediction],
+    options: PredictOptions,
+    maps: Path | None,
+    name: str,
+    file: Path,
 ) -> tuple[Image, LabelMap]:
     image = predictor.read(file)
-    return image, predict(image).labels
+    prediction = predict(image)
+    if maps is not None:  # before the labels, which are the sign that all is there
+        write_grey(maps / f"{name}.png", saliency_of(prediction, options))
+    return image, prediction.labels
