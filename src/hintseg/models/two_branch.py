@@ -53,7 +53,7 @@ class TwoBranch(nn.Module):
         super().__init__()
         if len(classes) != 2 or classes.background is None:
             raise ConfigError(
-                f"classes: a background and an object are needed, got {classes.names}"
+                f"classes: a background and an object are needed, got {', '.join(classes.names)}"
             )
         self.backbone, self.iterations = backbone, iterations
         self.foreground = 1 - classes.background
