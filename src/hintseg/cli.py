@@ -125,6 +125,12 @@ def train(
     precision: Annotated[str | None, typer.Option(help="32, bf16 or 16")] = None,
     preset: Annotated[str | None, typer.Option(help="named settings of the method")] = None,
     config: Annotated[Path | None, typer.Option(help="config.yaml of another run")] = None,
+    cue: Annotated[
+        Path | None,
+        typer.Option(
+            help="run of method ldf: its saliency tells methods with seeds the background"
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="any setting: train.lr=0.001; repeatable")
     ] = None,
@@ -133,6 +139,7 @@ def train(
     """Train a method on a data set; writes a run folder with the model and a report."""
     from hintseg.methods.settings import merge, parse_overrides
     from hintseg.progress import is_first_process
+    from hintseg.training import DEFAULT_METHOD
     from hintseg.training import train as train_run
 
     named = {
@@ -147,7 +154,8 @@ def train(
         "precision": precision,
     }
     given = {key: value for key, value in named.items() if value is not None}
-    settings = merge({"train": given}, parse_overrides(set_ or []))
+    by_cue = {} if cue is None else {method or DEFAULT_METHOD: {"localise": {"cue": str(cue)}}}
+    settings = merge({"train": given}, by_cue, parse_overrides(set_ or []))
     with _stoppable("continue with the same command and --resume"):
         run = train_run(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume

@@ -348,3 +348,41 @@ def test_other_models_have_no_threshold(segmenter):
         predictor.check(PredictOptions(threshold=0.5))
     with pytest.raises(ConfigError, match="threshold: must be 0 to 1, got 2"):
         PredictOptions(threshold=2.0)
+
+
+# As the cue of others
+
+
+@pytest.mark.parametrize("method", ["sec", "spml"])
+def test_a_run_says_where_the_background_is_for_tags(cows, tmp_path, method):
+    done = run(cows, tmp_path / "objects", {"fine_steps": 0})
+    for file in (cows / "hints").glob("*.json"):
+        document = json.loads(file.read_text())
+        file.write_text(json.dumps({**document, "shapes": [], "flags": {"cow": True}}))
+    localise = {
+        "steps": 2,
+        "scales": [1.0],
+        "flip": False,
+        "cue": str(done),
+        "cue_sure": 0.0,
+        "agreement": {"rounds": 0},
+    }
+    own = {"localise": localise}
+    settings = {"train": SETTINGS, method: own}
+    weak = hintseg.train(cows, tmp_path / "weak", method=method, settings=settings)
+    beyond = json.loads((weak / "run.json").read_text())["extra_supervision"]
+    assert len(beyond) == 1
+    assert beyond[0].startswith(f"saliency of the run {done} (method ldf")
+    assert "dense masks of 4 images" in beyond[0]
+    seeds = read_label_map(weak / "localise" / "seeds" / "herd.png", classes=2, undeclared=-1)
+    assert (seeds == 0).any()  # nothing is too salient to be background: cue_sure is 0
+    assert not (seeds == UNLABELLED).any()
+
+
+def test_what_is_no_cue_is_refused(cows, tmp_path):
+    full = hintseg.train(cows, tmp_path / "full", method="full", settings={"train": SETTINGS})
+    for cue, message in ((full, "is no run of method ldf"), (tmp_path, "no trained model here")):
+        settings = {"train": SETTINGS, "sec": {"localise": {"cue": str(cue)}}}
+        with pytest.raises((ConfigError, RunError), match=message):
+            hintseg.train(cows, tmp_path / "run", method="sec", settings=settings)
+        assert not (tmp_path / "run").exists()

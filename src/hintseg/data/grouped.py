@@ -59,7 +59,11 @@ class GroupedDataset(Dataset):
 
 
 def as_object(
-    dataset: Dataset, foreground: str | None = None, *, classes: ClassSet | None = None
+    dataset: Dataset,
+    foreground: str | None = None,
+    *,
+    classes: ClassSet | None = None,
+    option: str = "foreground",
 ) -> Dataset:
     """The data set with two classes: a background and the objects.
 
@@ -68,6 +72,7 @@ def as_object(
         foreground: What the objects are: "any" class but the background, or a class by name, all
             others being background; None: the one class beside the background.
         classes: What to call the two, the background first or second; None: by their names.
+        option: What a user calls `foreground`, for messages.
 
     Returns:
         The data set itself, where it has just these two classes.
@@ -76,7 +81,7 @@ def as_object(
         ConfigError: There is no background, or more than one class beside it, and it is not said
             which ones are meant; UnknownNameError for a class that is none.
     """
-    members = _members(dataset, foreground)
+    members = _members(dataset, foreground, option)
     wanted = classes or _two(dataset, foreground)
     index = 1 - (wanted.background or 0)
     group = tuple(index if c in members else 1 - index for c in range(len(dataset.classes)))
@@ -86,7 +91,7 @@ def as_object(
     return GroupedDataset(**{**known, "classes": wanted}, members=dataset, group=group)
 
 
-def _members(dataset: Dataset, foreground: str | None) -> tuple[int, ...]:
+def _members(dataset: Dataset, foreground: str | None, option: str) -> tuple[int, ...]:
     """The classes that are objects."""
     classes, file = dataset.classes, dataset.root / DATASET_FILE
     if foreground not in (None, ANY) or (foreground == ANY and ANY in classes.names):
@@ -94,11 +99,11 @@ def _members(dataset: Dataset, foreground: str | None) -> tuple[int, ...]:
         try:
             return (classes.index(foreground),)
         except UnknownNameError as error:
-            raise ConfigError(f"foreground={foreground}: {error}, or any") from error
+            raise ConfigError(f"{option}={foreground}: {error}, or any") from error
     if classes.background is None:
         raise ConfigError(
             f"{file}: no class is the background, so that nothing says what an object is; name it "
-            "under background:, or the class of the objects by foreground=NAME"
+            f"under background:, or the class of the objects by {option}=NAME"
         )
     others = classes.foreground
     if not others:
@@ -106,7 +111,7 @@ def _members(dataset: Dataset, foreground: str | None) -> tuple[int, ...]:
     if foreground is None and len(others) > 1:
         raise ConfigError(
             f"{file}: {len(others)} classes beside the background; take them together by "
-            "foreground=any, or choose one by foreground=NAME"
+            f"{option}=any, or choose one by {option}=NAME"
         )
     return others
 

@@ -95,7 +95,7 @@ def _names(dataset: Dataset, settings: LDFSettings) -> tuple[str, ...]:
 
 def seen(dataset: Dataset, settings: LDFSettings) -> Dataset:
     """The data set as a background and objects; ConfigError where it is not clear what they are."""
-    return as_object(dataset, settings.foreground)
+    return as_object(dataset, settings.foreground, option="--set ldf.foreground")
 
 
 def check_objects(dataset: Dataset, settings: LDFSettings) -> None:

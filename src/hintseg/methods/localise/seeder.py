@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hintseg.errors import ConfigError
+from hintseg.methods.localise.cue import Cue
 from hintseg.methods.localise.localiser import Localiser, WithFeatures, WithSaliency
 from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.seeds.activation import (
@@ -41,6 +42,7 @@ class Seeder:
         settings: Thresholds.
         classes: Of the data set.
         boxes_complete: A class that has boxes is nowhere else in the image.
+        cue: Says where the background is; None: the maps do.
 
     Raises:
         ConfigError: The settings need what the localiser does not offer.
@@ -53,9 +55,10 @@ class Seeder:
         classes: ClassSet,
         *,
         boxes_complete: bool,
+        cue: Cue | None = None,
     ) -> None:
         self.localiser, self.settings, self.classes = localiser, settings, classes
-        self.boxes_complete = boxes_complete
+        self.boxes_complete, self.cue = boxes_complete, cue
         name = type(localiser).__name__
         if settings.background == "saliency" and not isinstance(localiser, WithSaliency):
             raise ConfigError(f"localise.background=saliency: {name} has none; use score")
@@ -91,8 +94,9 @@ class Seeder:
             boxed = torch.from_numpy(np.unique(weak.boxes[:, 4]).astype(np.int64))
             possible[boxed] &= box_masks(boxed, boxes, size)
         if self.classes.background is not None and weak.tags.any():
-            every[self.classes.background] = background_score(
-                seen.maps, self.settings.agreement.exponent
+            exponent = self.settings.agreement.exponent
+            every[self.classes.background] = (
+                background_score(seen.maps, exponent) if self.cue is None else self.cue(sample)
             )
             possible[self.classes.background] = True
         known = torch.from_numpy(weak.labels).long()
@@ -121,8 +125,10 @@ class Seeder:
     def _background(
         self, sample: Sample, maps: Float[Tensor, "maps height width"]
     ) -> Bool[Tensor, "height width"]:
-        """Seeds of the background where no class is seen, by the maps or by saliency."""
+        """Seeds of the background where no class is seen, by the maps, saliency or a cue."""
         settings = self.settings
+        if self.cue is not None:
+            return self.cue(sample) >= settings.cue_sure
         if settings.background == "score" or not len(maps):
             return background_seeds(
                 maps, threshold=settings.background_threshold, exponent=settings.exponent

@@ -20,6 +20,7 @@ from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, w
 from hintseg.methods.job import Job
 from hintseg.methods.localise.agreed import AgreedSeeder
 from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
+from hintseg.methods.localise.cue import background_cue
 from hintseg.methods.localise.localiser import Localiser
 from hintseg.methods.localise.seeder import Seeder, missing_classes
 from hintseg.methods.localise.settings import LocaliseSettings
@@ -94,7 +95,13 @@ def localise(
 def _seeder(job: Job, settings: LocaliseSettings, localiser: Localiser) -> Seeder | AgreedSeeder:
     """Who makes the seeds; every rank looks at all images, and so all agree."""
     dataset = job.dataset
-    alone = Seeder(localiser, settings, dataset.classes, boxes_complete=dataset.boxes_complete)
+    alone = Seeder(
+        localiser,
+        settings,
+        dataset.classes,
+        boxes_complete=dataset.boxes_complete,
+        cue=background_cue(settings, job.fabric.device),
+    )
     if not settings.agreement.rounds:
         return alone
     names = dataset.hinted_names()
