@@ -28,6 +28,7 @@ LAYERS = [
     "segments",
     "losses",
     "refine",
+    "saliency",
     "predict",
     "metrics",
     "evaluation",

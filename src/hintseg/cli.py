@@ -45,6 +45,13 @@ Crf = Annotated[
 Scores = Annotated[
     bool, typer.Option("--scores", help="also write how sure each pixel is: scores/, 255 is 1")
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="of a background and objects: saliency from which a pixel is an object"),
+]
+Normalise = Annotated[
+    bool, typer.Option("--normalise", help="stretch each saliency map to 0 to 1 first")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
@@ -166,6 +173,12 @@ def train(
     precision: Annotated[str | None, typer.Option(help="32, bf16 or 16")] = None,
     preset: Annotated[str | None, typer.Option(help="named settings of the method")] = None,
     config: Annotated[Path | None, typer.Option(help="config.yaml of another run")] = None,
+    cue: Annotated[
+        Path | None,
+        typer.Option(
+            help="run of method ldf: its saliency tells methods with seeds the background"
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="any setting: train.lr=0.001; repeatable")
     ] = None,
@@ -174,6 +187,7 @@ def train(
     """Train a method on a data set; writes a run folder with the model and a report."""
     from hintseg.methods.settings import merge, parse_overrides
     from hintseg.progress import is_first_process
+    from hintseg.training import DEFAULT_METHOD
     from hintseg.training import train as train_run
 
     named = {
@@ -188,7 +202,8 @@ def train(
         "precision": precision,
     }
     given = {key: value for key, value in named.items() if value is not None}
-    settings = merge({"train": given}, parse_overrides(set_ or []))
+    by_cue = {} if cue is None else {method or DEFAULT_METHOD: {"localise": {"cue": str(cue)}}}
+    settings = merge({"train": given}, by_cue, parse_overrides(set_ or []))
     with stoppable("continue with the same command and --resume"):
         run = train_run(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
@@ -252,9 +267,14 @@ def predict(
     tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
     by: By = "classifier",
     crf: Crf = None,
+    threshold: Threshold = None,
+    normalise: Normalise = False,
     device: Device = "auto",
 ) -> None:
-    """Label every pixel of images; writes NAME.png with class indices and palette."""
+    """Label every pixel of images; writes NAME.png with class indices and palette.
+
+    A model of objects (method ldf) also gives saliency/NAME.png.
+    """
     from hintseg.predict.onnx_model import is_onnx
 
     if is_onnx(run):
@@ -267,7 +287,7 @@ def predict(
     from hintseg.predict.predictor import load
 
     predictor, inputs = load(run, device=_device(device)), _inputs(images)
-    options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf)
+    options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf, threshold, normalise)
     with stoppable("the same command does the rest"):
         outcome = predict_files(
             predictor,
@@ -292,6 +312,15 @@ def evaluate(
     flip: Flip = False,
     by: By = "classifier",
     crf: Crf = None,
+    saliency: Annotated[
+        bool | None,
+        typer.Option(
+            "--saliency/--no-saliency",
+            help="MAE, F, E, S of saliency maps too; default: for models of objects (method ldf)",
+        ),
+    ] = None,
+    threshold: Threshold = None,
+    normalise: Normalise = False,
     device: Device = "auto",
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
@@ -308,6 +337,9 @@ def evaluate(
         by=by,
         crf=crf,
         trimaps=[int(width) for width in _numbers(trimap, "--trimap")],
+        saliency=saliency,
+        threshold=threshold,
+        normalise=normalise,
         device=_device(device),
     )
     print_evaluation(figures)

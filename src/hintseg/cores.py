@@ -15,9 +15,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from inspect import unwrap
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -186,3 +188,16 @@ def crew() -> Iterator[Spread]:
     with pool:  # starts no thread before it has work
         yield run
     torch.set_num_threads(threads)  # the last call decides for all threads to come
+
+
+def compiled(function: Callable[P, T]) -> Callable[P, T]:
+    """Compiled by Numba at the first call, and kept on disk where that is possible."""
+    import numba  # noqa: PLC0415 - most of what imports this module compiles nothing
+
+    raw = unwrap(function)  # what checks types at run time cannot be compiled
+    settings = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+    try:
+        found: Callable[P, T] = numba.njit(cache=True, **settings)(raw)
+    except RuntimeError:  # no folder to write to
+        found = numba.njit(**settings)(raw)
+    return found

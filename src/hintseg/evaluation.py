@@ -1,11 +1,13 @@
 """Evaluate a run, or a folder of predicted masks, on a split of a data set."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hintseg.data.coverage import mask_remarks
 from hintseg.data.dataset import Dataset, open_dataset
@@ -16,10 +18,14 @@ from hintseg.metrics import Evaluation, evaluate_pairs
 from hintseg.models.finite import scores_of
 from hintseg.models.saved import DESCRIPTION
 from hintseg.predict.options import PredictOptions
+from hintseg.predict.prediction import Prediction
 from hintseg.predict.predictor import Predictor, load
+from hintseg.predict.salient import saliency_of
+from hintseg.saliency import SaliencyTotals
 from hintseg.structures import VOID, ClassSet, LabelMap
 
 DEFAULT = PredictOptions()
+Watch = Callable[[Prediction, LabelMap], None]  # is told each prediction and its truth
 
 
 def predicted_pairs(
@@ -28,19 +34,35 @@ def predicted_pairs(
     names: Sequence[str],
     *,
     options: PredictOptions = DEFAULT,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """(name, prediction, truth) of images with masks, predicted one by one.
 
     By retrieval a train image does not find its own segments.
     """
     predictor.check(options)
+    dataset = predictor.seen(dataset)
     predictor.check_classes(dataset)
     dataset = dataset.read_as(predictor.reading)
     for name in names:
         image = dataset.image(name)
         with scores_of(name):
             prediction = predictor.predict_by(options, image, exclude=name)
-        yield name, prediction.labels, dataset.checked_truth(name)
+        truth = dataset.checked_truth(name)
+        if watch is not None:
+            watch(prediction, truth)
+        yield name, prediction.labels, truth
+
+
+def saliency_watch(totals: SaliencyTotals, options: PredictOptions = DEFAULT) -> Watch:
+    """Adds the saliency map of each prediction; where the truth is void, nothing is there."""
+
+    def watch(prediction: Prediction, truth: LabelMap) -> None:
+        saliency = saliency_of(prediction, options)
+        is_object = (truth >= 0) & (truth != prediction.classes.background)
+        totals.add(np.where(truth < 0, 0.0, saliency), is_object)
+
+    return watch
 
 
 def read_pairs(
@@ -118,13 +140,16 @@ class Figures:
     flip: bool | None = None
     crf: str | None = None
     prototypes: str | None = None  # by retrieval: what named the known segments
+    saliency: Mapping[str, float] | None = None  # measures of saliency maps, where asked for
+    normalised: bool | None = None  # whether those were stretched to 0 to 1 first
 
     def record(self) -> dict[str, Any]:
         """The figures as plain values for JSON (`hintseg evaluate --json`)."""
         values = asdict(self)
         values["crf"] = self.crf or False
-        if self.prototypes is None:
-            del values["prototypes"]
+        for name in ("prototypes", "saliency", "normalised"):
+            if values[name] is None:
+                del values[name]
         return values
 
 
@@ -162,6 +187,9 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     by: str = "classifier",
     crf: str | None = None,
     trimaps: Sequence[int] = (),
+    saliency: bool | None = None,
+    threshold: float | None = None,
+    normalise: bool = False,
     device: str = "cpu",
 ) -> Figures:
     """The figures of a run, or of a folder of predicted masks, on a split, with how they were made.
@@ -175,24 +203,38 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         by: "classifier", "retrieval" or "both".
         crf: Preset of a dense CRF.
         trimaps: Widths in pixels of bands along boundaries that are evaluated alone.
+        saliency: Also compare saliency maps with the masks of all that is no background; None:
+            for a model of objects only.
+        threshold: Saliency from which a pixel is an object; None: the most probable class.
+        normalise: Stretch each saliency map to 0 to 1 first.
         device: Where the model runs.
 
     Raises:
         HintSegError: The source is neither, the split has no masks, or the classes disagree.
     """
-    folder, options = Path(source), PredictOptions(scales, flip, by, crf)
+    folder = Path(source)
+    options = PredictOptions(scales, flip, by, crf, threshold, normalise)
     dataset = data if isinstance(data, Dataset) else open_dataset(Path(data))
     names = names_with_masks(dataset, split)
     made: dict[str, Any] = {"by": "masks"}
+    totals = SaliencyTotals() if saliency else None
     if (folder / DESCRIPTION).exists() or (folder / "config.yaml").exists():
         predictor = load(folder, device=device)
-        pairs = predicted_pairs(predictor, dataset, names, options=options)
+        dataset = predictor.seen(dataset)
+        if saliency is None and predictor.is_salient:
+            totals = SaliencyTotals()
+        watch = None if totals is None else saliency_watch(totals, options)
+        pairs = predicted_pairs(predictor, dataset, names, options=options, watch=watch)
         made = {"by": by, "scales": options.scales, "flip": flip, "crf": crf}
         if options.retrieves:
             made["prototypes"] = predictor.prototypes.labelled_by
     else:
         pairs = _pairs_of_masks(folder, dataset, names, options)
+        if totals is not None:
+            pairs = _with_saliency(pairs, totals, dataset)
     evaluation = evaluate_pairs(pairs, len(dataset.classes), trimaps=trimaps)
+    if totals is not None:
+        made |= {"saliency": totals.figures().record(), "normalised": normalise}
     return replace(
         summarize(evaluation, dataset.classes),
         warnings=mask_remarks(evaluation.truth, dataset, f"split {split!r}"),
@@ -205,11 +247,28 @@ def evaluate(  # noqa: PLR0913 - the options of the command
 def _pairs_of_masks(
     folder: Path, dataset: Dataset, names: Sequence[str], options: PredictOptions
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
-    if options.retrieves or options.crf is not None:
+    if options.retrieves or options.crf is not None or options.asks_for_objects:
         option = f"--by {options.by}" if options.retrieves else f"--crf {options.crf}"
+        if options.asks_for_objects:
+            option = "--threshold, --normalise"
         raise ConfigError(f"{option}: {folder} is no run folder; masks are evaluated as they are")
     if not folder.is_dir():
         raise DataError(
             f"{folder}: no such folder; give a run folder or a folder of predicted masks"
         )
     return read_pairs(folder, dataset, names)
+
+
+def _with_saliency(
+    pairs: Iterator[tuple[str, LabelMap, LabelMap]], totals: SaliencyTotals, dataset: Dataset
+) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    """The same, every mask taken for a saliency map of 0 and 1."""
+    background = dataset.classes.background
+    if background is None:
+        raise ConfigError(
+            f"--saliency: no class of {dataset.root} is the background; name it under background:"
+        )
+    for name, predicted, truth in pairs:
+        found = (predicted >= 0) & (predicted != background) & (truth >= 0)
+        totals.add(found.astype(np.float64), (truth >= 0) & (truth != background))
+        yield name, predicted, truth

@@ -103,7 +103,7 @@ def train(
     run = Run(root)
     try:
         with shared_cores(processes(chosen.train.devices)[0]):
-            _work(chosen, dataset, run)
+            _work(chosen, chosen.recipe.view(dataset, chosen.own), run)
     except HintSegError:
         run.discard_if_untrained()
         raise
@@ -180,6 +180,7 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         width=settings.width,
         unit=config.recipe.unit,
         kind=config.recipe.kind,
+        extra=config.recipe.extra(config.own),
         size=settings.size,
         zoom=settings.zoom or sum(settings.scale) / 2,
         reading=dataset.reading,

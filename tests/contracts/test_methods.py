@@ -39,6 +39,7 @@ SETTINGS = {
     "seam": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}}},
     "rca": {"localise": {**LOCALISE, "regional": {"centroids": 2, "slots": 3, "sure": 0.0}}},
     "sc_cam": {"localise": {**LOCALISE, "expand": {"steps": 2, "walk": 4}, "sub": {"kinds": 2}}},
+    "ldf": {"foreground": "cow", "fine_steps": 4},
 }
 
 
@@ -47,10 +48,14 @@ def check_defaults(method, data):
     recipe.check(open_dataset(data), recipe.settings())
 
 
-TRAININGS = {"spml": ("embed", "classify")}  # stages that train; of the others: train
+TRAININGS = {
+    "spml": ("embed", "classify"),
+    "ldf": ("coarse", "fine"),
+}  # stages that train; of the others: train
 LONG = {  # settings of a method for which each of these takes 40 steps
     "spml": {"classify": {"steps": 40, "lr": 0.01}},
     "regularized": {"first": {"steps": 0}},
+    "ldf": {"fine_steps": 40},
 }
 STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "spml": [("embed", 1), ("embed", 3), ("embed", 6), ("relabel", 2), ("classify", 4)],
@@ -59,6 +64,7 @@ STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "regularized": [("partial", 2), ("train", 1), ("train", 5)],
     "sec": [("train", 3)],
     **{name: [("train", 3)] for name in ("cam", "affinitynet", "irn", "seam", "sc_cam", "rca")},
+    "ldf": [("coarse", 3), ("coarse", 6), ("fine", 1), ("fine", 3)],
 }
 STOPS_WITH_TAGS = {
     "spml": [("localise", 2), ("localise/seeds", 1), ("embed", 1)],
@@ -365,7 +371,7 @@ def supervision(drawn, out, method, own=None, **train):
     return found["hints"], found["extra_supervision"], found["init"]["trained_on"]
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"full"}))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"full", "ldf"}))
 def test_what_was_used_is_recorded(drawn, tmp_path, method):
     hints, beyond, _ = supervision(drawn, tmp_path / "run", method, validate_images=0)
     names, dataset = open_dataset(drawn).hinted_names(), open_dataset(drawn)
@@ -385,7 +391,9 @@ def test_masks_that_choose_the_best_step_are_supervision(drawn, tmp_path):
     assert trained_on == "nothing"
 
 
-@pytest.mark.parametrize(("method", "own"), [("full", {}), ("spml", {"labels": "masks"})])
+@pytest.mark.parametrize(
+    ("method", "own"), [("full", {}), ("spml", {"labels": "masks"}), ("ldf", {})]
+)
 def test_dense_masks_are_no_hints(drawn, tmp_path, method, own):
     hints, beyond, _ = supervision(drawn, tmp_path / "run", method, own, validate_images=0)
     count = len(open_dataset(drawn).train_names())

@@ -663,3 +663,21 @@ def test_import_says_what_it_took_and_what_it_left(hintseg, data_folder, tmp_pat
     assert code == 1
     assert "exists already" in err
     assert hintseg("import", "coca", source, "--out", tmp_path / "x")[2].count("\n") == 1
+
+
+def test_objects_from_training_to_figures(hintseg, data_folder, tmp_path):
+    run, out, figures = tmp_path / "run", tmp_path / "out", tmp_path / "figures.json"
+    more = ["--method", "ldf", "--set", "ldf.foreground=cow", "--set", "ldf.fine_steps=2"]
+    assert hintseg("train", data_folder, "--out", run, *more, *SMALL)[0] == 0
+    code, text, _ = hintseg("evaluate", run, data_folder, "--json", figures, "--normalise")
+    assert code == 0
+    assert "saliency maps, normalised: MAE 0." in text
+    written = json.loads(figures.read_text())
+    assert written["normalised"] is True
+    assert 0 <= written["saliency"]["mae"] <= 1
+    words = ["predict", run, data_folder / "images", "--threshold", "0.5", "--out", out]
+    assert hintseg(*words)[0] == 0
+    assert len(list((out / "saliency").glob("*.png"))) == len(list(out.glob("*.png"))) == 8
+    code, _, error = hintseg("train", data_folder, "--method", "ldf", "--out", tmp_path / "no")
+    assert code == 1
+    assert "or the class of the objects by --set ldf.foreground=NAME" in error

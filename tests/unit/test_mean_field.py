@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numba
 import numpy as np
 import pytest
 import torch
 
+from hintseg.cores import compiled
 from hintseg.refine import dense_crf, dense_crf_logits
 from hintseg.refine import mean_field as module
 from hintseg.refine.crf import PRESETS, CrfPreset
@@ -127,10 +127,12 @@ def test_works_in_a_forked_process():
 
 
 def test_compiles_where_nothing_can_be_kept_on_disk(monkeypatch):
+    njit = numba.njit
+
     def refusing(*, cache=False, **settings):
         if cache:
             raise RuntimeError("cannot cache function: no locator available for file")
-        return numba.njit(**settings)
+        return njit(**settings)
 
-    monkeypatch.setattr(module, "numba", SimpleNamespace(njit=refusing))
-    assert module.compiled(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(numba, "njit", refusing)
+    assert compiled(lambda x: x + 1)(2) == 3

@@ -16,6 +16,7 @@ ROOMS = (
     "hintseg.models",
     "hintseg.refine",
     "hintseg.regions",
+    "hintseg.saliency",
     "hintseg.seeds",
     "hintseg.segments",
 )

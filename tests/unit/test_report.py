@@ -384,7 +384,7 @@ class Constant(Predictor):
     """Predicts the first class everywhere."""
 
     def __init__(self):
-        self.classes, self.reading = CLASSES, AS_STORED
+        self.classes, self.reading, self.model = CLASSES, AS_STORED, None
 
     def predict_by(self, options, image, **more):
         return self.predict(image)

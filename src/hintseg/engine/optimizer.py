@@ -33,12 +33,16 @@ def make_optimizer(
     rates: Rates,
     *,
     momentum: float = 0.9,
+    nesterov: bool = False,
 ) -> Optimizer:
-    """AdamW (beta_1 = momentum) or SGD over the four groups {pretrained, new} x {weight, bias}."""
+    """AdamW (beta_1 = momentum) or SGD over the four groups {pretrained, new} x {weight, bias}.
+
+    Nesterov's form of the momentum is for SGD alone, where there is a momentum.
+    """
     groups = parameter_groups(model, pretrained, rates)
     if name == "adamw":
         return AdamW(groups, lr=rates.base, betas=(momentum, 0.999))
-    return SGD(groups, lr=rates.base, momentum=momentum)
+    return SGD(groups, lr=rates.base, momentum=momentum, nesterov=nesterov and momentum > 0)
 
 
 def parameter_groups(model: nn.Module, pretrained: nn.Module, rates: Rates) -> list[dict]:
@@ -70,6 +74,15 @@ def poly(base: float, steps: int, *, power: float = 0.9, warmup: int = 0) -> Sch
     def rate(step: int) -> float:
         rise = min(1.0, 0.1 + 0.9 * step / warmup) if warmup else 1.0
         return float(base * (1 - step / steps) ** power * rise)
+
+    return rate
+
+
+def triangular(base: float, steps: int) -> Schedule:
+    """lr(t) = base (1 - |2 (t + 1) / (steps + 1) - 1|): up to the middle, and down again."""
+
+    def rate(step: int) -> float:
+        return float(base * (1 - abs(2 * (step + 1) / (steps + 1) - 1)))
 
     return rate
 

@@ -1,5 +1,9 @@
 """Drawings: read, written, turned into weak labels, made as a person would draw them."""
 
+from hintseg.hints.decoupling import (
+    body_and_detail,
+    edge_of,
+)
 from hintseg.hints.labelme import (
     read_labelme,
     write_labelme,
@@ -12,4 +16,12 @@ from hintseg.hints.simulate import (
     simulate_hints,
 )
 
-__all__ = ["Brush", "rasterize", "read_labelme", "simulate_hints", "write_labelme"]
+__all__ = [
+    "Brush",
+    "body_and_detail",
+    "edge_of",
+    "rasterize",
+    "read_labelme",
+    "simulate_hints",
+    "write_labelme",
+]

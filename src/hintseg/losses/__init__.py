@@ -1,4 +1,4 @@
-"""Losses: contrastive between pixels and segments, of pixels, of tags, of energies, of seeds."""
+"""Losses: contrastive, of pixels, of masks as a whole, of tags, of energies, of seeds."""
 
 from hintseg.losses.contrastive import (
     own_segment_loss,
@@ -15,6 +15,10 @@ from hintseg.losses.energy import (
 )
 from hintseg.losses.image_level import (
     tag_loss,
+)
+from hintseg.losses.overlap import (
+    iou_loss,
+    soft_cross_entropy,
 )
 from hintseg.losses.pair_affinity import (
     displacement_loss,
@@ -57,6 +61,7 @@ __all__ = [
     "expand_loss",
     "grid_affinity",
     "image_similarity_loss",
+    "iou_loss",
     "kernel_cut_loss",
     "labelled_cross_entropy",
     "normalised_cut_loss",
@@ -71,5 +76,6 @@ __all__ = [
     "segment_contrastive_loss",
     "shared_set",
     "shared_tag",
+    "soft_cross_entropy",
     "tag_loss",
 ]

@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 
 from hintseg.errors import DataWarning, UnknownNameError
 from hintseg.methods.cross_entropy import FULL, PARTIAL
+from hintseg.methods.ldf import LDF
 from hintseg.methods.method import Method
 from hintseg.methods.regularized import REGULARIZED
 from hintseg.methods.sec import SEC
@@ -17,7 +18,7 @@ from hintseg.methods.seeded import AFFINITYNET, CAM, IRN, RCA, SC_CAM, SEAM
 from hintseg.methods.spml import SPML
 
 GROUP = "hintseg.methods"
-OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC, CAM, AFFINITYNET, IRN, SEAM, SC_CAM, RCA)
+OWN = (SPML, FULL, PARTIAL, REGULARIZED, SEC, CAM, AFFINITYNET, IRN, SEAM, SC_CAM, RCA, LDF)
 
 
 def find_method(name: str) -> Method:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,20 @@ from hintseg.data.transforms import Augmentation, augment
 from hintseg.engine.checkpoint import TrainingState
 from hintseg.engine.fit import Learner, LossModule, fit
 from hintseg.engine.monitor import Intervals, TrainingMonitor, Validate, interruption
-from hintseg.engine.optimizer import Rates, make_optimizer, poly
+from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
 from hintseg.evaluation import predicted_pairs
 from hintseg.files import read_json
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
 from hintseg.metrics import evaluate_pairs
+from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model, load_segmenter, save_model
 from hintseg.predict.predictor import Predictor
 from hintseg.progress import progress
 from hintseg.structures import Batch
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Keep = Callable[[Literal["best", "last"]], None]
 
 
@@ -48,7 +50,7 @@ def train_segmenter(
     folder: Path,
     batches: "Batches",
     *,
-    lr: float | None = None,
+    lr: float | Schedule | None = None,
     validate: bool = True,
 ) -> dict[str, Any]:
     """Train a segmenter with validation, its best and last weights kept in `folder`.
@@ -73,11 +75,26 @@ def train_segmenter(
 
 def chosen_model(job: Job, stage: str) -> Segmenter:
     """The model that a finished stage chose."""
+    return _ready(job, load_segmenter(_chosen(job, stage)))
+
+
+def chosen_network(job: Job, stage: str) -> nn.Module:
+    """As `chosen_model`, of any kind."""
+    return _ready(job, load_model(_chosen(job, stage))[0])
+
+
+def _chosen(job: Job, stage: str) -> Path:
     folder = job.run.stage_folder(stage)
-    which = read_json(folder / "manifest.json")["model"]
-    model = load_segmenter(folder / which).to(job.fabric.device)
-    model.embedder.backbone.freeze(job.settings.freeze, norm=job.settings.freeze_norm)
-    return model
+    chosen: str = read_json(folder / "manifest.json")["model"]
+    return folder / chosen
+
+
+def _ready(job: Job, model: ModuleT) -> ModuleT:
+    """On its device, its backbone frozen as set."""
+    backbone = model.backbone
+    assert isinstance(backbone, Backbone), "every kind has one"
+    backbone.freeze(job.settings.freeze, norm=job.settings.freeze_norm)
+    return model.to(job.fabric.device)
 
 
 def train_network(
@@ -88,22 +105,22 @@ def train_network(
     *,
     keep: Keep,
     validate: Validate | None = None,
-    lr: float | None = None,
+    lr: float | Schedule | None = None,
 ) -> TrainingState:
     """Train any learner over its batches, from where an interrupted training stopped.
 
     `keep` saves the weights: the last, and the best whenever `validate` finds them so; `lr` is the
-    rate of new weights, that of the job by default. Returns what was reached.
+    rate of new weights, by default that of the job, or says it for every step; where it does not,
+    the rate falls as the settings say. Returns what was reached.
     """
     settings, fabric = job.settings, job.fabric
-    rate = settings.lr if lr is None else lr
+    schedule = lr if callable(lr) else _falling(settings, lr, batches.steps)
     learner.model.to(memory_format=torch.channels_last)
-    module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner, rate))
+    module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner))
     steps = batches.steps
     intervals = Intervals(
         steps, settings.log_every, settings.checkpoint_every, settings.validate_every
     )
-    schedule = poly(rate, steps, power=settings.power, warmup=min(settings.warmup, steps))
     monitor = TrainingMonitor(
         run=job.run,
         stage=folder.name,
@@ -164,10 +181,23 @@ class Batches:
         )
 
 
-def _optimizer(settings: TrainSettings, learner: Learner, lr: float) -> Optimizer:
-    rates = Rates(lr, settings.pretrained_factor, settings.bias_factor, settings.weight_decay)
+def _falling(settings: TrainSettings, lr: float | None, steps: int) -> Schedule:
+    rate = settings.lr if lr is None else lr
+    return poly(rate, steps, power=settings.power, warmup=min(settings.warmup, steps))
+
+
+def _optimizer(settings: TrainSettings, learner: Learner) -> Optimizer:
+    """The rates are set in every step (`set_rate`)."""
+    rates = Rates(
+        settings.lr, settings.pretrained_factor, settings.bias_factor, settings.weight_decay
+    )
     return make_optimizer(
-        settings.optimizer, learner.model, learner.pretrained, rates, momentum=settings.momentum
+        settings.optimizer,
+        learner.model,
+        learner.pretrained,
+        rates,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
     )
 
 

@@ -1,9 +1,9 @@
 """What every stage of a method has at hand, and what the code of a method has to give."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -88,6 +88,16 @@ class Job(Generic[S]):
         return model
 
 
+def as_it_is(dataset: Dataset, _: object) -> Dataset:
+    """The data set with its own classes."""
+    return dataset
+
+
+def nothing_more(_: object) -> Mapping[str, Any]:
+    """The network asks for nothing but what all ask for."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Recipe(Generic[S]):
     """The code of a method: its settings and its stages."""
@@ -98,3 +108,5 @@ class Recipe(Generic[S]):
     sees: Callable[[Dataset, S], Supervision] = from_hints  # with its settings: what it uses
     unit: bool = False  # its classifier sees the directions of embeddings only
     kind: str = "segmenter"  # of its network (models/saved.py)
+    view: Callable[[Dataset, S], Dataset] = as_it_is  # the data set as it is learned from
+    extra: Callable[[S], Mapping[str, Any]] = nothing_more  # what its kind of network asks for

@@ -43,6 +43,7 @@ class TrainSettings(Settings):
     bias_factor: float = Field(1.0, ge=0, description="factor on lr for biases and norms")
     weight_decay: float = Field(0.01, ge=0)
     momentum: Share = 0.9
+    nesterov: bool = Field(False, description="Nesterov's form of the momentum, of sgd")
     power: float = Field(0.9, ge=0, description="exponent of the polynomial learning-rate schedule")
     warmup: int = Field(25, ge=0, description="steps until the full learning rate")
     freeze: int = Field(0, ge=0, description="number of first backbone stages that are not trained")

@@ -17,6 +17,7 @@ from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.finite import REMEDY, first_not_finite
+from hintseg.models.two_branch import TwoBranch
 from hintseg.structures import ClassSet
 
 FORMAT = 1
@@ -54,8 +55,18 @@ def build_segmenter(description: ModelDescription) -> Segmenter:
     return Segmenter(embedder, len(description.classes), unit=description.unit)
 
 
+def build_two_branch(description: ModelDescription) -> TwoBranch:
+    """A network for salient objects with random weights; `dim` is the width of its branches."""
+    return TwoBranch(
+        Backbone(description.backbone, output_stride=description.output_stride),
+        description.class_set(),
+        dim=description.dim,
+        iterations=int(description.extra.get("iterations", 2)),
+    )
+
+
 Builder = Callable[[ModelDescription], nn.Module]
-BUILDERS: dict[str, Builder] = {"segmenter": build_segmenter}
+BUILDERS: dict[str, Builder] = {"segmenter": build_segmenter, "two-branch": build_two_branch}
 """What makes a network of each kind; other packages add theirs by an entry point of GROUP."""
 
 

@@ -23,6 +23,8 @@ class PredictOptions:
     flip: bool = False  # mirror images too
     by: str = "classifier"  # or "retrieval", or "both": the mean of the two
     crf: str | None = None  # preset of the dense CRF
+    threshold: float | None = None  # of a background and objects: probability of an object
+    normalise: bool = False  # stretch each saliency map to 0 to 1 first
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
@@ -31,6 +33,8 @@ class PredictOptions:
             raise ConfigError(f"by: choose {', '.join(BY[:-1])} or {BY[-1]}, got {self.by!r}")
         if self.crf is not None:
             find_preset(self.crf)
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold: must be 0 to 1, got {self.threshold}")
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -42,7 +46,14 @@ class PredictOptions:
         """Whether the nearest known segments are asked, alone or beside the classifier."""
         return self.by != "classifier"
 
+    @property
+    def asks_for_objects(self) -> bool:
+        """Whether labels come of a saliency map, not of the most probable class."""
+        return self.threshold is not None or self.normalise
+
     def record(self) -> dict[str, Any]:
         """The options as plain values; of a preset its numbers."""
         refined = {} if self.crf is None else {"crf": asdict(find_preset(self.crf))}
-        return {"scales": list(self.scales), "flip": self.flip, "by": self.by, **refined}
+        cut = {"threshold": self.threshold, "normalise": self.normalise}
+        asked = cut if self.asks_for_objects else {}
+        return {"scales": list(self.scales), "flip": self.flip, "by": self.by, **refined, **asked}

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.errors import ConfigError
 from hintseg.images.label_maps import write_label_map
+from hintseg.predict.tiles import scores_at_resolution
 from hintseg.structures import ClassSet, LabelMap
 
 
@@ -19,6 +21,26 @@ class Prediction:
     scores: Float[Tensor, "classes rows columns"]  # probabilities, on a grid over the image
     classes: ClassSet
     stride: int = 4  # side of a cell of the scores, in pixels of the image at its working size
+    covered: tuple[int, int] | None = None  # height and width of that; None: of all the cells
+
+    def saliency(self) -> Float[np.ndarray, "height width"]:
+        """How probable it is that a pixel is no background, 0 to 1, at the image's own resolution.
+
+        Raises:
+            ConfigError: No class is the background.
+        """
+        background = self.classes.background
+        if background is None:
+            raise ConfigError(
+                f"no class of {', '.join(self.classes.names)} is the background, so nothing is "
+                "salient; name it under background: in dataset.yaml and train again"
+            )
+        rows, columns = self.scores.shape[1:]
+        covered = self.covered or (rows * self.stride, columns * self.stride)
+        ground = self.scores[background : background + 1]
+        height, width = self.labels.shape
+        found = scores_at_resolution(1 - ground, height, width, covered=covered, stride=self.stride)
+        return found[0].numpy()
 
     def save(self, path: str | Path) -> None:
         """Write the labels as an indexed PNG with the palette of the classes.

@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from hintseg.data.dataset import Dataset
+from hintseg.data.grouped import ANY, as_object
 from hintseg.errors import ConfigError, RunError
 from hintseg.images.photographs import read_image
 from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model
+from hintseg.models.two_branch import TwoBranch
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.refining import crf_scores
 from hintseg.predict.retrieval.index import PrototypeIndex, read_prototypes
 from hintseg.predict.retrieval.votes import combined_scores, retrieved_scores
+from hintseg.predict.salient import check_two, with_threshold
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
 from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores
 from hintseg.resize import fit_size, resize_image
@@ -53,6 +56,7 @@ class Predictor:
         self.classes, self.device = classes, torch.device(device)
         self.size, self.zoom, self.reading = size, zoom, reading
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.foreground: str | None = None  # what the objects of a model of them were
         self._find_prototypes = prototypes
 
     def predict(
@@ -110,7 +114,8 @@ class Predictor:
             scores = crf_scores(pixels, scores, options.crf, covered=fitted, device=self.device)
             fitted, stride = (scores.shape[1], scores.shape[2]), 1
         labels = label_at_resolution(scores, height, width, covered=fitted, stride=stride)
-        return Prediction(labels, scores, self.classes, stride)
+        prediction = Prediction(labels, scores, self.classes, stride, fitted)
+        return with_threshold(prediction, options) if options.asks_for_objects else prediction
 
     def read(self, file: Path) -> Image:
         """An image file as the model sees it; DataError if it cannot be read."""
@@ -122,8 +127,26 @@ class Predictor:
 
     def check(self, options: PredictOptions) -> None:
         """Refuse options that this model cannot follow; errors as in `predict`."""
+        if options.asks_for_objects:
+            check_two(self.classes)
         if options.retrieves and not len(self.prototypes):
             raise RunError("no segment of the train images has a label; use --by classifier")
+
+    @property
+    def is_salient(self) -> bool:
+        """Whether the model tells objects from a background, whatever the objects are called."""
+        return isinstance(self.model, TwoBranch)
+
+    def seen(self, dataset: Dataset) -> Dataset:
+        """A data set as this model has learned it: one of objects takes its classes together.
+
+        Those that it has learned as objects, where the data set has them, else all but the
+        background; ConfigError where it has none.
+        """
+        if not self.is_salient or dataset.classes.names == self.classes.names:
+            return dataset
+        known = self.foreground if self.foreground in dataset.classes.names else ANY
+        return as_object(dataset, known, classes=self.classes)
 
     def check_classes(self, dataset: Dataset) -> None:
         """Raise ConfigError where the classes of a data set are not those of the model."""
@@ -186,7 +209,7 @@ def load(run: str | PathLike[str], *, device: torch.device | str = "cpu") -> Pre
         RunError: The folder holds no trained model.
     """
     model, description = load_model(Path(run))
-    return Predictor(
+    predictor = Predictor(
         model,
         description.class_set(),
         size=description.size,
@@ -195,6 +218,8 @@ def load(run: str | PathLike[str], *, device: torch.device | str = "cpu") -> Pre
         reading=description.reading,
         prototypes=partial(read_prototypes, Path(run)),
     )
+    predictor.foreground = description.extra.get("foreground")
+    return predictor
 
 
 def _checked(image: Image) -> Image:

@@ -131,10 +131,11 @@ def scores_at_resolution(
     width: int,
     *,
     covered: tuple[int, int],
+    stride: int = STRIDE,
 ) -> Float[Tensor, "classes {height} {width}"]:
     """The scores themselves, bilinear at height x width pixels, where `label_at_resolution` is."""
-    across = _lerp(scores, _coordinates(width, covered[1], STRIDE), dim=2)
-    return _lerp(across, _coordinates(height, covered[0], STRIDE), dim=1)
+    across = _lerp(scores, _coordinates(width, covered[1], stride), dim=2)
+    return _lerp(across, _coordinates(height, covered[0], stride), dim=1)
 
 
 def _spans(side: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:

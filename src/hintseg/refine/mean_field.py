@@ -12,14 +12,12 @@ Shape shorthand: rows of values are padded to a multiple of eight classes, the w
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from inspect import unwrap
 from itertools import product
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -29,6 +27,7 @@ from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, register_model
 from torch import Tensor
 
+from hintseg.cores import compiled
 from hintseg.filters.permutohedral import Lattice
 
 LANES = 8
@@ -40,19 +39,6 @@ Range = tuple[int, int]  # first pixel and past the last
 # (pixels, corners): rows of the table, and weights; (pixels): what each would get of itself
 Around = tuple[np.ndarray, np.ndarray, np.ndarray]
 Rows = Float[Tensor, "pixels classes"]
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def compiled(function: Callable[P, T]) -> Callable[P, T]:
-    """Compiled at the first call, and kept on disk where that is possible."""
-    raw = unwrap(function)  # what checks types at run time cannot be compiled
-    settings = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-    try:
-        found: Callable[P, T] = numba.njit(cache=True, **settings)(raw)
-    except RuntimeError:  # no folder to write to
-        found = numba.njit(**settings)(raw)
-    return found
 
 
 class _Lanes(types.Type):

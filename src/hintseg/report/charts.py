@@ -40,6 +40,15 @@ def stage_charts(log: Sequence[Line]) -> dict[str, list[Chart]]:
     return {stage: charts for stage, charts in drawn.items() if charts}
 
 
+def distance_chart(errors: Float[np.ndarray, "2 reach"]) -> Chart:
+    """Mean error of saliency maps by distance from the edge, outside and inside of objects."""
+    sides = {}
+    for name, values in zip(("background", "object"), errors, strict=True):
+        sides[name] = [(k + 1.0, 100 * float(v)) for k, v in enumerate(values) if np.isfinite(v)]
+    chart = _chart("Error % by distance from the edge", sides, smooth=False, unit="pixels")
+    return chart or Chart("Error % by distance from the edge", "")
+
+
 def _charts(lines: Sequence[Line]) -> list[Chart]:
     total = {"loss": _points(lines, ("loss",))}
     names = dict.fromkeys(name for line in lines for name in line.get("losses", {}))
@@ -75,7 +84,12 @@ def _percent(points: Points) -> Points:
 
 
 def _chart(
-    title: str, series: Mapping[str, Points], *, dots: bool = False, smooth: bool = True
+    title: str,
+    series: Mapping[str, Points],
+    *,
+    dots: bool = False,
+    smooth: bool = True,
+    unit: str = "steps",
 ) -> Chart | None:
     """The curves in one frame; None where there is nothing to draw."""
     known = {name: points for name, points in series.items() if points}
@@ -86,7 +100,7 @@ def _chart(
         axes = figure.add_subplot()
         for colour, (name, points) in zip(_cycle(len(known)), known.items(), strict=True):
             _plot(axes, name, np.array(points), colour, dots=dots, smooth=smooth)
-        _dress(axes, legend=len(known) > 1)
+        _dress(axes, unit, legend=len(known) > 1)
         return Chart(title, svg(figure))
 
 
@@ -119,8 +133,8 @@ def _running_mean(values: Float[np.ndarray, " points"], reach: int) -> Float[np.
     return mean
 
 
-def _dress(axes: Axes, *, legend: bool) -> None:
-    axes.set_xlabel("steps")
+def _dress(axes: Axes, unit: str, *, legend: bool) -> None:
+    axes.set_xlabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.grid(color="#e3e7ed", linewidth=0.7)
     axes.set_axisbelow(True)

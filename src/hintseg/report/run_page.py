@@ -12,12 +12,12 @@ import numpy as np
 from hintseg.data.dataset import Dataset
 from hintseg.engine.run import Run, read_config
 from hintseg.errors import HintSegError
-from hintseg.evaluation import predicted_pairs
+from hintseg.evaluation import predicted_pairs, saliency_watch
 from hintseg.files import read_json
 from hintseg.metrics import Evaluation, confusion_of, evaluate_pairs, metrics_of
 from hintseg.predict.predictor import Predictor
 from hintseg.report import figures
-from hintseg.report.charts import stage_charts
+from hintseg.report.charts import distance_chart, stage_charts
 from hintseg.report.page import evenly, percent, write_page
 from hintseg.report.pictures import (
     class_colours,
@@ -27,6 +27,8 @@ from hintseg.report.pictures import (
     label_picture,
     shrunk,
 )
+from hintseg.report.tables import named_figures
+from hintseg.saliency import SaliencyTotals
 from hintseg.structures import ClassSet, Hints, Image, LabelMap
 
 SIDE = 400  # longer side of a picture, in pixels
@@ -74,6 +76,7 @@ def write_report(
     evaluation: Evaluation | None = None,
     rows: Sequence[PictureRow] = (),
     split: str = "val",
+    saliency: SaliencyTotals | None = None,
 ) -> Path:
     """Write RUN/report.html from the records of a run; it holds its pictures.
 
@@ -83,6 +86,7 @@ def write_report(
         evaluation: Of the images of `split`, if they have masks.
         rows: Pictures, in the order to show them.
         split: What was evaluated.
+        saliency: Of a model of objects, what its maps are worth on that split.
     """
     log = run.read_log()
     settings = _readable_config(run)
@@ -97,6 +101,7 @@ def write_report(
         cards=_cards(log, evaluation, split),
         stages=stage_charts(log),
         evaluation=None if evaluation is None else _evaluation(evaluation, classes),
+        saliency=None if saliency is None else _saliency(saliency),
         settings=_flat(settings),
         facts=_flat(facts),
         columns=_columns(rows),
@@ -113,14 +118,23 @@ def report_run(run: Run, dataset: Dataset, predictor: Predictor, *, split: str =
     figures, and pictures of the train split.
     """
     names = dataset.names(split) if dataset.has_split(split) else ()
-    evaluation = None
+    evaluation = totals = None
     if names and all(dataset.has_mask(name) for name in names):
-        pairs = predicted_pairs(predictor, dataset, names)
+        totals = SaliencyTotals() if predictor.is_salient else None
+        watch = None if totals is None else saliency_watch(totals)
+        pairs = predicted_pairs(predictor, dataset, names, watch=watch)
         evaluation = evaluate_pairs(pairs, len(dataset.classes))
     else:
         names = dataset.names("train") or dataset.train_names()
     rows = picture_rows(dataset, predictor, evaluation, names)
-    return write_report(run, classes=dataset.classes, evaluation=evaluation, rows=rows, split=split)
+    return write_report(
+        run,
+        classes=dataset.classes,
+        evaluation=evaluation,
+        rows=rows,
+        split=split,
+        saliency=totals,
+    )
 
 
 def _rank(score: float | None) -> float:
@@ -210,6 +224,14 @@ def _evaluation(evaluation: Evaluation, classes: ClassSet) -> dict[str, Any]:
         "cells": figures.confusion_cells(confusion, classes) if small else [],
         "picture": "" if small else figures.confusion_picture(confusion, classes),
         "mistakes": figures.mistakes(confusion, classes),
+    }
+
+
+def _saliency(totals: SaliencyTotals) -> dict[str, Any]:
+    figures = named_figures(totals.figures().record())
+    return {
+        "figures": {name: f"{value:.3f}" for name, value in figures.items()},
+        "chart": distance_chart(totals.by_distance[0]),
     }
 
 

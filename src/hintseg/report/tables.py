@@ -122,6 +122,24 @@ def print_evaluation(figures: "Figures", console: Console | None = None) -> None
             f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True
         )
 
+    if figures.saliency is not None:
+        line = _saliency_line(figures.saliency, normalised=bool(figures.normalised))
+        console.print(line, soft_wrap=True)
+
+
+def named_figures(saliency: Mapping[str, float]) -> dict[str, float]:
+    """The measures of saliency maps by the names that papers have for them."""
+    names = {"mae": "MAE", "s": "S", "weighted_f": "weighted F"}
+    for measure in ("f", "e"):
+        for kind in ("max", "mean", "adaptive"):
+            names[f"{kind}_{measure}"] = f"{kind} {measure.upper()}"
+    return {text: saliency[name] for name, text in names.items()}
+
+
+def _saliency_line(figures: Mapping[str, float], *, normalised: bool) -> str:
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in named_figures(figures).items())
+    return f"saliency maps{', normalised' if normalised else ''}: {shown}"
+
 
 def _made_by(figures: "Figures") -> str:
     """How the labels were found, where it is not the plain way."""

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hintseg.errors import ConfigError
+from hintseg.methods.localise.cue import Cue
 from hintseg.methods.localise.localiser import Localiser, WithFeatures, WithSaliency
 from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.seeds.activation import (
@@ -47,6 +48,7 @@ class Seeder:
         boxes_complete: A class that has boxes is nowhere else in the image.
         expand: Spreads the maps; it may add one of the background.
         placeless: Classes whose maps say nothing of their place; they get no seeds.
+        cue: Says where the background is; None: the maps do.
 
     Raises:
         ConfigError: The settings need what the localiser does not offer.
@@ -61,9 +63,10 @@ class Seeder:
         boxes_complete: bool,
         expand: Expander | None = None,
         placeless: Collection[int] = (),
+        cue: Cue | None = None,
     ) -> None:
         self.localiser, self.settings, self.classes = localiser, settings, classes
-        self.boxes_complete, self.expand = boxes_complete, expand
+        self.boxes_complete, self.expand, self.cue = boxes_complete, expand, cue
         self.placeless = np.array(sorted(placeless), dtype=np.int64)
         name = type(localiser).__name__
         if settings.background == "saliency" and not isinstance(localiser, WithSaliency):
@@ -105,7 +108,9 @@ class Seeder:
             boxed = torch.from_numpy(np.unique(weak.boxes[:, 4]).astype(np.int64))
             possible[boxed] &= box_masks(boxed, boxes, size)
         if self.classes.background is not None and weak.tags.any():
-            if not self._has_background(seen):
+            if self.cue is not None:
+                every[self.classes.background] = self.cue(sample)
+            elif not self._has_background(seen):
                 every[self.classes.background] = background_score(
                     seen.maps, self.settings.agreement.exponent
                 )
@@ -140,8 +145,10 @@ class Seeder:
     def _background(
         self, sample: Sample, maps: Float[Tensor, "maps height width"]
     ) -> Bool[Tensor, "height width"]:
-        """Seeds of the background where no class is seen, by the maps or by saliency."""
+        """Seeds of the background where no class is seen, by the maps, saliency or a cue."""
         settings = self.settings
+        if self.cue is not None:
+            return self.cue(sample) >= settings.cue_sure
         if settings.background == "score" or not len(maps):
             return background_seeds(
                 maps, threshold=settings.background_threshold, exponent=settings.exponent

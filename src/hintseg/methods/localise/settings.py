@@ -153,6 +153,12 @@ class LocaliseSettings(Settings):
     saliency: Share = Field(
         0.1, description="share of the least salient pixels that become background seeds"
     )
+    cue: str | None = Field(
+        None, description="folder of a run of method ldf whose saliency says where background is"
+    )
+    cue_sure: Share = Field(
+        0.9, description="minimum 1 - saliency of a background seed by a cue, of single images"
+    )
     box_threshold: Share = Field(
         0.5, description="minimum activation of a foreground seed in images with boxes"
     )
@@ -170,4 +176,6 @@ class LocaliseSettings(Settings):
         """What agrees across images has probabilities of the background, and no use for it."""
         if self.background == "saliency" and self.agreement.rounds:
             raise ValueError("background=saliency needs agreement.rounds=0")
+        if self.background == "saliency" and self.cue is not None:
+            raise ValueError("background=saliency and a cue are two answers; leave one out")
         return self

@@ -23,6 +23,7 @@ from hintseg.methods.job import Job
 from hintseg.methods.localise.agreed import AgreedSeeder
 from hintseg.methods.localise.checks import placeless, seed_doubts
 from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
+from hintseg.methods.localise.cue import background_cue
 from hintseg.methods.localise.expand import Expansion
 from hintseg.methods.localise.localiser import Localiser
 from hintseg.methods.localise.regional import RegionalLocaliser
@@ -142,6 +143,7 @@ def _seeder(
         boxes_complete=dataset.boxes_complete,
         expand=expand,
         placeless=placeless(dataset),
+        cue=background_cue(settings, job.fabric.device),
     )
     if not settings.agreement.rounds:
         return alone

@@ -20,9 +20,11 @@ from hintseg.losses.sec import seed_loss
 from hintseg.methods.fitting import Batches, Stateless, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.checks import check_seeding
+from hintseg.methods.localise.cue import cue_supervision
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.sec import LOCALISE, TRAIN
 from hintseg.methods.sec.settings import SECSettings
+from hintseg.methods.supervision import Supervision
 from hintseg.methods.terms.size_and_boundary import size_and_boundary_losses
 from hintseg.models.embedder import Segmenter
 from hintseg.resize import pool_labels
@@ -81,8 +83,14 @@ def check_seeds(dataset: Dataset, settings: SECSettings) -> None:
     warn_of_hints(dataset, dataset.hinted_names())
 
 
+def _sees(dataset: Dataset, settings: SECSettings) -> Supervision:
+    """Hints, and a cue where there is one."""
+    return Supervision(dataset.hinted_names(), cue_supervision(dataset, settings.localise))
+
+
 RECIPE = Recipe(
     stages=sec_stages,
     check=check_seeds,
     settings=SECSettings,
+    sees=_sees,
 )

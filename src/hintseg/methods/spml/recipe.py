@@ -23,6 +23,7 @@ from hintseg.methods.contact_sheet import evenly, label_row, write_sheet
 from hintseg.methods.cross_entropy.recipe import CrossEntropy
 from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
 from hintseg.methods.job import Job, Recipe
+from hintseg.methods.localise.cue import cue_supervision
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.spml import CLASSIFY, EMBED, LOCALISE, PROTOTYPES, RELABEL
 from hintseg.methods.spml.checks import check_terms, train_images
@@ -272,6 +273,7 @@ def _sees(dataset: Dataset, settings: SPMLSettings) -> Supervision:
         beyond.append(f"edge maps of {settings.regions.edges}")
     if settings.regions.maps is not None:
         beyond.append(f"region maps of {settings.regions.maps}")
+    beyond += cue_supervision(dataset, settings.localise)
     return Supervision(dataset.hinted_names() if settings.labels == "hints" else (), beyond)
 
 

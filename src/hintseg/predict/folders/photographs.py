@@ -1,12 +1,15 @@
 """Folders and files of images -> folder of label maps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from hintseg.errors import ConfigError
+from hintseg.images.grey import write_grey
 from hintseg.predict.folders.digest import digest_of
 from hintseg.predict.folders.label_folder import (
     LabelFolder,
@@ -19,11 +22,12 @@ from hintseg.predict.folders.label_folder import (
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.predictor import Predictor
+from hintseg.predict.salient import saliency_of
 from hintseg.predict.tiles import best_at_resolution, check_tile
 from hintseg.progress import progress
-from hintseg.structures import Image
 
 RECORD = "predict.json"
+SALIENCY = "saliency"  # folder of saliency maps
 DEFAULT = PredictOptions()
 
 
@@ -40,6 +44,7 @@ def predict_files(
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
 
     With `scores` also scores/NAME.png: the probability of the class of each pixel, 255 is 1.
+    A model of objects also gives saliency/NAME.png, grey with 8 bits.
 
     `images` are files by name; a name with slashes goes to sub-folders. What an earlier call with
     the same model and options has made of the same files is skipped; an image that has changed
@@ -56,21 +61,37 @@ def predict_files(
     record = {"model": digest_of(predictor, options), **options.record(), "tile": tile}
     claim(out, record, predictor.classes, file=RECORD)
     folder = LabelFolder(out, record, len(predictor.classes), overlays, scores)
-    predict = partial(predictor.predict_by, options, tile=tile)
-    label = partial(_labelled, predictor, predict, scores=scores)
+    maps = out / SALIENCY if predictor.is_salient else None
+    if maps is not None and any(Path(name).parts[0] == SALIENCY for name in images):
+        raise ConfigError(
+            f"{out}: images lie in a sub-folder called {SALIENCY}, the name of the folder of "
+            "saliency maps; rename it"
+        )
+    label = _Labeller(predictor, options, tile, maps, scores)
     with progress("predict", len(images)) as advance:
         for name, file in images.items():
-            folder.add(name, file, partial(digest_of_file, file), partial(label, file))
+            folder.add(name, file, partial(digest_of_file, file), partial(label, name, file))
             advance(file.name)
     return folder.outcome
 
 
-def _labelled(
-    predictor: Predictor, predict: Callable[[Image], Prediction], file: Path, *, scores: bool
-) -> Labelling:
-    image = predictor.read(file)
-    prediction = predict(image)
-    return Labelling(image, prediction.labels, _sure(predictor, prediction) if scores else None)
+@dataclass(frozen=True, slots=True)
+class _Labeller:
+    """What is made of one photograph."""
+
+    predictor: Predictor
+    options: PredictOptions
+    tile: int
+    maps: Path | None  # folder of saliency maps
+    scores: bool  # how sure each pixel is, too
+
+    def __call__(self, name: str, file: Path) -> Labelling:
+        image = self.predictor.read(file)
+        prediction = self.predictor.predict_by(self.options, image, tile=self.tile)
+        if self.maps is not None:  # before the labels, which are the sign that all is there
+            write_grey(self.maps / f"{name}.png", saliency_of(prediction, self.options))
+        sure = _sure(self.predictor, prediction) if self.scores else None
+        return Labelling(image, prediction.labels, sure)
 
 
 def _sure(predictor: Predictor, prediction: Prediction) -> Float[np.ndarray, "_ _"]:

@@ -1,0 +1,178 @@
+"""LDF: label decoupling for salient objects (Wei et al., CVPR 2020, arXiv:2008.11048).
+
+Far from its edge an object is easy, near to it hard, and there are few such pixels. So the mask is
+cut in two: the body, deep inside, and the detail, along the edge. A branch of the network learns
+either, they tell each other twice what they have found, and both together give the object. Stage
+`fine` learns the body and the detail that the network of stage `coarse` has found.
+
+From hints, stage `coarse` learns the labelled pixels alone, and stage `fine` the masks that its
+network makes of the rest, with their bodies and details.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hintseg.data.coverage import warn_of_hints, warn_of_masks
+from hintseg.data.dataset import DATASET_FILE, Dataset
+from hintseg.data.grouped import as_object
+from hintseg.data.samples import load_weak, with_labels
+from hintseg.engine.optimizer import triangular
+from hintseg.engine.stages import Stage
+from hintseg.errors import DataError
+from hintseg.methods.fitting import Batches, chosen_network, train_segmenter
+from hintseg.methods.job import Job, Recipe
+from hintseg.methods.ldf import COARSE, FINE
+from hintseg.methods.ldf.labels import (
+    LABELS,
+    Maps,
+    finder,
+    with_found_maps,
+    with_maps,
+    write_labels,
+    write_maps,
+)
+from hintseg.methods.ldf.learner import Decoupled
+from hintseg.methods.ldf.settings import LDFSettings
+from hintseg.methods.supervision import Supervision, from_hints, masks_of
+from hintseg.models.two_branch import TwoBranch
+from hintseg.structures import LabelMap
+
+
+def ldf_stages(job: Job[LDFSettings]) -> tuple[Stage, ...]:
+    """A first network of the masks, then one of what the first has found."""
+    coarse = Stage(COARSE, partial(_coarse, job))
+    if job.method_settings.fine_steps == 0:
+        return (coarse,)
+    return (coarse, Stage(FINE, partial(_fine, job)))
+
+
+def _coarse(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
+    maps, names = _maps(job), _names(job.dataset, job.method_settings)
+    masks = job.method_settings.labels == "masks"
+    load = with_maps(job.masked, maps) if masks else job.hinted
+    return _train(job, folder, Batches(job, names, load))
+
+
+def _fine(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
+    settings, maps = job.method_settings, _maps(job)
+    names = _names(job.dataset, settings)
+    network = chosen_network(job, COARSE)
+    assert isinstance(network, TwoBranch)
+    find = finder(job, network)
+    if settings.labels == "masks":
+        write_maps(job, folder, names, find, maps)
+        load = with_found_maps(job.masked, folder, maps)
+    else:
+        write_labels(job, folder, names, find, maps)
+        load = with_maps(with_labels(job.hinted, folder / LABELS, classes=2), maps)
+    job.fabric.barrier()
+    return _train(job, folder, Batches(job, names, load, steps=settings.fine_steps))
+
+
+def _train(job: Job[LDFSettings], folder: Path, batches: Batches) -> dict[str, Any]:
+    model, settings = job.network(), job.settings
+    assert isinstance(model, TwoBranch)
+    learner = Decoupled(model, _maps(job), seed=settings.seed)
+    up_and_down = job.method_settings.schedule == "triangular"
+    lr = triangular(settings.lr, batches.steps) if up_and_down else None
+    record = train_segmenter(job, learner, folder, batches, lr=lr)
+    return {**record, "images": len(batches.order.names)}
+
+
+def _maps(job: Job[LDFSettings]) -> Maps:
+    background = job.dataset.classes.background
+    assert background is not None, "it has been seen as an object and a background"
+    return Maps(job.method_settings, 1 - background)
+
+
+def _names(dataset: Dataset, settings: LDFSettings) -> tuple[str, ...]:
+    return dataset.train_names() if settings.labels == "masks" else dataset.hinted_names()
+
+
+def seen(dataset: Dataset, settings: LDFSettings) -> Dataset:
+    """The data set as a background and objects; ConfigError where it is not clear what they are."""
+    return as_object(dataset, settings.foreground, option="--set ldf.foreground")
+
+
+def check_objects(dataset: Dataset, settings: LDFSettings) -> None:
+    """There must be pixels of objects and of background to learn from.
+
+    Raises:
+        ConfigError: It is not clear what the objects are.
+        DataError: Masks are missing, or all labelled pixels are of one kind.
+    """
+    two = seen(dataset, settings)
+    if settings.labels == "masks":
+        _check_masks(two)
+    else:
+        _check_hints(two)
+
+
+def _check_masks(dataset: Dataset) -> None:
+    names = dataset.train_names()
+    if not names:
+        raise DataError(f"{dataset.root}: the train split is empty; add images to it")
+    without = [name for name in names if not dataset.has_mask(name)]
+    if without:
+        raise DataError(
+            f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train "
+            "images have none); learn from hints by --set ldf.labels=hints, or make masks of them "
+            "(`hintseg label`)"
+        )
+    _refuse_one_kind(
+        dataset, (dataset.checked_truth(name) for name in names), f"{dataset.masks_folder}: masks"
+    )
+    warn_of_masks(dataset, names)
+
+
+def _check_hints(dataset: Dataset) -> None:
+    names = dataset.hinted_names()
+    if not names:
+        raise DataError(
+            f"{dataset.hints_folder}: no hints for any train image; draw some (docs/data.md), or "
+            "learn from masks by --set ldf.labels=masks"
+        )
+    labels = (load_weak(dataset, name, size=None).labels for name in names)
+    _refuse_one_kind(dataset, labels, f"{dataset.hints_folder}: hints")
+    warn_of_hints(dataset, names)
+
+
+def _refuse_one_kind(dataset: Dataset, maps: Iterable[LabelMap], what: str) -> None:
+    """DataError where no map, or no other map, shows objects; looks at few if all is well."""
+    shown: set[int] = set()
+    for labels in maps:
+        shown |= set(np.unique(labels[labels >= 0]).tolist())
+        if len(shown) == 2:
+            return
+    missing = [name for index, name in enumerate(dataset.classes) if index not in shown]
+    raise DataError(
+        f"{what} of the train split have no pixel of {' or '.join(map(repr, missing))}; both are "
+        f"needed (see values: and background: in {DATASET_FILE})"
+    )
+
+
+def sees(dataset: Dataset, settings: LDFSettings) -> Supervision:
+    """Masks are full supervision, whatever is learned of it later."""
+    if settings.labels == "hints":
+        return from_hints(dataset, settings)
+    names = dataset.train_names()
+    return Supervision(beyond=[masks_of(names, dataset, "what it learns from")])
+
+
+def _network(settings: LDFSettings) -> dict[str, Any]:
+    return {"iterations": settings.iterations, "foreground": settings.foreground}
+
+
+RECIPE = Recipe(
+    stages=ldf_stages,
+    check=check_objects,
+    settings=LDFSettings,
+    sees=sees,
+    kind="two-branch",
+    view=seen,
+    extra=_network,
+)
