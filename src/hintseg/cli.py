@@ -12,6 +12,7 @@ from hintseg.console import printed_warnings, stoppable
 from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, HintSegError
 from hintseg.export.typed import export
+from hintseg.studio.typed import studio
 
 if TYPE_CHECKING:
     from hintseg.predict.folders.inputs import Inputs
@@ -417,29 +418,7 @@ def _predict_by_onnx(
     _report(outcome, out)
 
 
-@app.command(epilog="Example: `hintseg studio data/farm`")
-def studio(
-    data: Data,
-    run: Annotated[Path | None, typer.Option(help="finished run to begin with")] = None,
-    port: Annotated[int | None, typer.Option(help="default: a free one from 8765")] = None,
-    host: Annotated[str, typer.Option(help="another than this machine needs --token")] = (
-        "127.0.0.1"
-    ),
-    token: Annotated[str | None, typer.Option(help="what a visitor has to know")] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="open no window")] = False,
-) -> None:
-    """Draw, train, see and correct in the browser; needs `pip install hintseg[studio]`."""
-    from hintseg.studio.serving import serve
-
-    serve(
-        data,
-        run=run,
-        host=host,
-        port=port,
-        token=token,
-        browser=not no_browser,
-        say=typer.echo,
-    )
+app.command(epilog="Example: `hintseg studio data/farm`")(studio)
 
 
 def _report(outcome: "Outcome", out: Path, more: str = "") -> None:

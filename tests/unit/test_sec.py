@@ -220,7 +220,7 @@ def test_tags_without_seeds_are_refused(data_folder):
     for path in (data_folder / "hints").glob("*.json"):
         tags_only(path)
     dataset = open_dataset(data_folder)
-    with pytest.raises(DataError, match=r"sec\.localise\.steps=0 makes no seeds"):
+    with pytest.raises(DataError, match=r"localise\.steps=0 makes no seeds"):
         check_seeds(dataset, SECSettings(localise={"steps": 0}))
     with pytest.raises(ConfigError, match=r"sec\.seed=0: only the seeds"):
         check_seeds(dataset, SECSettings(seed=0.0))
