@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, cast
 
+import numpy as np
+
 from hintseg.cores import usable_cores
 from hintseg.data.coverage import HintCounts, count_hints
 from hintseg.data.writer import DatasetWriter, refuse_content
@@ -47,7 +49,7 @@ class ImportResult:
     images: int
     hinted: int  # images with hints
     masks: int
-    counts: HintCounts  # (kind, class index) -> number of hints
+    counts: HintCounts  # (kind, class index) -> number of hints; "dense": of masks with the class
     splits: Mapping[str, int]  # split -> images
     left: Mapping[str, Sequence[str]]  # reason -> places
     changed: Mapping[str, Sequence[str]]  # what was done -> places
@@ -70,7 +72,7 @@ class _Done:
     taken: bool = False
     hinted: bool = False
     masked: bool = False
-    counts: HintCounts = field(default_factory=dict)
+    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     journal: Journal = field(default_factory=Journal)
 
 
@@ -271,7 +273,10 @@ class _Importer:
             write_label_map(path, hints.partial, classes=len(writer.classes))
         if mask is not None:
             writer.mask(entry.name, mask)
-        done.hinted, done.masked, done.counts = bool(hints), mask is not None, count_hints(hints)
+        done.hinted, done.masked = bool(hints), mask is not None
+        done.counts = count_hints(hints)
+        if mask is not None:
+            done.counts.update(("dense", int(label)) for label in np.unique(mask[mask >= 0]))
         return done
 
     def _place(self, entry: _Entry) -> Path:
