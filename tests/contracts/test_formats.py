@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from sources import CLASSES, FIRST, SECOND, SIZES, WRITERS, bitmap, write_images, write_source
@@ -197,6 +197,7 @@ def rounded(value):
     return round(value, 3)
 
 
+@settings(max_examples=20)  # each is an import and a check
 @given(drawings())
 def test_generated_hints_come_back_through_labelme(drawn):
     hints = Hints(tuple(Shape(*shape) for shape in drawn[0]), drawn[1])
@@ -213,6 +214,7 @@ def test_generated_hints_come_back_through_labelme(drawn):
         assert not check(folder / "out").errors
 
 
+@settings(max_examples=20)  # each is an import and a check
 @given(drawings())
 def test_generated_shapes_come_back_through_yolo(drawn):
     """Shares of width and height are read as what they were made of."""

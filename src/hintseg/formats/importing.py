@@ -24,6 +24,7 @@ from hintseg.formats.fitting import Canvas, fit_map, fit_shapes, fit_tags
 from hintseg.formats.found import Found, Numbers, Reader, Request, Source
 from hintseg.formats.journal import Journal
 from hintseg.formats.pictures import Pictures, name_for, parts_of
+from hintseg.hints.labelme import write_labelme
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.photographs import checked_image
 from hintseg.progress import progress
@@ -266,8 +267,10 @@ class _Importer:
         done.taken = True
         hints, mask = _merged(entry.found, canvas, numbers, done.journal)
         if hints.shapes or hints.flags:
-            drawn = replace(hints, partial=None)
-            writer.hints(entry.name, drawn, image=file, size=canvas.size)
+            path = self.root / "hints" / f"{entry.name}.json"
+            above = "../" * (entry.name.count("/") + 1)  # a link is not followed
+            named = f"{above}images/{entry.name}{file.suffix}"
+            write_labelme(path, hints, writer.classes, image_path=named, size=canvas.size)
         if hints.partial is not None:
             path = self.root / "hints" / f"{entry.name}.png"
             write_label_map(path, hints.partial, classes=len(writer.classes))
