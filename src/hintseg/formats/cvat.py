@@ -95,6 +95,8 @@ class _Export:
         for thing in image:
             number_ = counts[thing.tag] = counts.get(thing.tag, -1) + 1
             where = f"{place} {name}: {thing.tag}[{number_}]"
+            if thing.find("attribute") is not None:
+                self.request.journal.leave("attributes, which are no classes", where)
             with self.request.journal.leaving(where):
                 self._thing(thing, found, where)
         self.found.append(found)
