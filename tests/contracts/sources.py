@@ -310,7 +310,7 @@ def masks(folder):
         path = (folder / "masks" / name).with_suffix(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         PillowImage.fromarray(dense(size)).save(path)
-    return {}, 2
+    return {("dense", "0"): 2, ("dense", "1"): 2}, 2
 
 
 def s4(folder):

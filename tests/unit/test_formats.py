@@ -431,3 +431,10 @@ def test_an_unknown_format_and_a_full_folder(folder):
     coco(folder, [{"bbox": [1, 1, 5, 5]}])
     with pytest.raises(DataError, match="exists already"):
         import_dataset("coco", folder, folder)
+
+
+def test_a_link_is_named_where_it_is_not_where_it_leads(folder):
+    coco(folder, [{"bbox": [1, 1, 5, 5]}])
+    imported("coco", folder, placing="link")
+    written = json.loads((folder.parent / "out" / "hints" / "a.json").read_text())
+    assert written["imagePath"] == "../images/a.jpg"

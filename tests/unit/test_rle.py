@@ -1,5 +1,8 @@
 """Run lengths of COCO, CVAT and Label Studio, against pycocotools and plain loops."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from pycocotools import mask as oracle
 from hintseg.errors import DataError
 from hintseg.formats.rle import brush_bitmap, coco_bitmap, coco_counts, row_bitmap
 
+DATA = Path(__file__).parents[1] / "data"
 BITMAPS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
 
@@ -83,3 +87,11 @@ def test_a_brush_that_repeats_and_one_that_does_not():
         brush_bitmap(content[:-2], (1, 2))
     with pytest.raises(DataError, match="list of bytes"):
         brush_bitmap([1, 300], (1, 2))
+
+
+def test_a_brush_that_label_studio_has_packed():
+    rows, columns = np.mgrid[:30, :40]
+    distance = np.hypot(rows - 14, columns - 20)
+    content = json.loads((DATA / "labelstudio_brush.json").read_text())
+    expected = (distance < 11) & (distance > 5)
+    np.testing.assert_array_equal(brush_bitmap(content, (30, 40)), expected)

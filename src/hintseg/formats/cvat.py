@@ -47,7 +47,8 @@ def read(request: Request) -> Source:
     if not reader.found:
         reasons = "; ".join(request.journal.left)
         text = "no CVAT for images 1.1 (XML), and no labelmap.txt with masks"
-        raise DataError(f"{request.name}: {text}{reasons and f' ({reasons})'}")
+        reasons = reasons and f" ({reasons})"
+        raise DataError(f"{request.name}: {text}{reasons}; choose the format that it has")
     home = source if source.is_dir() else source.parent
     return Source(reader.found, tuple(reader.labels), folders=[home], splits=reader.splits)
 
@@ -94,6 +95,8 @@ class _Export:
         for thing in image:
             number_ = counts[thing.tag] = counts.get(thing.tag, -1) + 1
             where = f"{place} {name}: {thing.tag}[{number_}]"
+            if thing.find("attribute") is not None:
+                self.request.journal.leave("attributes, which are no classes", where)
             with self.request.journal.leaving(where):
                 self._thing(thing, found, where)
         self.found.append(found)

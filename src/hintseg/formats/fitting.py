@@ -119,7 +119,8 @@ def _shape(drawn: Drawn, canvas: Canvas, label: int, *, turn: bool) -> Shape:
     height, width = canvas.size[::-1] if turn else canvas.size
     scale = (width, height) if drawn.relative else (1, 1)
     points = tuple((x * scale[0], y * scale[1]) for x, y in drawn.points)
-    if not all(abs(value) <= FARTHEST for point in points for value in point):
+    values = [value for point in points for value in point]
+    if values and not -FARTHEST <= min(values) <= max(values) <= FARTHEST:
         raise DataError("a coordinate that is no number, or farther away than any image reaches")
     if turn:
         move = TURNS[canvas.orientation]

@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, cast
 
+import numpy as np
+
 from hintseg.cores import usable_cores
 from hintseg.data.coverage import HintCounts, count_hints
 from hintseg.data.writer import DatasetWriter, refuse_content
@@ -22,6 +24,7 @@ from hintseg.formats.fitting import Canvas, fit_map, fit_shapes, fit_tags
 from hintseg.formats.found import Found, Numbers, Reader, Request, Source
 from hintseg.formats.journal import Journal
 from hintseg.formats.pictures import Pictures, name_for, parts_of
+from hintseg.hints.labelme import write_labelme
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.photographs import checked_image
 from hintseg.progress import progress
@@ -47,7 +50,7 @@ class ImportResult:
     images: int
     hinted: int  # images with hints
     masks: int
-    counts: HintCounts  # (kind, class index) -> number of hints
+    counts: HintCounts  # (kind, class index) -> number of hints; "dense": of masks with the class
     splits: Mapping[str, int]  # split -> images
     left: Mapping[str, Sequence[str]]  # reason -> places
     changed: Mapping[str, Sequence[str]]  # what was done -> places
@@ -70,7 +73,7 @@ class _Done:
     taken: bool = False
     hinted: bool = False
     masked: bool = False
-    counts: HintCounts = field(default_factory=dict)
+    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     journal: Journal = field(default_factory=Journal)
 
 
@@ -264,14 +267,19 @@ class _Importer:
         done.taken = True
         hints, mask = _merged(entry.found, canvas, numbers, done.journal)
         if hints.shapes or hints.flags:
-            drawn = replace(hints, partial=None)
-            writer.hints(entry.name, drawn, image=file, size=canvas.size)
+            path = self.root / "hints" / f"{entry.name}.json"
+            above = "../" * (entry.name.count("/") + 1)  # a link is not followed
+            named = f"{above}images/{entry.name}{file.suffix}"
+            write_labelme(path, hints, writer.classes, image_path=named, size=canvas.size)
         if hints.partial is not None:
             path = self.root / "hints" / f"{entry.name}.png"
             write_label_map(path, hints.partial, classes=len(writer.classes))
         if mask is not None:
             writer.mask(entry.name, mask)
-        done.hinted, done.masked, done.counts = bool(hints), mask is not None, count_hints(hints)
+        done.hinted, done.masked = bool(hints), mask is not None
+        done.counts = count_hints(hints)
+        if mask is not None:
+            done.counts.update(("dense", int(label)) for label in np.unique(mask[mask >= 0]))
         return done
 
     def _place(self, entry: _Entry) -> Path:

@@ -48,7 +48,8 @@ def read(request: Request) -> Source:
     if not reader.found:
         left = "; ".join(request.journal.left)
         raise DataError(
-            f"{request.name}: neither XML of VOC nor {MAPS[0]} nor points{left and f' ({left})'}"
+            f"{request.name}: neither XML of VOC nor {MAPS[0]} nor points{left and f' ({left})'}; "
+            "choose the format that it has"
         )
     folders = sorted(request.source.rglob("JPEGImages")) if request.source.is_dir() else []
     home = request.source if request.source.is_dir() else request.source.parent

@@ -113,7 +113,9 @@ class _Folder:
             raise DataError("coordinates must be shares of width and height, 0 to 1")
         if self.values_each and len(values) >= 4:
             return [_box(label, values, place), *self._keypoints(label, values[4:], place)]
-        if len(values) in (4, 5):  # the fifth says how sure a prediction is
+        if len(values) in (4, 5):
+            if len(values) == 5:
+                self.request.journal.leave("how sure a prediction is", place)
             return [_box(label, values, place)]
         if len(values) >= 6 and len(values) % 2 == 0:
             return [Drawn("polygon", label, pairs(values), place, relative=True)]

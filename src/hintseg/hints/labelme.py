@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,8 @@ def size_problem(claimed: Size, size: Size, image: str) -> str:
 
 def _text(value: Any, pad: str = "\n") -> str:  # noqa: ANN401
     """What `json.dumps(value, ensure_ascii=False, indent=2)` gives, in a third of the time."""
-    if type(value) is float and math.isfinite(value):
-        return repr(value)
+    if type(value) is str or (type(value) is float and math.isfinite(value)):
+        return encode_basestring(value) if type(value) is str else repr(value)
     inner = f"{pad}  "
     if type(value) is list and len(value) > 1 and all(map(_is_place, value)):
         lines = [f"[{inner}  {x!r},{inner}  {y!r}{inner}]" for x, y in value]
@@ -200,11 +201,11 @@ def _text(value: Any, pad: str = "\n") -> str:  # noqa: ANN401
     if type(value) in (list, tuple) and value:
         return f"[{inner}{f',{inner}'.join([_text(each, inner) for each in value])}{pad}]"
     if type(value) is dict and value and all(type(key) is str for key in value):
-        lines = [f"{_WRITE(key)}: {_text(each, inner)}" for key, each in value.items()]
+        lines = [f"{encode_basestring(key)}: {_text(each, inner)}" for key, each in value.items()]
         return f"{{{inner}{f',{inner}'.join(lines)}{pad}}}"
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", pad)
-    return _WRITE(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _is_place(value: Any) -> bool:  # noqa: ANN401
@@ -215,9 +216,6 @@ def _is_place(value: Any) -> bool:  # noqa: ANN401
         and type(value[0]) is type(value[1]) is float
         and value[0] - value[0] == 0 == value[1] - value[1]
     )
-
-
-_WRITE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _flags_to_write(hints: Hints, classes: ClassSet) -> dict[str, bool]:

@@ -2,16 +2,22 @@
 
 import json
 import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image as PillowImage
-from sources import FIRST, SECOND, SIZES, WRITERS, bitmap, write_source
+from sources import CLASSES, FIRST, SECOND, SIZES, WRITERS, bitmap, write_images, write_source
 
 from hintseg.data.check.checking import check
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import DataError, HintSegError
 from hintseg.formats.importing import FORMATS, import_dataset
+from hintseg.hints.labelme import write_labelme
+from hintseg.structures import ClassSet, Hints, Shape
 
 NAMES = ("b", "herd/küh 1")
 
@@ -166,3 +172,73 @@ def test_masks_of_bitmaps_come_out_pixel_by_pixel(tmp_path):
             whole = np.zeros(size, dtype=bool)
             whole[int(top) : int(bottom) + 1, int(left) : int(right) + 1] = shape.bitmap
             np.testing.assert_array_equal(whole, bitmap(size))
+
+
+KINDS = {"box": (2, 2), "polygon": (3, 9), "scribble": (2, 9), "point": (1, 1)}
+
+
+@st.composite
+def drawings(draw):
+    """Shapes of all kinds that lie on an image of 60 x 80, and tags."""
+    shapes = []
+    for _ in range(draw(st.integers(1, 5))):
+        kind = draw(st.sampled_from(sorted(KINDS)))
+        place = st.tuples(st.floats(0, 79).map(rounded), st.floats(0, 59).map(rounded))
+        low, high = KINDS[kind]
+        points = draw(st.lists(place, min_size=low, max_size=high))
+        if kind == "box":
+            (x, y), (wide, high) = points
+            points = [(x, y), (x + wide + 1, y + high + 1)]
+        shapes.append((kind, draw(st.integers(0, 2)), tuple(points)))
+    return shapes, draw(st.frozensets(st.integers(0, 2)))
+
+
+def rounded(value):
+    return round(value, 3)
+
+
+@settings(max_examples=20)  # each is an import and a check
+@given(drawings())
+def test_generated_hints_come_back_through_labelme(drawn):
+    hints = Hints(tuple(Shape(*shape) for shape in drawn[0]), drawn[1])
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder / "source")
+        file = (folder / "source" / FIRST).with_suffix(".json")
+        classes = ClassSet(CLASSES)
+        write_labelme(file, hints, classes, image_path="küh 1.jpg", size=SIZES[FIRST])
+        import_dataset("labelme", folder / "source", folder / "out", classes=",".join(CLASSES))
+        found = open_dataset(folder / "out").hints("küh 1")
+        assert found.flags == hints.flags
+        assert_near(found.shapes, hints.shapes)
+        assert not check(folder / "out").errors
+
+
+@settings(max_examples=20)  # each is an import and a check
+@given(drawings())
+def test_generated_shapes_come_back_through_yolo(drawn):
+    """Shares of width and height are read as what they were made of."""
+    kept = [Shape(*shape) for shape in drawn[0] if shape[0] in ("box", "polygon")]
+    lines = [yolo_line(shape) for shape in kept]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder / "source")
+        (folder / "source" / "b.txt").write_text("0 0.5 0.5 0.1 0.1")
+        (folder / "source" / "herd" / "küh 1.txt").write_text("\n".join(lines))
+        import_dataset("yolo", folder / "source", folder / "out", classes=",".join(CLASSES))
+        assert_near(open_dataset(folder / "out").hints("herd/küh 1").shapes, kept)
+
+
+def yolo_line(shape):
+    height, width = SIZES[FIRST]
+    points = [((x + 0.5) / width, (y + 0.5) / height) for x, y in shape.points]
+    if shape.kind == "box":
+        (x0, y0), (x1, y1) = points
+        points = [((x0 + x1) / 2, (y0 + y1) / 2), (x1 - x0, y1 - y0)]
+    return " ".join(map(repr, [shape.label, *(value for point in points for value in point)]))
+
+
+def assert_near(found, expected):
+    assert [(s.kind, s.label) for s in found] == [(s.kind, s.label) for s in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.points, other.points, atol=1e-9)
