@@ -31,6 +31,7 @@ LAYERS = [
     "evaluation",
     "engine",
     "methods",
+    "recipes",
     "report",
     "export",
     "training",

@@ -118,6 +118,9 @@ def train(
     devices: Annotated[int | None, typer.Option(help="number of devices")] = None,
     precision: Annotated[str | None, typer.Option(help="32, bf16 or 16")] = None,
     preset: Annotated[str | None, typer.Option(help="named settings of the method")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="a paper at full scale (docs/reproduce.md)")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="config.yaml of another run")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="any setting: train.lr=0.001; repeatable")
@@ -127,6 +130,7 @@ def train(
     """Train a method on a data set; writes a run folder with the model and a report."""
     from hintseg.methods.settings import merge, parse_overrides
     from hintseg.progress import is_first_process
+    from hintseg.recipes.reading import Sections, by_recipe
     from hintseg.training import train as train_run
 
     named = {
@@ -141,7 +145,9 @@ def train(
         "precision": precision,
     }
     given = {key: value for key, value in named.items() if value is not None}
-    settings = merge({"train": given}, parse_overrides(set_ or []))
+    settings: Sections = merge({"train": given}, parse_overrides(set_ or []))
+    if recipe is not None:
+        method, preset, settings = by_recipe(recipe, method, preset, settings)
     with _stoppable("continue with the same command and --resume"):
         run = train_run(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
