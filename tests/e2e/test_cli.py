@@ -78,7 +78,10 @@ def test_help_needs_no_torch_and_shows_an_example():
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "check", "simulate", "train", "label", "predict", "evaluate", "retrieve", "methods"],
+    [
+        *("demo", "check", "simulate", "train", "label", "predict", "evaluate", "retrieve"),
+        *("compare", "methods"),
+    ],
 )
 def test_every_command_has_help_with_an_example(hintseg, command):
     code, out, _ = hintseg(command, "--help")
