@@ -2,8 +2,9 @@
 
     python benchmarks/results.py COMPARISON... --into docs/results.md
 
-COMPARISON are folders of `hintseg compare`. Their tables, and apart from them what papers report, come
-between the lines `<!-- compare: begin -->` and `<!-- compare: end -->`; the rest stays as it is.
+COMPARISON are folders of `hintseg compare`. Their tables, and apart from them what papers report,
+come between the lines `<!-- compare: begin -->` and `<!-- compare: end -->`; the rest stays as
+it is.
 """
 
 import argparse

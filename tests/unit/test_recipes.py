@@ -64,4 +64,8 @@ def test_the_command_trains_a_recipe(data_folder, tmp_path, monkeypatch):
         cli.main()
     assert not stop.value.code
     kept = read_config(run / "config.yaml")
-    assert (kept["method"], kept["train"]["optimizer"], kept["train"]["steps"]) == ("full", "sgd", 2)
+    assert (kept["method"], kept["train"]["optimizer"], kept["train"]["steps"]) == (
+        "full",
+        "sgd",
+        2,
+    )
