@@ -34,6 +34,7 @@ LAYERS = [
     "evaluation",
     "engine",
     "methods",
+    "recipes",
     "report",
     "export",
     "training",

@@ -173,6 +173,9 @@ def train(
     devices: Annotated[int | None, typer.Option(help="number of devices")] = None,
     precision: Annotated[str | None, typer.Option(help="32, bf16 or 16")] = None,
     preset: Annotated[str | None, typer.Option(help="named settings of the method")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="a paper at full scale (docs/reproduce.md)")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="config.yaml of another run")] = None,
     cue: Annotated[
         Path | None,
@@ -188,6 +191,7 @@ def train(
     """Train a method on a data set; writes a run folder with the model and a report."""
     from hintseg.methods.settings import merge, parse_overrides
     from hintseg.progress import is_first_process
+    from hintseg.recipes.reading import Sections, by_recipe
     from hintseg.training import DEFAULT_METHOD
     from hintseg.training import train as train_run
 
@@ -204,7 +208,9 @@ def train(
     }
     given = {key: value for key, value in named.items() if value is not None}
     by_cue = {} if cue is None else {method or DEFAULT_METHOD: {"localise": {"cue": str(cue)}}}
-    settings = merge({"train": given}, by_cue, parse_overrides(set_ or []))
+    settings: Sections = merge({"train": given}, by_cue, parse_overrides(set_ or []))
+    if recipe is not None:
+        method, preset, settings = by_recipe(recipe, method, preset, settings)
     with stoppable("continue with the same command and --resume"):
         run = train_run(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume

@@ -80,7 +80,7 @@ def test_help_needs_no_torch_and_shows_an_example():
     "command",
     [
         *("demo", "check", "simulate", "train", "label", "predict", "evaluate", "retrieve"),
-        *("methods", "export masks", "export coco", "export yolo", "export cvat"),
+        *("methods", "compare", "export masks", "export coco", "export yolo", "export cvat"),
         *("export labelstudio", "export labelme", "export geojson"),
     ],
 )

@@ -19,6 +19,7 @@ from hintseg.compare import judging
 from hintseg.compare.cell import do_cell, file_hash, out_of_memory_named
 from hintseg.compare.collecting import collect
 from hintseg.compare.comparing import planned
+from hintseg.compare.document import BEGIN, END, write_into
 from hintseg.compare.estimate import estimate
 from hintseg.compare.folder import CompareFolder
 from hintseg.compare.grid import Request
@@ -181,7 +182,7 @@ def test_pages_and_tables_of_a_comparison_that_has_only_begun(data_folder, tmp_p
     request = Request(str(data_folder), methods=["partial"], hints=["points"], settings=SETTINGS)
     plan = planned(request, tmp_path / "out")
     page = collect(tmp_path / "out", plan, seconds={})
-    assert "no cell is done" in page.read_text()
+    assert "Not done yet: 1 of 1 cells" in page.read_text()
     assert "No cell is done yet" in (tmp_path / "out" / "table.md").read_text()
 
 
@@ -322,3 +323,27 @@ def test_pictures_of_the_page_are_as_small_as_they_are_shown(finished):
     assert [path.stem for path in names] == ["shed", "valley"]
     with PillowImage.open(names[0]) as picture:
         assert picture.mode == "P"
+
+
+# Documents
+
+
+def test_tables_go_between_the_marks_of_a_document_and_nothing_else_changes(finished, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(f"# Results\n\n{BEGIN}\nold\n{END}\n\nmine\n")
+    write_into(page, [finished])
+    text = page.read_text()
+    assert text.startswith(f"# Results\n\n{BEGIN}\n### data: 4 of 6 cells")
+    assert text.endswith(f"{END}\n\nmine\n")
+    assert "old" not in text
+    ours, published = text.split("### Published, not run here")
+    assert "| points | partial | plain |" in ours
+    assert "76.1" in published
+    write_into(page, [finished])
+    assert page.read_text() == text
+
+
+def test_a_document_without_marks_is_refused(finished, tmp_path):
+    (tmp_path / "results.md").write_text("# Results\n")
+    with pytest.raises(DataError, match="has no lines"):
+        write_into(tmp_path / "results.md", [finished])

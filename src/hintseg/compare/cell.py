@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -113,6 +114,7 @@ def _trained(work: Work, hinted: Dataset) -> dict[str, Any]:
     key = training_key(hints, config)
     if known.get("key") == key:
         return known
+    _drop_stale(files.run, hinted)
     began = time.time()
     append_line(files.root / "attempts.txt", f"{began:.1f}")
     finished = False
@@ -129,6 +131,13 @@ def _trained(work: Work, hinted: Dataset) -> dict[str, Any]:
     record = {**_facts(work, hinted), "hints_sha256": hints, "key": key}
     write_json(files.record_file, record)
     return record
+
+
+def _drop_stale(run: Path, hinted: Dataset) -> None:
+    """A training that was stopped before the comparison moved cannot go on: it begins anew."""
+    file = run / "run.json"
+    if file.is_file() and read_json(file).get("data", {}).get("sha256") != hinted.digest:
+        shutil.rmtree(run)
 
 
 def _spent(files: CellFolder, seconds: float) -> None:

@@ -68,7 +68,9 @@ def _against_effort(
         axes.plot(effort, mean, "o", color=colours[row.method])
         text = "masks" if row.hints.name == MASKS else row.hints.label
         axes.annotate(_safe(text), (effort, mean), (4, 3), textcoords="offset points", fontsize=7)
-    axes.set_xscale("log")
+    axes.set_xscale("log", subs=[2.0, 5.0])
+    for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_formatter("{x:g}")
     axes.set_xlabel("seconds of annotation for an image")
     axes.set_ylabel("mIoU %")
     _legend(axes, {row.method: colours[row.method] for row, _ in known})
@@ -97,7 +99,7 @@ def _against_strokes(results: Results, colours: Mapping[str, str]) -> Chart | No
         )
     axes.set_xlabel("% of every stroke kept; 0: a click at its middle")
     axes.set_ylabel("mIoU %")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=8)
     return Chart("Accuracy against the share of strokes kept", svg(figure))
 
 

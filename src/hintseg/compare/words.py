@@ -116,6 +116,6 @@ def _caveats(results: Results) -> Iterator[str]:
         yield f"Cells were made by {len(sources)} different states of the code; see table.json."
     waiting = sum(result.state == "to do" for result in results.cells)
     if waiting:
-        yield f"{waiting} cells are not done yet."
+        yield f"Not done yet: {waiting} of {len(results.cells)} cells."
     if done and max(len(row.done) for row in results.rows) < 2:
         yield "One seed only: how much seeds differ is not known, and no row can be called better."
