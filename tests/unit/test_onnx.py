@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from conftest import CLASSES
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.images.label_maps import palette, read_label_map
 from hintseg.images.photographs import write_png
@@ -41,19 +41,25 @@ from hintseg.predict.onnx_model import (  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 DESCRIPTION = ModelDescription(CLASSES, background=0, dim=8, width=16, size=64, zoom=1.4)
-NEEDED = (
-    "onnxruntime numpy PIL tifffile typer rich jaxtyping safetensors hintseg".split()
-    + "click shellingham annotated_doc pygments markdown_it mdurl wadler_lindig".split()
-    + "typing_extensions flatbuffers google coloredlogs packaging".split()  # of the packages above
-)
-REFUSES = f"""
+NAMED = ["onnxruntime", "numpy", "PIL", "tifffile", "typer", "rich", "jaxtyping", "safetensors"]
+THEIRS = ["click", "shellingham", "annotated_doc", "pygments", "markdown_it", "mdurl"]
+THEIRS += ["pydantic", "pydantic_core", "annotated_types", "typing_inspection"]
+THEIRS += ["wadler_lindig", "typing_extensions", "flatbuffers", "google", "packaging"]
+NEEDED = ["hintseg", *NAMED, *THEIRS]
+ONLY_NEEDED = f"""
+import importlib.machinery
 import sys
-class Refuses:
+class Needed:
+    finders = list(sys.meta_path)
+    find_distributions = staticmethod(importlib.machinery.PathFinder.find_distributions)
     def find_spec(self, name, path=None, target=None):
         first = name.split(".")[0]
-        if first not in sys.stdlib_module_names and first not in {NEEDED}:
-            raise ImportError(f"{{name}} must not be imported here")
-sys.meta_path.insert(0, Refuses())
+        known = first in sys.stdlib_module_names or first.startswith("_sysconfigdata")
+        if not known and first not in {NEEDED}:
+            return None  # as if it were not installed
+        found = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in found if spec is not None), None)
+sys.meta_path[:] = [Needed()]
 """
 
 
@@ -87,11 +93,12 @@ def without_the_rest(code, *words, folder):
     """Run Python in a process in which only the packages of the documents can be imported."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-c", REFUSES + textwrap.dedent(code), *map(str, words)],
+        [sys.executable, "-c", ONLY_NEEDED + textwrap.dedent(code), *map(str, words)],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
     )
 
@@ -124,13 +131,18 @@ def test_images_of_any_size_have_the_scores_of_torch(by_onnx, by_torch, height, 
     scores = by_onnx.scores(image)
     assert scores.shape == (len(CLASSES), height, width)
     np.testing.assert_allclose(scores.sum(axis=0), 1, atol=1e-4)
-    assert (by_onnx.predict(image) == wanted.labels).mean() > 0.99
-    assert (scores.argmax(axis=0) == wanted.labels).mean() > 0.99
+    for labels in (by_onnx.predict(image), wanted.labels):
+        chosen = np.take_along_axis(scores, labels[None].astype(np.int64), axis=0)
+        assert (chosen >= scores.max(axis=0) - 1e-4).all()  # equal, but for ties
 
 
 @settings(max_examples=25)
 @given(height=st.integers(1, 300), width=st.integers(1, 300))
 @example(height=1000, width=37)
+@example(height=100, width=20)
+@example(height=101, width=50)
+@example(height=89, width=10)
+@example(height=37, width=1000)
 def test_the_graph_resizes_bit_for_bit_as_pillow_does(resizing, height, width):
     image = noise(height, width, seed=1)
     (planes,) = resizing.run(["planes"], {"image": image})
@@ -170,7 +182,7 @@ def test_in_half_precision_the_file_is_half_as_large_and_labels_nearly_all_the_s
 ):
     done = export_onnx(run, tmp_path / "half.onnx", OnnxOptions(half=True))
     assert done.bytes < 0.6 * exported.bytes
-    assert 0.999 <= done.agreement.equal
+    assert done.agreement.equal >= 0.999
 
 
 def test_a_graph_for_one_size_takes_that_size_only(run, by_onnx, tmp_path):
@@ -236,9 +248,9 @@ def test_predict_needs_neither_torch_nor_any_package_that_the_page_does_not_name
 
 
 @pytest.mark.parametrize("package", ["torch", "torchvision", "timm", "lightning_fabric"])
-def test_the_process_of_these_tests_refuses(package, tmp_path):
+def test_the_process_of_these_tests_has_no(package, tmp_path):
     done = without_the_rest(f"import {package}", folder=tmp_path)
-    assert f"{package} must not be imported here" in done.stderr
+    assert f"No module named '{package}'" in done.stderr
 
 
 def test_the_example_of_the_page_runs_without_hintseg(exported, by_torch, tmp_path):
