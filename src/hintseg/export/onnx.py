@@ -4,24 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from hintseg.errors import ConfigError, MissingExtraError
+from hintseg.export.onnx_check import Agreement, agreement, check_agreement, drawn_images
 from hintseg.files import replacing
 from hintseg.images.label_maps import palette
 from hintseg.models.saved import ModelDescription, load_model
 from hintseg.predict.folders.inputs import find_inputs
 from hintseg.predict.onnx_model import SUFFIX, OnnxDescription, OnnxPredictor
 from hintseg.predict.predictor import Predictor
+from hintseg.resize import resize_image
 from hintseg.structures import Image
 from hintseg.versions import version_of
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-    from hintseg.export.onnx_check import Agreement
 
 FIRST_OPSET, LAST_OPSET = 18, 24
 """Of operators: the first that pads by axes; the last that we have tried."""
@@ -63,7 +59,7 @@ class OnnxExport:
 
     file: Path
     bytes: int
-    agreement: "Agreement"
+    agreement: Agreement
 
 
 ANY_SIZE = OnnxOptions()
@@ -92,19 +88,14 @@ def export_onnx(
     if out.suffix.lower() != SUFFIX:
         raise ConfigError(f"{out}: choose a name that ends in {SUFFIX}")
     _ask_for_packages()
-    from hintseg.export import onnx_check as checks  # noqa: PLC0415 - the extra
-
     predictor, model, description = _loaded(run)
-    images = _photographs(predictor, check) if check else list(checks.drawn_images())
-    proto = _described(model, description, options)
+    images = _photographs(predictor, check) if check else list(drawn_images())
+    content = _graph(model, description, options)
     with replacing(out) as temporary:
-        temporary.write_bytes(proto.SerializeToString())
-        found = checks.agreement(
-            predictor,
-            OnnxPredictor(temporary, device="cpu"),
-            checks.fitted_images(images, options.fixed),
-        )
-        checks.check_agreement(found, out, half=options.half)
+        temporary.write_bytes(content)
+        written = OnnxPredictor(temporary, device="cpu")
+        found = agreement(predictor, written, _fitted(images, options.fixed))
+        check_agreement(found, out, half=options.half)
     return OnnxExport(out, out.stat().st_size, found)
 
 
@@ -132,10 +123,13 @@ def _photographs(predictor: Predictor, check: Sequence[str]) -> list[Image]:
     return [predictor.read(file) for file in files]
 
 
-def _described(
-    model: nn.Module, description: ModelDescription, options: OnnxOptions
-) -> "ModelProto":
-    """The graph with its metadata."""
+def _fitted(images: Sequence[Image], fixed: tuple[int, int] | None) -> list[Image]:
+    """The images as a graph for images of one size takes them."""
+    return [image if fixed is None else resize_image(image, *fixed) for image in images]
+
+
+def _graph(model: nn.Module, description: ModelDescription, options: OnnxOptions) -> bytes:
+    """The graph with its metadata, as the file holds it."""
     from onnx import helper  # noqa: PLC0415 - the extra
 
     from hintseg.export.onnx_graph import prediction_graph  # noqa: PLC0415 - the extra
@@ -154,4 +148,5 @@ def _described(
     proto.producer_name, proto.producer_version = "hintseg", version_of("hintseg") or ""
     proto.doc_string = ABOUT
     helper.set_model_props(proto, about.metadata())
-    return proto
+    content: bytes = proto.SerializeToString()
+    return content

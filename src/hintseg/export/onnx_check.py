@@ -68,11 +68,6 @@ def check_agreement(found: Agreement, file: Path, *, half: bool) -> None:
         )
 
 
-def fitted_images(images: Sequence[Image], fixed: tuple[int, int] | None) -> list[Image]:
-    """The images as a graph for images of one size takes them."""
-    return [image if fixed is None else resize_image(image, *fixed) for image in images]
-
-
 def drawn_images() -> Iterator[Image]:
     """Coloured clouds of several sizes, for models whose photographs are not at hand."""
     rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ What lies around the network is written in the text form of ONNX, one operator a
 
 - `fitted`: the longer side becomes zoom x size, in double precision, halves to even
   (`resize.fit_size`);
-- `resized`: by a triangle filter as wide as a pixel of the result, across and then down, in the
+- `resized`: by a triangle filter as wide as a pixel of the result, axis after axis, in the
   integers of Pillow's (`resize.resize_image`): bit for bit, where the Resize of ONNX Runtime, in
   single precision, is off by one at some pixels, enough to change one label of 20 000;
 - `continued`: by the last row and column, to whole cells of 4 x 4 pixels (`predict/tiles.py`);
@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,10 +36,12 @@ from hintseg.models.embedder import PAD_TO, Segmenter
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.onnx_model import STRIDE
 from hintseg.resize import fit_size
+from hintseg.versions import version_of
 
 FIRST_OPSET = 18  # that pads by axes
 TRACED_OPSET = 20  # the last that torch's tracer writes
 TRACED_AT = (96, 128)  # pixels; any two multiples of 32
+PILLOW_OF_TALL_IMAGES = 13  # version: https://github.com/python-pillow/Pillow/pull/9549
 IN_FLOAT = ("ReduceL2", "Softmax")  # sums of squares overflow 16 bits
 
 AROUND = """
@@ -95,12 +98,33 @@ hintseg (uint8[{height}, {width}, 3] image) =>
 """
 AS_IT_IS = "  planes = Transpose <perm = [2, 0, 1]> (image)"
 AS_WANTED = """
-  by_columns = Transpose <perm = [1, 2, 0]> (image)
-{across}
-  by_rows = Transpose <perm = [2, 1, 0]> (across_done)
-{down}
-  planes = Transpose <perm = [1, 0, 2]> (down_done)
+  lost = Sub(sides, fitted)
+  rows_lost = Gather(lost, zero_long)
+  columns_lost = Gather(lost, one_long)
+  twice_columns_lost = Add(columns_lost, columns_lost)
+  is_more = Greater(rows_lost, twice_columns_lost)
+  is_less_high = Greater(rows_lost, zero_long)
+  is_tall = And(is_more, is_less_high)
+  is_down_first = And(is_tall, pillow_knows_tall)
+  first_number = Where(is_down_first, zero_long, one_long)
+  second_number = Sub(one_long, first_number)
+
+  by_first = If (is_down_first) <
+    then_branch = rows_first () => (uint8[r, 3, c] by_rows) {{
+      by_rows = Transpose <perm = [0, 2, 1]> (image) }},
+    else_branch = columns_first () => (uint8[c, 3, r] by_columns) {{
+      by_columns = Transpose <perm = [1, 2, 0]> (image) }}>
+{first}
+  by_second = Transpose <perm = [2, 1, 0]> (first_done)
+{second}
+  planes = If (is_down_first) <
+    then_branch = columns_last () => (uint8[3, r, c] from_columns) {{
+      from_columns = Transpose <perm = [1, 2, 0]> (second_done) }},
+    else_branch = rows_last () => (uint8[3, r, c] from_rows) {{
+      from_rows = Transpose <perm = [1, 0, 2]> (second_done) }}>
 """
+"""Across, then down; since version 13 Pillow begins with rows where it loses many more of them."""
+
 RESIZED = """
   {axis}_from = Gather(sides_double, {number})
   {axis}_to = Gather(fitted, {number})
@@ -240,7 +264,7 @@ def network_graph(
     """
     axes = {"normal": {2: "padded_rows", 3: "padded_columns"}, "logits": {2: "rows", 3: "columns"}}
     rows, columns = TRACED_AT if fixed is None else _blocked(*fixed, description)
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # torch names files only, and takes both
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its age, and what it does not fold
         torch.onnx.export(
@@ -311,21 +335,28 @@ def _text(fixed: tuple[int, int] | None, description: ModelDescription) -> str:
     longer_side = "longest" if description.size is None else "size"
     planes = AS_IT_IS
     if is_resized:
-        across = RESIZED.format(axis="across", number="one_long", source="by_columns")
-        down = RESIZED.format(axis="down", number="zero_long", source="by_rows")
-        planes = AS_WANTED.format(across=across, down=down)
+        first, second = (
+            RESIZED.format(axis=axis, number=f"{axis}_number", source=f"by_{axis}")
+            for axis in ("first", "second")
+        )
+        planes = AS_WANTED.format(first=first, second=second)
     return AROUND.format(height=height, width=width, longer_side=longer_side, planes=planes)
 
 
 def _constants(model: Segmenter, description: ModelDescription) -> list[onnx.TensorProto]:
     values = {
         **CONSTANTS,
+        "pillow_knows_tall": np.array(_pillow_version() >= PILLOW_OF_TALL_IMAGES),
         "mean": model.backbone.mean.numpy(),
         "std": model.backbone.std.numpy(),
         "zoom": np.array([description.zoom], np.float64),
         "size": np.array([description.size or 0], np.float64),
     }
     return [numpy_helper.from_array(value, name) for name, value in values.items()]
+
+
+def _pillow_version() -> int:
+    return int((version_of("pillow") or "0").split(".")[0])
 
 
 def _simplified(model: ModelProto) -> ModelProto:

@@ -207,14 +207,20 @@ def _coordinates(out: int, covered: int, cells: int) -> Float[np.ndarray, " out"
     return (pixels / STRIDE - 0.5).clip(0, cells - 1)
 
 
-def _lerp(values: Cells, at: Float[np.ndarray, " out"], *, axis: int) -> Cells:
+def _lerp(
+    values: Float[np.ndarray, "_ _ _"], at: Float[np.ndarray, " out"], *, axis: int
+) -> Float[np.ndarray, "_ _ _"]:
     """Linear interpolation at fractional indices along one axis."""
     low: Int[np.ndarray, " out"] = np.floor(at).astype(np.int64)
     high = np.minimum(low + 1, values.shape[axis] - 1)
-    fraction = (at - low).reshape([-1 if axis == other else 1 for other in range(values.ndim)])
-    first = values.take(low, axis=axis)
-    between: Cells = first + (values.take(high, axis=axis) - first) * fraction
-    return between
+    shape = [-1 if axis == other else 1 for other in range(values.ndim)]
+    fraction = (at - low).astype(np.float32).reshape(shape)
+    first: np.ndarray = values.take(low, axis=axis)
+    mixed: np.ndarray = values.take(high, axis=axis)
+    mixed -= first
+    mixed *= fraction
+    mixed += first
+    return mixed
 
 
 def _reading_of(known: dict[str, Any]) -> Reading:
