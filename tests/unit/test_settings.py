@@ -138,3 +138,8 @@ def test_a_published_preset_changes_no_colour(method, preset):
         sample, rng = Sample("a", image, WeakLabels(*none)), np.random.default_rng(seed)
         seen = augment(sample, rng, settings=view).image
         assert any(np.array_equal(seen, plain) for plain in (image, image[:, ::-1]))
+
+
+def test_a_method_without_settings_says_so():
+    with pytest.raises(ConfigError, match=r"full.localise: full has no settings of its own"):
+        make_config("full", "data", sections={"full": {"localise": {"cue": "run"}}})

@@ -160,6 +160,10 @@ def validated(kind: type[SettingsT], section: str, values: Mapping[str, Any]) ->
 
 def _refuse_unknown(kind: type[Settings], section: str, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
+        if not kind.model_fields:
+            raise ConfigError(
+                f"{section}.{key}: {section} has no settings of its own; leave it out"
+            )
         if key not in kind.model_fields:
             known = [f"{section}.{name}" for name in kind.model_fields]
             raise UnknownNameError("setting", f"{section}.{key}", known)
