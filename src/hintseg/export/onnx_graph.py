@@ -270,7 +270,7 @@ def network_graph(
         torch.onnx.export(
             _Network(model),
             (torch.zeros(1, 3, rows, columns), torch.tensor([rows // STRIDE, columns // STRIDE])),
-            buffer,  # type: ignore[arg-type]  # newer stubs name files only
+            buffer,
             input_names=["normal", "grid"],
             output_names=["logits"],
             dynamic_axes=axes if fixed is None else None,
