@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from hintseg.engine.optimizer import Rates, make_optimizer, parameter_groups, poly, set_rate
+from hintseg.engine.optimizer import (
+    Rates,
+    make_optimizer,
+    parameter_groups,
+    poly,
+    set_rate,
+    triangular,
+)
 from hintseg.errors import ConfigError
 
 
@@ -54,3 +61,18 @@ def test_setting_the_rate_respects_the_factors(model):
     set_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.1, 0.5, 1.0])
     assert isinstance(optimizer, torch.optim.AdamW)
+
+
+def test_a_triangular_rate_is_highest_in_the_middle_and_never_zero():
+    rates = [triangular(0.4, 9)(step) for step in range(9)]
+    assert rates == pytest.approx([0.08, 0.16, 0.24, 0.32, 0.4, 0.32, 0.24, 0.16, 0.08])
+    assert triangular(0.4, 1)(0) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_nesterov_needs_a_momentum_and_is_for_sgd(momentum):
+    model = nn.Linear(2, 2)
+    options = {"momentum": momentum, "nesterov": True}
+    made = make_optimizer("sgd", model, nn.Identity(), Rates(0.1), **options)
+    assert made.param_groups[0]["nesterov"] is (momentum > 0)
+    make_optimizer("adamw", model, nn.Identity(), Rates(0.1), **options)
