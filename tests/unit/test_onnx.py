@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from conftest import CLASSES
-from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.errors import ConfigError, DataError, NotFiniteError, RunError
 from hintseg.images.label_maps import palette, read_label_map
 from hintseg.images.photographs import write_png
 from hintseg.models.embedder import Embedder
@@ -329,6 +329,26 @@ def test_a_file_that_cannot_be_used_is_named(exported, spoil, message, tmp_path)
         OnnxPredictor(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_score_that_is_no_number_is_reported(exported, tmp_path, monkeypatch):
+    model = onnx.load(exported.file)
+    std = next(value for value in model.graph.initializer if value.name == "std")
+    std.CopyFrom(onnx.numpy_helper.from_array(np.full((1, 3, 1, 1), np.nan, np.float32), "std"))
+    onnx.save(model, tmp_path / "nan.onnx")
+    broken = OnnxPredictor(tmp_path / "nan.onnx")
+    for most in (2**26, 0):  # the graph enlarges the scores, or the predictor does
+        monkeypatch.setattr("hintseg.predict.onnx_model.MOST_SCORES", most)
+        with pytest.raises(NotFiniteError, match="NaN or infinity"):
+            broken.predict(noise(40, 50))
+
+
+def test_many_scores_are_enlarged_in_bands_to_the_same_labels(by_onnx, monkeypatch):
+    image = noise(150, 90)
+    at_once = by_onnx.predict(image)
+    monkeypatch.setattr("hintseg.predict.onnx_model.MOST_SCORES", 0)
+    monkeypatch.setattr("hintseg.predict.onnx_model.BAND_VALUES", 3 * 90 * 7)
+    assert (by_onnx.predict(image) == at_once).mean() > 0.999
 
 
 def test_a_missing_file_is_named(tmp_path):
