@@ -25,6 +25,9 @@ from hintseg.hints.shapes import Point, Size
 LABELS = "labels"  # how keys of classes end, such as polygonlabels
 MINIMAL = "a JSON-MIN export has no kinds of shapes; export as JSON"
 IMAGE_KEYS = ("image", "img", "photo", "picture", "ocr", "url")
+UNCONFIRMED = (
+    "predictions that nobody has submitted; submit them in Label Studio and export as JSON"
+)
 
 
 def read(request: Request) -> Source:
@@ -67,7 +70,7 @@ class _Task:
             raise DataError(f"a task must be an object, got {show(task)}")
         annotations = task.get("annotations", task.get("completions"))
         if not isinstance(annotations, list):
-            raise DataError(MINIMAL if "annotation_id" in task else "a task without annotations")
+            raise DataError(_why_none(task))
         found = Found(self._image(), self.place, also=(str(task.get("file_upload") or ""),))
         if task.get("predictions"):
             self.request.journal.leave("predictions, which nobody has confirmed", self.place)
@@ -197,3 +200,10 @@ def _round(value: dict[str, Any], size: Size | None) -> tuple[Point, ...]:
 
 def _shares(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return tuple((x / 100, y / 100) for x, y in points)
+
+
+def _why_none(task: dict[str, Any]) -> str:
+    """Why a task has nothing to take."""
+    if "annotation_id" in task:
+        return MINIMAL
+    return UNCONFIRMED if task.get("predictions") else "a task without annotations"
