@@ -161,12 +161,12 @@ def _some_images(dataset: Dataset, choice: HintChoice) -> Iterator[Dataset]:
 
 def _verdict(dataset: Dataset, method: str, settings: Sections) -> tuple[bool, str]:
     config = config_of(settings, method, "", seed=0)
-    recipe = config.recipe
-    uses_hints = bool(recipe.sees(dataset, config.own).hinted)
+    recipe, uses_hints = config.recipe, True
     try:
+        uses_hints = bool(recipe.sees(dataset, config.own).hinted)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
             recipe.check(dataset, config.own)
-    except DataError as error:
+    except (ConfigError, DataError) as error:
         return uses_hints, str(error).replace(f"{dataset.root}/", "").replace("hints: ", "", 1)
     return uses_hints, ""

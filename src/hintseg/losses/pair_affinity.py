@@ -60,8 +60,9 @@ def pair_affinity_loss(
     Example:
         >>> import torch
         >>> labels = torch.tensor([[0, 1, -1]])
-        >>> pair_affinity_loss(torch.zeros(2), torch.tensor([[0, 1], [1, 2]]), labels).abs()
-        tensor(0.)
+        >>> pairs = torch.tensor([[0, 1], [1, 2]])
+        >>> pair_affinity_loss(torch.tensor([1.0, 0.5]), pairs, labels).round(decimals=2)
+        tensor(5.7600)
     """
     first, second, known = _ends(labels, pairs, ignored)
     same = known & (first == second)

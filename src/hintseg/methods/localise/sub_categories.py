@@ -152,7 +152,6 @@ class SubCategoryLocaliser(ClassifierLocaliser):
         job.fabric.barrier()
         return kinds
 
-    @torch.inference_mode()
     def _pooled(
         self, job: Job[Any], names: tuple[str, ...]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -161,5 +160,7 @@ class SubCategoryLocaliser(ClassifierLocaliser):
             for name in names:
                 sample = job.hinted(name)
                 view = self._view(self._pixels(sample), self.settings.scales[0])
-                yield self.model.pooled(view)[0].float().cpu().numpy(), sample.weak.tags
+                with torch.inference_mode():
+                    seen = self.model.pooled(view)[0].float().cpu().numpy()
+                yield seen, sample.weak.tags
                 advance("")
