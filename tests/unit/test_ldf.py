@@ -353,7 +353,7 @@ def test_other_models_have_no_threshold(segmenter):
 # As the cue of others
 
 
-@pytest.mark.parametrize("method", ["sec", "spml"])
+@pytest.mark.parametrize("method", ["sec", "spml", "rca", "affinitynet"])
 def test_a_run_says_where_the_background_is_for_tags(cows, tmp_path, method):
     done = run(cows, tmp_path / "objects", {"fine_steps": 0})
     for file in (cows / "hints").glob("*.json"):
@@ -365,6 +365,7 @@ def test_a_run_says_where_the_background_is_for_tags(cows, tmp_path, method):
         "flip": False,
         "cue": str(done),
         "cue_sure": 0.0,
+        "crf": None,
         "agreement": {"rounds": 0},
     }
     own = {"localise": localise}

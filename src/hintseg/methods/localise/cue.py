@@ -15,6 +15,7 @@ from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError
 from hintseg.files import read_json
 from hintseg.methods.localise.settings import LocaliseSettings
+from hintseg.methods.supervision import Supervision
 from hintseg.predict.predictor import Predictor, load
 from hintseg.structures import Sample
 
@@ -57,6 +58,11 @@ def cue_supervision(dataset: Dataset, settings: LocaliseSettings) -> list[str]:
         f"saliency of the run {settings.cue} (method {facts.get('method', 'not known')}, data "
         f"{data.get('path', 'not known')} {str(data.get('sha256', ''))[:12]}, beyond hints: {of})"
     ]
+
+
+def hints_and_cue(dataset: Dataset, settings: LocaliseSettings) -> Supervision:
+    """What a method with seeds learns from: hints, and a cue where there is one."""
+    return Supervision(dataset.hinted_names(), cue_supervision(dataset, settings))
 
 
 def _predictor(run: str, device: torch.device | str) -> Predictor:

@@ -79,11 +79,11 @@ class Seeder:
 
     def maps(self, sample: Sample) -> ScoreMaps:
         """Maps of the known tags of an image, spread where that is asked for."""
-        seen = self.localiser.maps(sample)
-        if len(self.placeless):
-            kept = ~torch.isin(seen.labels, torch.from_numpy(self.placeless))
-            seen = ScoreMaps(seen.maps[kept], seen.labels[kept])
-        return seen if self.expand is None else self.expand(sample, seen)
+        seen = _without(self.localiser.maps(sample), self.placeless)
+        seen = seen if self.expand is None else self.expand(sample, seen)
+        if self.cue is not None and self.classes.background is not None:  # the cue speaks of it
+            seen = _without(seen, np.array([self.classes.background]))
+        return seen
 
     def features(self, sample: Sample) -> Float[Tensor, "dim rows columns"]:
         """What the localiser sees in each cell of an image."""
@@ -176,6 +176,12 @@ class Seeder:
         anywhere = torch.ones(len(free), *size, dtype=torch.bool)
         possible = torch.cat([box_masks(inside, boxes, size), anywhere])
         return certain_seeds(possible, torch.cat([inside, torch.from_numpy(free)]))
+
+
+def _without(seen: ScoreMaps, labels: Int[np.ndarray, " labels"]) -> ScoreMaps:
+    """The maps of the other classes."""
+    kept = ~torch.isin(seen.labels, torch.from_numpy(labels))
+    return ScoreMaps(seen.maps[kept], seen.labels[kept])
 
 
 def _in_boxes(

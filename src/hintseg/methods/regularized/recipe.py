@@ -22,9 +22,11 @@ from hintseg.methods.cross_entropy.recipe import CrossEntropy, check_labelled_pi
 from hintseg.methods.fitting import Batches, Stateless, chosen_model, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.checks import check_seeding
+from hintseg.methods.localise.cue import hints_and_cue
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.regularized import FIRST, LOCALISE, TRAIN
 from hintseg.methods.regularized.settings import RegularizedSettings
+from hintseg.methods.supervision import Supervision
 from hintseg.methods.terms.energy import energy_losses
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.resize import pool_labels
@@ -99,8 +101,14 @@ def check_labels(dataset: Dataset, settings: RegularizedSettings) -> None:
     return warn_of_hints(dataset, dataset.hinted_names())
 
 
+def _sees(dataset: Dataset, settings: RegularizedSettings) -> Supervision:
+    """Hints, and a cue where there is one."""
+    return hints_and_cue(dataset, settings.localise)
+
+
 RECIPE = Recipe(
     stages=regularized_stages,
     check=check_labels,
     settings=RegularizedSettings,
+    sees=_sees,
 )

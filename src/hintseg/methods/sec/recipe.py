@@ -20,7 +20,7 @@ from hintseg.losses.sec import seed_loss
 from hintseg.methods.fitting import Batches, Stateless, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.checks import check_seeding
-from hintseg.methods.localise.cue import cue_supervision
+from hintseg.methods.localise.cue import hints_and_cue
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.sec import LOCALISE, TRAIN
 from hintseg.methods.sec.settings import SECSettings
@@ -85,7 +85,7 @@ def check_seeds(dataset: Dataset, settings: SECSettings) -> None:
 
 def _sees(dataset: Dataset, settings: SECSettings) -> Supervision:
     """Hints, and a cue where there is one."""
-    return Supervision(dataset.hinted_names(), cue_supervision(dataset, settings.localise))
+    return hints_and_cue(dataset, settings.localise)
 
 
 RECIPE = Recipe(

@@ -17,10 +17,12 @@ from hintseg.methods.cross_entropy.recipe import CrossEntropy
 from hintseg.methods.fitting import Batches, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.checks import check_seeding
+from hintseg.methods.localise.cue import hints_and_cue
 from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.seeded import LOCALISE, TRAIN
 from hintseg.methods.settings import Settings
+from hintseg.methods.supervision import Supervision
 
 
 class SeededSettings(Settings):
@@ -50,6 +52,11 @@ def check_seeds(dataset: Dataset, settings: SeededSettings) -> None:
     warn_of_hints(dataset, dataset.hinted_names())
 
 
+def _sees(dataset: Dataset, settings: SeededSettings) -> Supervision:
+    """Hints, and a cue where there is one."""
+    return hints_and_cue(dataset, settings.localise)
+
+
 CAM = AFFINITYNET = IRN = SEAM = SC_CAM = RCA = Recipe(
-    stages=seeded_stages, check=check_seeds, settings=SeededSettings
+    stages=seeded_stages, check=check_seeds, settings=SeededSettings, sees=_sees
 )
