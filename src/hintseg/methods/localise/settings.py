@@ -41,7 +41,7 @@ class SeamSettings(Settings):
     scale: float = Field(0.5, gt=0, le=1, description="size of the second view")
     flip: bool = Field(False, description="the second view is mirrored")
     equivariance: float = Field(
-        1.0, ge=0, description="weight: raw maps of both views agree, over the present classes"
+        0.1, ge=0, description="weight: raw maps of both views agree, over the present classes"
     )
     cross: float = Field(
         1.0, ge=0, description="weight: refined maps of one view agree with raw ones of the other"

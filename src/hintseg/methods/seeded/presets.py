@@ -92,12 +92,13 @@ IRN_PRESETS = _presets(
         },
     },
 )
+# As released the equivariance is averaged over all 20 classes, of which 1.5 are present.
 SEAM_PRESETS = _presets(
     "seam",
     {
         "by": "seam",
         "scale": [1.0, 1.7],
-        "seam": {"scale": 0.3, "flip": False},
+        "seam": {"scale": 0.3, "flip": False, "equivariance": 0.07},
         "expand": {**_WALK, "high": 24.0, "walk": 64, "exponent": 6.0},
     },
 )
