@@ -15,6 +15,7 @@ from hintseg.errors import ConfigError, DataError, DataWarning
 from hintseg.methods.localise.checks import (
     FEWEST,
     check_seeding,
+    known_tags,
     seed_doubts,
     unplaced_classes,
     warn_of_tags,
@@ -271,7 +272,7 @@ def write_tags(folder, tags):
 def test_tags_that_cannot_tell_are_named_before_the_training(tmp_path):
     dataset = write_tags(tmp_path / "d", ["ab", *["a"] * 20])
     with pytest.warns(DataWarning, match=r"'a': in nearly all images, .* draw a few clicks"):
-        warn_of_tags(dataset)
+        warn_of_tags(dataset, *known_tags(dataset))
 
 
 def test_equal_tags_everywhere_are_refused(tmp_path):

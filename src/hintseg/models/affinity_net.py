@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hintseg.models.backbone import Backbone
-from hintseg.models.embedder import pad_to_stride
+from hintseg.models.embedder import PAD_TO, padded_stages
 
 WIDTHS = (64, 128, 256)  # of AffinityNet, the coarsest stage last
 EDGE_WIDTH, EDGE_GROUPS = 32, 4
@@ -41,7 +41,7 @@ class AffinityNet(nn.Module):
 
     def forward(self, images: Images) -> Float[Tensor, "batch dim rows columns"]:
         """Features at stride 8; images are raw colours in [0, 255] of any size."""
-        stages = _stages(self.backbone, images)[-3:]
+        stages = padded_stages(self.backbone, images)[-3:]
         size = _grid(images, self.stride, padded=True)
         joined = torch.cat(
             [
@@ -86,7 +86,7 @@ class BoundaryNet(nn.Module):
     ) -> tuple[Float[Tensor, "batch 1 rows columns"], Float[Tensor, "batch 2 rows columns"]]:
         """Logits of edges, and displacements as (down, right) in cells; both at stride 4."""
         with torch.no_grad():
-            stages = _stages(self.backbone, images)
+            stages = padded_stages(self.backbone, images)
         size = _grid(images, self.stride, padded=True)
         seen = zip(self.edge_stages, stages, strict=True)
         edges = self.edge(torch.cat([_resized(layer(stage), size) for layer, stage in seen], dim=1))
@@ -102,15 +102,9 @@ class BoundaryNet(nn.Module):
         return fused
 
 
-def _stages(backbone: Backbone, images: Tensor) -> list[Tensor]:
-    fill = backbone.mean
-    stages: list[Tensor] = backbone(pad_to_stride(images.to(fill.dtype), fill))
-    return stages
-
-
 def _grid(images: Tensor, stride: int, *, padded: bool) -> tuple[int, int]:
     """Rows and columns of cells, with those of the padding or without."""
-    height, width = (side + (-side % 32 if padded else 0) for side in images.shape[-2:])
+    height, width = (side + (-side % PAD_TO if padded else 0) for side in images.shape[-2:])
     return math.ceil(height / stride), math.ceil(width / stride)
 
 

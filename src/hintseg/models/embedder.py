@@ -116,6 +116,13 @@ def upsample(
     return full[..., :height, :width]
 
 
+def padded_stages(backbone: Backbone, images: Tensor) -> list[Tensor]:
+    """Features of images, filled up at the bottom and right with the neutral colour."""
+    fill = backbone.mean
+    stages: list[Tensor] = backbone(pad_to_stride(images.to(fill.dtype), fill))
+    return stages
+
+
 def pad_to_stride(images: Tensor, fill: Tensor) -> Tensor:
     """Images with sides that are multiples of PAD_TO: filled up at the bottom and right."""
     height, width = images.shape[-2:]

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from hintseg.models.backbone import Backbone
-from hintseg.models.embedder import PAD_TO, pad_to_stride
+from hintseg.models.embedder import PAD_TO, padded_stages
 from hintseg.structures import ClassSet
 
 CELL = 8  # pixels of a side of the cells that seeds agree on
@@ -99,9 +99,7 @@ class TagClassifier(nn.Module):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """Of the backbone, images padded at the bottom and right with its neutral colour."""
-        fill = self.backbone.mean
-        features: list[Tensor] = self.backbone(pad_to_stride(images.to(fill.dtype), fill))
-        return features
+        return padded_stages(self.backbone, images)
 
 
 def tag_scores(

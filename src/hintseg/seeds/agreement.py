@@ -101,7 +101,6 @@ def learn_agreement(
     bias = torch.zeros(classes, device=device, requires_grad=True)
     optimizer = torch.optim.AdamW((weight, bias), lr=RATE, weight_decay=DECAY)
     draws = torch.Generator().manual_seed(seed)
-    even = bias.detach()
     probabilities = posterior(cells.prior, cells.possible, cells.region)
     first = probabilities.mean(dim=0)  # nan without cells: nothing runs away then
     kept = CellClassifier(mean, deviation, torch.zeros_like(weight), torch.zeros_like(bias))

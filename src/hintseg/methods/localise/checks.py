@@ -31,14 +31,14 @@ def check_seeding(dataset: Dataset, settings: LocaliseSettings) -> None:
             f"{dataset.hints_folder}: no hints for any train image; tick tags (docs/data.md) or "
             "make some with `hintseg simulate --hints tags`"
         )
-    placed = any((load_weak(dataset, name, size=None).labels >= 0).any() for name in names)
-    if settings.steps == 0 and not placed:
+    if settings.steps == 0 and not _labels_pixels(dataset):
         raise DataError(
             f"{dataset.hints_folder}: the hints label no pixel (tags and boxes only), and "
             "localise.steps=0 makes no seeds of them; leave the steps as they are"
         )
-    refuse_placeless(dataset, placed=placed)
-    warn_of_tags(dataset)
+    known = known_tags(dataset)
+    refuse_placeless(dataset, *known)
+    warn_of_tags(dataset, *known)
 
 
 def unplaced_classes(
@@ -72,30 +72,34 @@ def unplaced_classes(
 
 def placeless(dataset: Dataset) -> list[int]:
     """Classes in nearly all images of a data set that no hint shows: their maps say nothing."""
-    return unplaced_classes(*_known(dataset), dataset.classes)[0]
+    return unplaced_classes(*known_tags(dataset), dataset.classes)[0]
 
 
-def refuse_placeless(dataset: Dataset, *, placed: bool) -> None:
+def refuse_placeless(dataset: Dataset, tags: list[frozenset[int]], shown: frozenset[int]) -> None:
     """Where no hint shows a pixel, some class must be missing in some images.
 
     Raises:
         DataError: All classes that are tagged are in nearly all images.
     """
-    tags, shown = _known(dataset)
     named = {label for known in tags for label in known} & set(dataset.classes.foreground)
     everywhere = unplaced_classes(tags, shown, dataset.classes)[0]
-    if not placed and named and named <= set(everywhere):
+    if named and named <= set(everywhere) and not _labels_pixels(dataset):
         raise DataError(
             f"{dataset.hints_folder}: nearly all images have the same tags, so nothing tells where "
             "a class is; draw a few clicks or boxes, or add images without some of the classes"
         )
 
 
-def warn_of_tags(dataset: Dataset) -> None:
+def _labels_pixels(dataset: Dataset) -> bool:
+    names = dataset.hinted_names()
+    return any((load_weak(dataset, name, size=None).labels >= 0).any() for name in names)
+
+
+def warn_of_tags(dataset: Dataset, tags: list[frozenset[int]], shown: frozenset[int]) -> None:
     """Name the classes whose place the tags cannot tell, with the remedy."""
     if not is_first_process():
         return
-    everywhere, twins = unplaced_classes(*_known(dataset), dataset.classes)
+    everywhere, twins = unplaced_classes(tags, shown, dataset.classes)
     name, file = dataset.classes.names, dataset.root / DATASET_FILE
     remedy = "draw a few clicks or boxes on it in some images"
     if everywhere:
@@ -114,7 +118,8 @@ def warn_of_tags(dataset: Dataset) -> None:
         )
 
 
-def _known(dataset: Dataset) -> tuple[list[frozenset[int]], frozenset[int]]:
+def known_tags(dataset: Dataset) -> tuple[list[frozenset[int]], frozenset[int]]:
+    """Classes of each image with hints; and those that a hint shows in some image."""
     tags, shown = [], set()
     for image in dataset.hinted_names():
         hints = dataset.hints(image)

@@ -7,6 +7,7 @@ boxes as in Ke et al. 2021, arXiv:2105.00957).
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from hintseg.data.coverage import coverage_of, total_coverage
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader
+from hintseg.engine.stages import Stage
 from hintseg.errors import DataWarning, RunError
 from hintseg.files import read_json
 from hintseg.images.label_maps import overlay, read_label_map, write_label_map
@@ -64,6 +66,12 @@ def unseen_images(job: Job, settings: LocaliseSettings) -> tuple[str, ...]:
     """The images that get seeds: none without a classifier of tags."""
     wanted = job.share(settings.steps, STEPS_SHARE)
     return images_needing_seeds(job.dataset, job.weak) if wanted else ()
+
+
+def seed_stages(job: Job, settings: LocaliseSettings, name: str) -> tuple[Stage, ...]:
+    """The stage of that name where the hints name a class that they do not show, or none."""
+    unseen = unseen_images(job, settings)
+    return (Stage(name, partial(localise, job, settings, unseen)),) if unseen else ()
 
 
 def localise(
@@ -119,8 +127,8 @@ def _judged(job: Job, folder: Path, names: tuple[str, ...]) -> tuple[float, list
         (coverage_of(_stored(folder, name, len(classes)), len(classes)) for name in names),
         len(classes),
     )
-    tagged = np.any([job.weak(name).tags for name in names], axis=0) if names else []
-    doubts = seed_doubts(seeds, np.flatnonzero(tagged).tolist(), classes)
+    tagged = sorted({label for name in names for label in job.dataset.hints(name).tags})
+    doubts = seed_doubts(seeds, tagged, classes)
     if doubts and job.fabric.is_global_zero:
         what = "; ".join(doubts)
         warnings.warn(

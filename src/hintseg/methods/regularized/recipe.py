@@ -23,7 +23,7 @@ from hintseg.methods.fitting import Batches, Stateless, chosen_model, train_segm
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.checks import check_seeding
 from hintseg.methods.localise.cue import hints_and_cue
-from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
+from hintseg.methods.localise.stage import seed_stages, with_seeds
 from hintseg.methods.regularized import FIRST, LOCALISE, TRAIN
 from hintseg.methods.regularized.settings import RegularizedSettings
 from hintseg.methods.supervision import Supervision
@@ -67,10 +67,7 @@ def regularized_stages(job: Job[RegularizedSettings]) -> tuple[Stage, ...]:
     stages = [Stage(TRAIN, partial(_train, job))]
     if settings.first.steps:
         stages.insert(0, Stage(FIRST, partial(_first, job)))
-    unseen = unseen_images(job, settings.localise)
-    if unseen:
-        stages.insert(0, Stage(LOCALISE, partial(localise, job, settings.localise, unseen)))
-    return tuple(stages)
+    return (*seed_stages(job, settings.localise, LOCALISE), *stages)
 
 
 def _load(job: Job[RegularizedSettings]) -> Loader:

@@ -21,7 +21,7 @@ from hintseg.methods.fitting import Batches, Stateless, train_segmenter
 from hintseg.methods.job import Job, Recipe
 from hintseg.methods.localise.checks import check_seeding
 from hintseg.methods.localise.cue import hints_and_cue
-from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
+from hintseg.methods.localise.stage import seed_stages, with_seeds
 from hintseg.methods.sec import LOCALISE, TRAIN
 from hintseg.methods.sec.settings import SECSettings
 from hintseg.methods.supervision import Supervision
@@ -55,11 +55,8 @@ class Seeded(Stateless):
 
 def sec_stages(job: Job[SECSettings]) -> tuple[Stage, ...]:
     """Seeds where the hints name a class that they do not show, then the training."""
-    settings, train = job.method_settings.localise, Stage(TRAIN, partial(_train, job))
-    unseen = unseen_images(job, settings)
-    if not unseen:
-        return (train,)
-    return (Stage(LOCALISE, partial(localise, job, settings, unseen)), train)
+    seeds = seed_stages(job, job.method_settings.localise, LOCALISE)
+    return (*seeds, Stage(TRAIN, partial(_train, job)))
 
 
 def _train(job: Job[SECSettings], folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods.cross_entropy.recipe import check_masks
-from hintseg.methods.localise.checks import warn_of_tags
+from hintseg.methods.localise.checks import known_tags, warn_of_tags
 from hintseg.methods.spml.settings import SPMLSettings, Weights
 
 LABELLED = ("annotation", "affinity")  # relations to or between labelled segments
@@ -67,7 +67,7 @@ def _check_hints(dataset: Dataset, settings: SPMLSettings) -> None:
     if hinted and any(_terms_of_hints(settings)):
         warn_of_hints(dataset, hinted)
         if settings.localise.steps != 0:
-            warn_of_tags(dataset)
+            warn_of_tags(dataset, *known_tags(dataset))
     tagged = any(dataset.hints(name).tags for name in hinted)
     for term in () if tagged else _terms_of_hints(settings):
         raise DataError(
