@@ -32,7 +32,7 @@ from shared_cores import CRF_CLASSES, CRF_SIZE, step_seconds  # noqa: E402
 from hintseg.data.dataset import Dataset, open_dataset  # noqa: E402
 from hintseg.data.scenes.composing import write_scenes  # noqa: E402
 from hintseg.data.simulated import simulate_dataset  # noqa: E402
-from hintseg.losses import contrastive  # noqa: E402
+from hintseg.losses import sweep  # noqa: E402
 from hintseg.predict.folders.photographs import predict_files  # noqa: E402
 from hintseg.predict.predictor import load  # noqa: E402
 from hintseg.refine.crf import dense_crf  # noqa: E402
@@ -114,7 +114,7 @@ def loss(_: Dataset) -> Iterator[Row]:
             for part in make_case(pixels, segments)
         )
         own = cost(lambda case=case: ours(case))
-        with mock.patch.object(contrastive, "_kernels", return_value=None):
+        with mock.patch.object(sweep, "_kernels", return_value=None):
             other = f"in tiles {cost(lambda case=case: ours(case))}"
         try:
             other += f"; dense {cost(lambda case=case: dense(case))}"

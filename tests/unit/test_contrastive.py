@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hintseg.errors import ConfigError
-from hintseg.losses import contrastive
+from hintseg.losses import sweep
 from hintseg.losses.contrastive import own_segment_loss, segment_contrastive_loss
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "spml.npz"
@@ -163,8 +163,8 @@ def test_tiles_and_blocks_of_any_size_agree(monkeypatch, tile, alone):
     case = make_case(5)
     keywords = {"concentration": 6.0}
     expected = gradients(segment_contrastive_loss, *case, **keywords)
-    monkeypatch.setitem(contrastive._TILE, "cpu", tile)
-    monkeypatch.setitem(contrastive._ALONE, "cpu", alone)
+    monkeypatch.setitem(sweep._TILE, "cpu", tile)
+    monkeypatch.setitem(sweep._ALONE, "cpu", alone)
     for value, same in zip(
         gradients(segment_contrastive_loss, *case, **keywords), expected, strict=True
     ):

@@ -16,7 +16,7 @@ import contextlib
 import torch
 from test_contrastive import gradients, make_case
 
-from hintseg.losses import contrastive, fused
+from hintseg.losses import contrastive, fused, sweep
 
 # the interpreter has no bfloat16 and no device
 fused._PART = torch.float16
@@ -31,9 +31,9 @@ fused.sums_of_pairs = lambda *given, **how: launched.append(1) or sums_of_pairs(
 def both(function, case):
     tiles = gradients(function, *case, concentration=7.0)
     single = *(tensor.float() for tensor in case[:2]), *case[2:]
-    contrastive._kernels = lambda _: fused
+    sweep._kernels = lambda _: fused
     kernels = gradients(function, *single, concentration=7.0)
-    contrastive._kernels = lambda _: None
+    sweep._kernels = lambda _: None
     return tiles, kernels
 
 
@@ -52,7 +52,7 @@ assert len(launched) == 8
 embeddings, prototypes, own, pixel_group, segment_group, attract, repel = make_case(
     0, dtype=torch.float32
 )
-contrastive._kernels = lambda _: fused
+sweep._kernels = lambda _: fused
 given = embeddings.requires_grad_(), prototypes, own
 empty = torch.zeros(0, 0, dtype=torch.bool)
 for group, table in ((pixel_group, attract & False), (pixel_group, empty)):
