@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from hintseg.models.finite import first_not_finite
 from hintseg.progress import Advance
 
 REMEDY = "lower the learning rate (--set train.lr=...) and begin anew with another --out"
-Validate = Callable[[], dict[str, float]]
+Validate = Callable[[], dict[str, Any]]
 
 
 class Interrupted(KeyboardInterrupt):

@@ -51,6 +51,11 @@ class Run:
         write_json(self.stage_folder(stage) / "manifest.json", content)
         self.checkpoint_file(stage).unlink(missing_ok=True)
 
+    def stage_records(self) -> list[dict[str, Any]]:
+        """The records of the finished stages, in the order in which they finished."""
+        files = sorted(self.root.glob("*/manifest.json"), key=lambda file: file.stat().st_mtime_ns)
+        return [read_json(file) for file in files]
+
     def record(self, content: Mapping[str, Any]) -> None:
         """Merge facts into run.json."""
         known = read_json(self.root / "run.json") if (self.root / "run.json").exists() else {}

@@ -1,5 +1,6 @@
 """How a method trains a network: its losses, everyone's loop, data order, validation and saving."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,13 @@ from hintseg.engine.checkpoint import TrainingState
 from hintseg.engine.fit import Learner, LossModule, fit
 from hintseg.engine.monitor import Intervals, TrainingMonitor, Validate, interruption
 from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
+from hintseg.engine.run import Run
+from hintseg.errors import DataWarning
 from hintseg.evaluation import predicted_pairs
 from hintseg.files import read_json
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
-from hintseg.metrics import evaluate_pairs
+from hintseg.metrics import Confusion, evaluate_pairs
 from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model, load_segmenter, save_model
@@ -31,6 +34,7 @@ from hintseg.structures import Batch
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Keep = Callable[[Literal["best", "last"]], None]
+SHARES = ("miou", "pixel_accuracy")  # what a validation says
 
 
 class Stateless:
@@ -70,7 +74,28 @@ def train_segmenter(
         chosen, description = load_model(folder / which)
         save_model(job.run.root, chosen, description)
     job.fabric.barrier()
-    return {"steps": batches.steps, "model": which, "best_step": best}
+    remarks = no_better_than_constant(job.run, folder.name, state.best_step or None)
+    if remarks and job.fabric.is_global_zero:
+        warnings.warn(f"{job.run.root}: {remarks[0]}", DataWarning, stacklevel=2)
+    return {"steps": batches.steps, "model": which, "best_step": best, "remarks": remarks}
+
+
+def no_better_than_constant(run: Run, stage: str, step: int | None) -> list[str]:
+    """Says so where the model is no better on val than one class everywhere, by both measures.
+
+    `step` is the number of steps after which the kept weights were validated; None: the last time.
+    """
+    told = [line for line in run.read_log() if line.get("stage") == stage and "val" in line]
+    told = [line for line in told if step is None or line["step"] == step - 1]
+    scores = told[-1]["val"] if told else {}
+    constant = scores.get("constant")
+    if constant is None or any(scores[name] > constant[name] for name in SHARES):
+        return []
+    return [
+        f"the model is no better on val than {constant['class']!r} everywhere "
+        f"(pixel accuracy {scores['pixel_accuracy']:.1%}, that alone "
+        f"{constant['pixel_accuracy']:.1%}); look at the hints and the seeds, or train longer"
+    ]
 
 
 def chosen_model(job: Job, stage: str) -> Segmenter:
@@ -207,7 +232,7 @@ def _validation(job: Job, model: nn.Module) -> Validate | None:
     if not names:
         return None
 
-    def validate() -> dict[str, float]:
+    def validate() -> dict[str, Any]:
         predictor = Predictor(
             model,
             job.dataset.classes,
@@ -217,9 +242,24 @@ def _validation(job: Job, model: nn.Module) -> Validate | None:
         )
         pairs = predicted_pairs(predictor, job.dataset, names)
         metrics = evaluate_pairs(pairs, len(job.dataset.classes)).metrics
-        return {"miou": metrics.miou, "pixel_accuracy": metrics.pixel_accuracy}
+        constant = best_constant(metrics.confusion, job.dataset.classes.names)
+        return {**{name: getattr(metrics, name) for name in SHARES}, "constant": constant}
 
     return validate
+
+
+def best_constant(confusion: Confusion, names: Sequence[str]) -> dict[str, Any]:
+    """What the most frequent class is worth when it is predicted everywhere.
+
+    Example:
+        >>> import numpy as np
+        >>> best_constant(np.array([[0, 2, 0], [1, 5, 0]]), ("cow", "grass"))
+        {'class': 'grass', 'miou': 0.375, 'pixel_accuracy': 0.75}
+    """
+    pixels = confusion.sum(axis=1)
+    label, share = int(pixels.argmax()), float(pixels.max() / max(1, pixels.sum()))
+    there = max(1, int((pixels > 0).sum()))
+    return {"class": names[label], "miou": share / there, "pixel_accuracy": share}
 
 
 def validation_names(dataset: Dataset, most: int) -> Sequence[str]:

@@ -40,6 +40,18 @@ def stage_charts(log: Sequence[Line]) -> dict[str, list[Chart]]:
     return {stage: charts for stage, charts in drawn.items() if charts}
 
 
+def threshold_chart(curve: Mapping[str, Any]) -> Chart | None:
+    """Mean IoU of the maps of a localiser by the threshold that cuts them; None without any."""
+    if not curve:
+        return None
+    sides = {
+        f"{source} tags": _percent(list(zip(curve["thresholds"], values, strict=True)))
+        for source, values in curve["miou"].items()
+    }
+    title = f"Maps cut at a threshold: mIoU % on {curve['split']}"
+    return _chart(title, sides, smooth=False, unit="threshold")
+
+
 def distance_chart(errors: Float[np.ndarray, "2 reach"]) -> Chart:
     """Mean error of saliency maps by distance from the edge, outside and inside of objects."""
     sides = {}

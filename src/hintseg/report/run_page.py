@@ -17,7 +17,7 @@ from hintseg.files import read_json
 from hintseg.metrics import Evaluation, confusion_of, evaluate_pairs, metrics_of
 from hintseg.predict.predictor import Predictor
 from hintseg.report import figures
-from hintseg.report.charts import distance_chart, stage_charts
+from hintseg.report.charts import Chart, distance_chart, stage_charts, threshold_chart
 from hintseg.report.page import evenly, percent, write_page
 from hintseg.report.pictures import (
     class_colours,
@@ -90,7 +90,7 @@ def write_report(
     """
     log = run.read_log()
     settings = _readable_config(run)
-    facts = _readable_facts(run)
+    facts, records = _readable_facts(run), _readable_records(run)
     write_page(
         run.report_file,
         "report.html.j2",
@@ -99,7 +99,8 @@ def write_report(
         root=str(run.root),
         split=split,
         cards=_cards(log, evaluation, split),
-        stages=stage_charts(log),
+        remarks=[remark for record in records for remark in _remarks(record)],
+        stages=_charts(log, records),
         evaluation=None if evaluation is None else _evaluation(evaluation, classes),
         saliency=None if saliency is None else _saliency(saliency),
         settings=_flat(settings),
@@ -175,6 +176,31 @@ def _readable_facts(run: Run) -> dict[str, Any]:
     with suppress(HintSegError):
         return read_json(run.root / "run.json")
     return {}
+
+
+def _readable_records(run: Run) -> list[dict[str, Any]]:
+    with suppress(HintSegError):
+        return run.stage_records()
+    return []
+
+
+def _remarks(record: Mapping[str, Any]) -> list[str]:
+    """What a stage found doubtful."""
+    doubts = record.get("doubts") or []
+    seeds = [f"seeds are in doubt: {'; '.join(doubts)}"] if doubts else []
+    return [*seeds, *(record.get("remarks") or [])]
+
+
+def _charts(
+    log: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Chart]]:
+    """The curves of every stage: of its log, and of the thresholds of its maps."""
+    charts = stage_charts([dict(line) for line in log])
+    for record in records:
+        chart = threshold_chart(record.get("curve") or {})
+        if chart is not None:
+            charts.setdefault(str(record["stage"]), []).append(chart)
+    return charts
 
 
 def _cards(

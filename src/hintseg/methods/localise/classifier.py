@@ -91,6 +91,16 @@ class ClassifierLocaliser:
         view = self._view(self._pixels(sample), self.settings.scales[0])
         return self.model.cells(view)[0].half().cpu()
 
+    @torch.inference_mode()
+    def tag_probabilities(self, sample: Sample) -> Float[np.ndarray, " classes"]:
+        """Of every foreground class to be in an image, by the mean of all views; 0 elsewhere."""
+        image = self._pixels(sample)
+        views = [self._view(image, scale) for scale in self.settings.scales]
+        scores = torch.stack([tag_scores(self.model(view))[0].float() for view in views]).mean(0)
+        found = np.zeros(len(sample.weak.tags))
+        found[list(self.model.foreground)] = scores.sigmoid().cpu().numpy()
+        return found
+
     def saliency(self, sample: Sample) -> Float[Tensor, "height width"]:
         """How much the scores of the known tags depend on each pixel of the first view."""
         known = torch.from_numpy(self._known(sample)).to(self._device())

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,6 +30,15 @@ class WithFeatures(Protocol):
 
     def features(self, sample: Sample) -> Float[Tensor, "dim rows columns"]:
         """What is seen in each cell of an image."""
+        ...
+
+
+@runtime_checkable
+class WithTags(Protocol):
+    """A localiser that can say which classes an image has."""
+
+    def tag_probabilities(self, sample: Sample) -> Float[np.ndarray, " classes"]:
+        """Of every class to be in an image; 0 for the background."""
         ...
 
 

@@ -26,6 +26,7 @@ from hintseg.methods.localise.agreed import AgreedSeeder
 from hintseg.methods.localise.checks import placeless, seed_doubts
 from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
 from hintseg.methods.localise.cue import background_cue
+from hintseg.methods.localise.curve import threshold_curve
 from hintseg.methods.localise.expand import Expansion
 from hintseg.methods.localise.localiser import Localiser
 from hintseg.methods.localise.regional import RegionalLocaliser
@@ -103,6 +104,7 @@ def localise(
             advance("")
     job.fabric.barrier()
     share, doubts = _judged(job, folder, names)
+    curve = threshold_curve(job, found) if job.fabric.is_global_zero and names else {}
     if job.fabric.is_global_zero and names:
         shown = evenly(names, SHEET_IMAGES)
         write_sheet(
@@ -115,8 +117,10 @@ def localise(
         "steps": job.share(settings.steps, STEPS_SHARE),
         "images": len(names),
         "seeded_pixels": round(share, 4),
-        "tag_source": "given",  # by a person; maps are never made for predicted tags
+        "tag_source": "given",  # by a person; no seeds are made of predicted tags
+        "threshold_source": "settings",  # the curve below is measured, never chosen from
         "doubts": doubts,
+        "curve": curve,
     }
 
 
