@@ -2,7 +2,7 @@
 
     python benchmarks/tags.py DATA --out RUNS [--seed 0] [--steps 500] [--by cam,seam,sc_cam]
                               [--expand none,affinity,irn,embedding] [--agree 0,6] [--every 1]
-                              [--set localise.margin=0.1 ...]
+                              [--wrong 0.1] [--set localise.margin=0.1 ...]
 
 Simulates tags for DATA (a folder with masks), trains each localiser once (0.4 of the steps, and as
 many for what spreads its maps), makes the seeds of every N-th train image and compares them with
@@ -85,9 +85,11 @@ def compared(job: Job, folder: Path, names: tuple[str, ...]) -> dict[str, float]
 def measure(options: argparse.Namespace) -> None:
     """Every variant; one line each."""
     out = options.out
-    data = out / f"{options.data.name}-tags-{options.seed}"
+    wrong = f"-wrong{options.wrong}" if options.wrong else ""
+    data = out / f"{options.data.name}-tags-{options.seed}{wrong}"
     if not data.exists():
         words = ["simulate", options.data, "--hints", "tags", "--seed", options.seed, "--out", data]
+        words += ["--wrong-tags", options.wrong]
         subprocess.run([sys.executable, "-m", "hintseg", *map(str, words)], check=True)
     table = out / f"tags-{options.data.name}-{options.seed}.md"
     variants = itertools.product(options.by, options.expand, options.agree)
@@ -97,10 +99,10 @@ def measure(options: argparse.Namespace) -> None:
         if by == "seam":
             own["output_stride"] = 8
         sections = merge({"cam": {"localise": own}}, parse_overrides(options.set))
-        name += "".join("-" + word.rsplit(".", 1)[-1] for word in options.set)
+        name += wrong + "".join("-" + word.rsplit(".", 1)[-1] for word in options.set)
         job = prepared(data, out, name, sections, options)
         settings, folder = job.method_settings.localise, job.run.stage_folder("localise")
-        base = out / f"learnt-{options.data.name}-{by}-{options.seed}"
+        base = out / f"learnt-{options.data.name}-{by}-{options.seed}{wrong}"
         take_over(base, folder)
         names = unseen_images(job, settings)[:: options.every]
         began = time.perf_counter()
@@ -108,7 +110,8 @@ def measure(options: argparse.Namespace) -> None:
         seconds = time.perf_counter() - began
         take_over(folder, base)
         figures = compared(job, folder, names)
-        row = [by, expand, agree, " ".join(options.set), *(f"{v:.1f}" for v in figures.values())]
+        told = " ".join([*options.set, wrong[1:]]).strip()
+        row = [by, expand, agree, told, *(f"{v:.1f}" for v in figures.values())]
         with table.open("a") as file:
             file.write("| " + " | ".join([*row, f"{seconds:.0f} s"]) + " |\n")
         print(*row, f"{seconds:.0f} s", flush=True)
@@ -131,6 +134,7 @@ def main() -> None:
         default=["none", "affinity", "irn", "embedding"],
     )
     parser.add_argument("--agree", type=lambda text: text.split(","), default=["0", "6"])
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of images with a wrong tag")
     parser.add_argument("--set", action="append", default=[])
     measure(parser.parse_args())
 

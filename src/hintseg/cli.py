@@ -10,6 +10,7 @@ import typer
 from hintseg.compare.typed import compare
 from hintseg.console import printed_warnings, stoppable
 from hintseg.cores import use_cores
+from hintseg.data.typed import simulate
 from hintseg.errors import ConfigError, HintSegError
 from hintseg.export.typed import export
 from hintseg.studio.typed import studio
@@ -132,26 +133,9 @@ def import_(
     print_import(result)
 
 
-@app.command(epilog="Example: `hintseg simulate data/farm --hints points --out data/farm-points`")
-def simulate(
-    data: Data,
-    hints: Annotated[str, typer.Option(help="tags, boxes, points, scribbles; several with commas")],
-    out: Annotated[Path, typer.Option(help="data set folder to write")],
-    fraction: Annotated[
-        float, typer.Option(help="share of every stroke that is kept; 0: a point")
-    ] = 1.0,
-    mix: Annotated[bool, typer.Option("--mix", help="one kind at random per image")] = False,
-    seed: Seed = 0,
-) -> None:
-    """Draw hints as a person would, from the masks of the train split."""
-    from hintseg.data.dataset import open_dataset
-    from hintseg.data.simulated import simulate_dataset
-
-    kinds = [kind.strip() for kind in hints.split(",") if kind.strip()]
-    count = simulate_dataset(
-        open_dataset(data), out, kinds=kinds, fraction=fraction, mix=mix, seed=seed
-    )
-    typer.echo(f"{out}: hints for {count} images")
+app.command(epilog="Example: `hintseg simulate data/farm --hints points --out data/farm-points`")(
+    simulate
+)
 
 
 @app.command(

@@ -212,3 +212,40 @@ def test_how_images_are_read_goes_along(data_folder, out, keys):
 def test_keys_that_say_nothing_are_not_written(data_folder, out):
     simulate_dataset(open_dataset(data_folder), out, kinds=["points"])
     assert "null" not in (out / "dataset.yaml").read_text()
+
+
+def test_a_kind_can_be_drawn_on_every_second_image_only(dataset, out):
+    simulate_dataset(dataset, out, kinds=["tags", "points:2"])
+    made = open_dataset(out)
+    drawn = [kinds_of(made, name) for name in made.train_names()]
+    assert drawn == [{"tag", "point"}, {"tag"}, {"tag", "point"}, {"tag"}]
+
+
+@pytest.mark.parametrize("word", ["points:0", "points:x", "points:-2", "clicks:2"])
+def test_every_how_many_images_is_a_number_above_zero(dataset, out, word):
+    with pytest.raises(ConfigError, match="--hints"):
+        simulate_dataset(dataset, out, kinds=[word])
+
+
+def test_wrong_tags_exchange_one_class_for_one_that_is_not_there(dataset, tmp_path):
+    for name in TRAIN[:2]:  # two images without class 2
+        mask = dataset.truth(name)
+        write_label_map(dataset.mask_path(name), np.where(mask == 2, 1, mask), classes=3)
+    simulate_dataset(dataset, tmp_path / "right", kinds=["tags"], seed=3)
+    simulate_dataset(dataset, tmp_path / "wrong", kinds=["tags"], seed=3, wrong_tags=1.0)
+    right, wrong = open_dataset(tmp_path / "right"), open_dataset(tmp_path / "wrong")
+    for name in TRAIN:
+        before, after = right.hints(name).flags, wrong.hints(name).flags
+        if len(before) == 3:  # there is no class that is not there
+            assert after == before
+        else:
+            assert len(before - after) == 1
+            assert after - before == {2}
+    with pytest.raises(ConfigError, match="--wrong-tags"):
+        simulate_dataset(dataset, tmp_path / "no", kinds=["tags"], wrong_tags=1.5)
+
+
+def test_an_image_that_gets_no_kind_has_no_hints(dataset, out):
+    assert simulate_dataset(dataset, out, kinds=["points:3"]) == 2
+    made = open_dataset(out)
+    assert [made.has_hints(name) for name in TRAIN] == [True, False, False, True]
