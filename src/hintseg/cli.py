@@ -35,7 +35,10 @@ Scales = Annotated[str, typer.Option(help="size factors to average over, such as
 Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
 By = Annotated[
     str,
-    typer.Option(help="classifier; where the run has prototypes: retrieval, or both (their mean)"),
+    typer.Option(
+        help="classifier; where the run has prototypes: retrieval, both (their mean), or best "
+        "(which was better on val)"
+    ),
 ]
 Crf = Annotated[
     str | None,

@@ -200,7 +200,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         split: Whose images count.
         scales: As for `Predictor.predict`, and so flip, by and crf.
         flip: Average over mirror images too.
-        by: "classifier", "retrieval" or "both".
+        by: "classifier", "retrieval", "both" or "best".
         crf: Preset of a dense CRF.
         trimaps: Widths in pixels of bands along boundaries that are evaluated alone.
         saliency: Also compare saliency maps with the masks of all that is no background; None:
@@ -220,12 +220,12 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     totals = SaliencyTotals() if saliency else None
     if (folder / DESCRIPTION).exists() or (folder / "config.yaml").exists():
         predictor = load(folder, device=device)
-        dataset = predictor.seen(dataset)
+        options, dataset = predictor.settled(options), predictor.seen(dataset)
         if saliency is None and predictor.is_salient:
             totals = SaliencyTotals()
         watch = None if totals is None else saliency_watch(totals, options)
         pairs = predicted_pairs(predictor, dataset, names, options=options, watch=watch)
-        made = {"by": by, "scales": options.scales, "flip": flip, "crf": crf}
+        made = {"by": options.by, "scales": options.scales, "flip": flip, "crf": crf}
         if options.retrieves:
             made["prototypes"] = predictor.prototypes.labelled_by
     else:

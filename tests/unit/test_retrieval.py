@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PillowImage
 from safetensors.numpy import load_file, save_file
 
 from hintseg.errors import ConfigError, RunError
@@ -325,7 +326,9 @@ def test_the_classifier_never_asks_for_prototypes(segmenter, classes):
 
 
 def test_another_way_to_label_is_refused(predictor):
-    with pytest.raises(ConfigError, match="by: choose classifier, retrieval or both, got 'magic'"):
+    with pytest.raises(
+        ConfigError, match="by: choose classifier, retrieval, both or best, got 'magic'"
+    ):
         predictor.predict(photograph(8, 8), by="magic")
 
 
@@ -379,13 +382,18 @@ def run(segmenter, classes, known, tmp_path):
 
 def test_prototypes_come_back_as_they_were_saved(tmp_path):
     index = index_of(
-        directions(5), [1, 0, 2, 2, 1], [0, 0, 1, 1, 2], names=("a", "ü \udcff", "c/d"), grid=24
+        directions(5),
+        [1, 0, 2, 2, 1],
+        [0, 0, 1, 1, 2],
+        names=("a", "ü \udcff", "c/d"),
+        grid=24,
+        best="classifier",
     )
     save_prototypes(tmp_path, index)
     again = read_prototypes(tmp_path)
     for name in ("vectors", "label", "image", "box"):
         assert np.array_equal(getattr(again, name), getattr(index, name))
-    facts = ("names", "labelled_by", "grid", "iterations")
+    facts = ("names", "labelled_by", "grid", "iterations", "best")
     assert all(getattr(again, name) == getattr(index, name) for name in facts)
     assert [path.name for path in tmp_path.iterdir()] == [PROTOTYPES]
 
@@ -447,6 +455,25 @@ def test_both_is_the_mean_of_classifier_and_votes(predictor, dataset):
     torch.testing.assert_close(predictor.predict(image, by="both").scores, mean)
     views = {"flip": True, "scales": (0.5, 1.0)}
     assert predictor.predict(image, by="both", **views).labels.shape == image.shape[:2]
+
+
+@pytest.mark.parametrize("best", ["classifier", "retrieval"])
+def test_best_is_what_was_better_on_val(segmenter, classes, known, run, best):
+    save_prototypes(run, replace(known, best=best))
+    image = photograph(40, 56)
+    found = load(run).predict(image, by="best")
+    assert torch.equal(found.scores, load(run).predict(image, by=best).scores)
+    files = {"one": run / "one.png"}
+    PillowImage.fromarray(image).save(files["one"])
+    predict_files(load(run), files, run / "maps", options=PredictOptions(by="best"))
+    assert json.loads((run / "maps" / "predict.json").read_text())["by"] == best
+
+
+def test_best_of_a_run_without_known_segments_is_its_classifier(segmenter, classes, run):
+    (run / PROTOTYPES).unlink()
+    image = photograph(40, 56)
+    expected = load(run).predict(image).scores
+    assert torch.equal(load(run).predict(image, by="best").scores, expected)
 
 
 def test_both_needs_prototypes_too(segmenter, classes, dataset):

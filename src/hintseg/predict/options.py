@@ -8,7 +8,7 @@ from hintseg.errors import ConfigError
 from hintseg.predict.views import View, make_views
 from hintseg.refine.crf import find_preset
 
-BY = ("classifier", "retrieval", "both")
+BY = ("classifier", "retrieval", "both", "best")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class PredictOptions:
 
     scales: Sequence[float] = (1.0,)  # size factors of the views
     flip: bool = False  # mirror images too
-    by: str = "classifier"  # or "retrieval", or "both": the mean of the two
+    # or "retrieval"; "both": the mean of the two; "best": that of the two which was better on val
+    by: str = "classifier"
     crf: str | None = None  # preset of the dense CRF
     threshold: float | None = None  # of a background and objects: probability of an object
     normalise: bool = False  # stretch each saliency map to 0 to 1 first

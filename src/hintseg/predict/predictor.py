@@ -1,6 +1,7 @@
 """A trained model, ready for images: `hintseg.load(run).predict(image)`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
@@ -20,7 +21,7 @@ from hintseg.models.two_branch import TwoBranch
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.refining import crf_scores
-from hintseg.predict.retrieval.index import PrototypeIndex, read_prototypes
+from hintseg.predict.retrieval.index import PROTOTYPES, PrototypeIndex, read_prototypes
 from hintseg.predict.retrieval.votes import combined_scores, retrieved_scores
 from hintseg.predict.salient import check_two, with_threshold
 from hintseg.predict.tiles import label_at_resolution, tiled_scores
@@ -58,6 +59,7 @@ class Predictor:
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.foreground: str | None = None  # what the objects of a model of them were
         self._find_prototypes = prototypes
+        self.retrieves = prototypes is not None  # whether there are known segments to ask
 
     def predict(
         self,
@@ -78,7 +80,8 @@ class Predictor:
             flip: Average over mirror images too.
             tile: Larger images are worked on in tiles of this side in pixels (after `size`).
             by: "classifier", or "retrieval": segments take the labels of the nearest known ones; or
-                "both": the mean of the two.
+                "both": the mean of the two; or "best": that of the first two which was better on
+                the val split of the run.
             exclude: Name of a known image whose segments are not retrieved: this one, if it is
                 known, so that it does not find itself.
             crf: Preset of the dense CRF that refines the scores by the colours of the image at its
@@ -101,6 +104,7 @@ class Predictor:
         exclude: str | None = None,
     ) -> Prediction:
         """As `predict`, by options that are used for many images."""
+        options = self.settled(options)
         score = self._scorer(options, exclude)
         pixels = self.read(Path(image)) if isinstance(image, str | Path) else _checked(image)
         height, width = pixels.shape[:2]
@@ -127,10 +131,18 @@ class Predictor:
 
     def check(self, options: PredictOptions) -> None:
         """Refuse options that this model cannot follow; errors as in `predict`."""
+        options = self.settled(options)
         if options.asks_for_objects:
             check_two(self.classes)
         if options.retrieves and not len(self.prototypes):
             raise RunError("no segment of the train images has a label; use --by classifier")
+
+    def settled(self, options: PredictOptions) -> PredictOptions:
+        """The same options, with who labels in place of "best"."""
+        if options.by != "best":
+            return options
+        asks = self.retrieves and len(self.prototypes)
+        return replace(options, by=self.prototypes.best if asks else "classifier")
 
     @property
     def is_salient(self) -> bool:
@@ -218,6 +230,7 @@ def load(run: str | PathLike[str], *, device: torch.device | str = "cpu") -> Pre
         reading=description.reading,
         prototypes=partial(read_prototypes, Path(run)),
     )
+    predictor.retrieves = (Path(run) / PROTOTYPES).is_file()
     predictor.foreground = description.extra.get("foreground")
     return predictor
 

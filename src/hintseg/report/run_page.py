@@ -98,7 +98,7 @@ def write_report(
         data=Path(str(settings.get("data", ""))).name,
         root=str(run.root),
         split=split,
-        cards=_cards(log, evaluation, split),
+        cards=[*_cards(log, evaluation, split), *_better_on_val(records)],
         remarks=[remark for record in records for remark in _remarks(record)],
         stages=_charts(log, records),
         evaluation=None if evaluation is None else _evaluation(evaluation, classes),
@@ -218,6 +218,16 @@ def _cards(
         label = f"loss after {int(steps[-1].get('step', 0)) + 1} steps"
         cards.append({"label": label, "value": f"{steps[-1]['loss']:.3g}"})
     return cards
+
+
+def _better_on_val(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Who labels better, the classifier or the known segments, where both were tried."""
+    found = [record["val_miou"] for record in records if record.get("val_miou")]
+    if not found:
+        return []
+    best, other = sorted(found[-1], key=found[-1].get, reverse=True)
+    label = f"by {best} on val, {percent(found[-1][other])} by {other}: predict --by best"
+    return [{"label": label, "value": percent(found[-1][best])}]
 
 
 def _evaluation_cards(evaluation: Evaluation, split: str) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ Each leaves its results in its own folder of the run. Localise is left out where
 every class that they name, relabel and classify where the settings say so.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from hintseg.methods.localise.cue import cue_supervision
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.spml import CLASSIFY, EMBED, LOCALISE, PROTOTYPES, RELABEL
 from hintseg.methods.spml.checks import check_terms, train_images
+from hintseg.methods.spml.comparing import compared_on_val
 from hintseg.methods.spml.learner import RelationLearner
 from hintseg.methods.spml.settings import SPMLSettings
 from hintseg.methods.supervision import Supervision, masks_of
@@ -257,9 +259,13 @@ def _prototypes(
     if not job.fabric.is_global_zero:
         return {}
     masks = job.method_settings.retrieval.masks
-    index = _index(job, chosen_model(job, last), relabel, masks=masks)
-    save_prototypes(job.run.root, index)
-    return {"prototypes": len(index), "images": len(index.names), "labelled_by": index.labelled_by}
+    model = chosen_model(job, last)
+    index = _index(job, model, relabel, masks=masks)
+    val = compared_on_val(job, model, index) if job.method_settings.classifier else {}
+    best = max(val, key=lambda by: val[by]) if val else index.best
+    save_prototypes(job.run.root, replace(index, best=best))
+    found = {"prototypes": len(index), "images": len(index.names)}
+    return {**found, "labelled_by": index.labelled_by, "val_miou": val, "best": best}
 
 
 def _sees(dataset: Dataset, settings: SPMLSettings) -> Supervision:

@@ -80,7 +80,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         dataset: Has images and hints, and the classes of the model.
         out: Folder for the label maps.
         split: Which images.
-        by: "classifier", "retrieval" or "both".
+        by: "classifier", "retrieval", "both" or "best".
         confidence: Pixels whose highest probability is below this are UNLABELLED; 0: none.
         overlays: Also write pictures.
         scores: Also write scores/NAME.png: how probable each label is, 255 is 1; hints are so.
@@ -95,7 +95,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         DataError: No such split, or no image of it has hints.
         RunError: By retrieval, and the run has no prototypes.
     """
-    options = PredictOptions(by=by, crf=crf)
+    options = predictor.settled(PredictOptions(by=by, crf=crf))
     predictor.check(options)  # what cannot work is refused before anything is written
     if not 0 <= confidence <= 1:
         raise ConfigError(f"confidence: must be 0 to 1, got {confidence}")
@@ -106,7 +106,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     refuse_folder_of([*files, dataset.hints_folder / "NAME.json"], out, names)
     record = {
         "model": digest_of(predictor, options),
-        "by": by,
+        "by": options.by,
         "confidence": float(confidence),
         "steps": steps,
         "sharpness": float(sharpness),

@@ -55,6 +55,7 @@ def predict_files(
             predictions of another model or other options.
         RunError: By retrieval, and the run has no prototypes.
     """
+    options = predictor.settled(options)
     predictor.check(options)  # what cannot work is refused before anything is written
     check_tile(tile)
     refuse_folder_of(images.values(), out, images)

@@ -36,6 +36,7 @@ class PrototypeIndex:
     labelled_by: str = "hints"  # what the labels are: hints, pseudo labels, masks
     grid: int = 12
     iterations: int = 10
+    best: str = "retrieval"  # or "classifier", where that was better on the val split of the run
 
     def __len__(self) -> int:
         return len(self.label)
@@ -99,6 +100,7 @@ def save_prototypes(folder: Path, index: PrototypeIndex) -> None:
         "format": FORMAT,
         "names": index.names,
         "labelled_by": index.labelled_by,
+        "best": index.best,
         "grid": index.grid,
         "iterations": index.iterations,
     }
@@ -137,6 +139,7 @@ def read_prototypes(folder: Path) -> PrototypeIndex:
             box=arrays["box"],
             names=tuple(facts["names"]),
             labelled_by=str(facts["labelled_by"]),
+            best=str(facts.get("best", "retrieval")),
             grid=int(facts["grid"]),
             iterations=int(facts["iterations"]),
         )
