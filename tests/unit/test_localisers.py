@@ -304,3 +304,14 @@ def test_a_part_is_exchanged_by_its_short_name(data_folder, tmp_path, method, mo
     run = hintseg.train(data_folder, tmp_path / "run", method=method, settings=settings)
     record = json.loads((run.path / "localise" / "manifest.json").read_text())
     assert (record["by"], record["expand"], record["tag_source"]) == ("cam", "embedding", "given")
+
+
+def test_a_round_goes_on_from_the_classifier_before_and_its_kinds_are_new():
+    before = SubClassifier(backbone(), CLASSES, [2, 1])
+    after = SubClassifier(backbone(), CLASSES, [3, 2])
+    with torch.no_grad():
+        before.classify.weight.fill_(0.25)
+    kinds = after.tell.weight.clone()
+    after.take_over(before)
+    assert torch.equal(after.classify.weight, before.classify.weight)
+    assert torch.equal(after.tell.weight, kinds)

@@ -29,6 +29,16 @@ class SubClassifier(TagClassifier):
         self.parents = [parent for parent, count in enumerate(kinds) for _ in range(count)]
         self.tell = nn.Conv2d(backbone.channels[-1], len(self.parents), 1, bias=False)
 
+    def take_over(self, other: TagClassifier) -> None:
+        """The weights of another classifier of the same classes; those of the kinds stay new."""
+        known = other.state_dict()
+        self.load_state_dict(
+            {
+                name: known[name] if name in known and name[:5] != "tell." else weights
+                for name, weights in self.state_dict().items()
+            }
+        )
+
     def scores(
         self, images: UInt8[Tensor, "batch 3 height width"] | Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch maps"], Float[Tensor, "batch kinds"]]:

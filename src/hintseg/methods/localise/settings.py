@@ -60,6 +60,9 @@ class SubCategorySettings(Settings):
     rounds: int = Field(1, ge=0, description="classifiers trained with kinds, one after the other")
     kinds: int = Field(10, ge=1, description="kinds of a class; fewer where it has fewer images")
     weight: float = Field(5.0, ge=0, description="weight of the kinds beside the tags")
+    warm: bool = Field(
+        True, description="a round goes on from the weights of the one before; false: anew"
+    )
     unit: bool = Field(False, description="only the direction of what an image looks like counts")
 
 

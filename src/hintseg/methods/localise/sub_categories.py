@@ -1,8 +1,10 @@
 """SC-CAM as a localiser: a classifier that must also tell kinds of each class apart.
 
 Chang et al. 2020 (arXiv:2008.01183). Images of a class fall into kinds by k-means on what a trained
-classifier sees of them; the next classifier learns classes and kinds together, from the initial
-weights, and so has to look at more than the one part that all images of the class share.
+classifier sees of them; the next classifier learns classes and kinds together, and so has to look
+at more than the one part that all images of the class share. As released it begins with the initial
+weights; in a training of a few hundred steps its maps then die, for nine in ten of its outputs are
+kinds that are absent, and so it goes on from the classifier before (`sub.warm`).
 """
 
 import warnings
@@ -122,13 +124,12 @@ class SubCategoryLocaliser(ClassifierLocaliser):
             self.use(model.to(job.fabric.device), job.settings.crop)
             kinds = self._kinds(job, here)
             backbone = new_backbone(job, self.settings)
-            learner = SubLearner(
-                SubClassifier(backbone, classes, kinds.counts, dropout=dropout),
-                kinds,
-                weight=settings.weight,
-            )
+            finer = SubClassifier(backbone, classes, kinds.counts, dropout=dropout)
+            if settings.warm:
+                finer.take_over(model)
+            learner = SubLearner(finer, kinds, weight=settings.weight)
             train_classifier(job, self.settings, learner, here)
-            model = learner.model
+            model = finer
         self.use(model.to(job.fabric.device), job.settings.crop)
 
     def _kinds(self, job: Job[Any], folder: Path) -> Kinds:

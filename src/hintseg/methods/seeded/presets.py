@@ -106,7 +106,7 @@ SC_CAM_PRESETS = _presets(
     "sc_cam",
     {
         "by": "sc_cam",
-        "sub": {"rounds": 3, "kinds": 10, "weight": 5.0, "unit": False},
+        "sub": {"rounds": 3, "kinds": 10, "weight": 5.0, "warm": False, "unit": False},
         "expand": _WALK,
         "crf": "psa",
     },
