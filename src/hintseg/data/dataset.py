@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hintseg.data.coding import read_coding
 from hintseg.data.stored import PHOTOGRAPHS, StoredImages, stored_images
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, DataError, UnknownNameError
-from hintseg.files import read_text, write_text
+from hintseg.files import read_bytes, read_text, write_text
 from hintseg.hints.labelme import read_labelme, size_problem
 from hintseg.images.exif import IN_WORDS
 from hintseg.images.files import ImageFolder, find_name, no_image, scan_images
@@ -24,8 +25,6 @@ from hintseg.images.reading import Reading
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
-ODD_YAML_ERRORS = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""What PyYAML lets through for a wrong value of an explicit type, such as `!!bool maybe`."""
 
 
 class DatasetFile(BaseModel):
@@ -196,7 +195,7 @@ class Dataset:
         digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
         for name in self.images:
             for path in (self.json_file(name), self.partial_file(name), self.mask_file(name)):
-                content = b"" if path is None else path.read_bytes()
+                content = b"" if path is None else _content(path)
                 digest.update(hashlib.sha256(content).digest())  # of one length: order tells whose
         return digest.hexdigest()
 
@@ -345,12 +344,12 @@ def dump_settings(path: Path, settings: DatasetFile) -> None:
 def read_settings(path: Path) -> DatasetFile:
     """What dataset.yaml says; DataError names the key that is wrong."""
     try:
-        content: Any = yaml.safe_load(read_text(path))
+        content: Any = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file; write one that lists classes: (docs/data.md)"
         ) from error
-    except (OSError, yaml.YAMLError, *ODD_YAML_ERRORS) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a YAML file ({_reason(error)})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: must be a mapping with the key classes:, got {content!r:.80}")
@@ -397,6 +396,13 @@ def coding_of(settings: DatasetFile, classes: ClassSet, path: Path) -> Coding:
         return read_coding(settings.values, settings.colors, classes)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({_reason(error)}); replace it") from error
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import RunError
 from hintseg.files import replacing
 
@@ -55,7 +56,7 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            state = TrainingState(*json.loads(file.metadata()["position"]))
+            state = TrainingState(*parse_json(file.metadata()["position"]))
         model.load_state_dict(_below("model.", tensors))
         _load_optimizer(optimizer, _below("optimizer.", tensors))
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:

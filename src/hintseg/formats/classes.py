@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_text
 from hintseg.images.label_maps import Colour
@@ -63,8 +62,8 @@ def read_classes(path: Path, place: str) -> ClassList:
     try:
         content = read_text(path)
         if path.suffix.lower() in (".yaml", ".yml"):
-            return _class_list(names_in_yaml(yaml.safe_load(content), place), {}, place)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            return _class_list(names_in_yaml(parse_yaml(content), place), {}, place)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{place}: cannot be read as a list of classes ({reason})") from error
     names, colours = [], {}

@@ -4,7 +4,6 @@ In a project the labels of image n are blocks with a place, and the classes have
 (https://www.ilastik.org, Pixel Classification).
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError
 from hintseg.formats.arrays import load_h5py
 from hintseg.formats.found import Found, Numbers, Painted, Request, Source
@@ -107,7 +107,7 @@ def _lane(blocks: Any, lane: Any, names: tuple[str, ...], place: str) -> Found: 
 def _axes(text: str) -> tuple[int, int]:
     """Which axes are y and x; the first two where it does not say."""
     try:
-        keys = [axis["key"] for axis in json.loads(text)["axes"]]
+        keys = [axis["key"] for axis in parse_json(text)["axes"]]
         return keys.index("y"), keys.index("x")
     except (ValueError, LookupError, TypeError):
         return 0, 1

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import DataError
 from hintseg.formats.classes import names_in_yaml, read_classes
 from hintseg.formats.found import Drawn, Found, Request, Source
@@ -188,7 +187,7 @@ def _label_of(image: Path, stems: dict[str, list[Path]]) -> Path | None:
 
 def _yaml(path: Path, place: str) -> Any:  # noqa: ANN401
     try:
-        return yaml.safe_load(load_text(path, place))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return parse_yaml(load_text(path, place))
+    except ValueError as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{place}: not a YAML file ({reason})") from error

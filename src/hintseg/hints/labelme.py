@@ -14,6 +14,7 @@ from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError
 from hintseg.files import read_text, replacing
 from hintseg.hints.figures import write_bitmap
@@ -253,7 +254,7 @@ def _read(path: Path, classes: ClassSet, report: Report) -> _Document:
 
 def _load(path: Path, report: Report) -> dict[str, Any] | None:
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except FileNotFoundError:
         report("no such file")
     except OSError as error:
@@ -263,10 +264,8 @@ def _load(path: Path, report: Report) -> dict[str, Any] | None:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         report(f"not JSON, or cut short ({place}: {error.msg}); save it again in LabelMe")
-    except ValueError:  # Python refuses whole numbers of more than 4300 digits
-        report("holds a number of thousands of digits; save it again in LabelMe")
-    except RecursionError:
-        report("nested too deeply for a LabelMe file; save it again in LabelMe")
+    except ValueError as error:
+        report(f"cannot be read as JSON: {error}; save it again in LabelMe")
     else:
         if isinstance(content, dict):
             return content

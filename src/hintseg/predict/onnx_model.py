@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hintseg.cores import threads_of_rank
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, HintSegError, MissingExtraError, NotFiniteError, RunError
 from hintseg.images.photographs import read_image
 from hintseg.images.reading import AS_STORED, Reading
@@ -72,7 +73,7 @@ class OnnxDescription:
         """
         try:
             known = {
-                name.removeprefix("hintseg."): json.loads(value)
+                name.removeprefix("hintseg."): parse_json(value)
                 for name, value in metadata.items()
                 if name.startswith("hintseg.")
             }

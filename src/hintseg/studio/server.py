@@ -1,7 +1,6 @@
 """The routes of the studio: JSON and pictures; it translates, nothing more."""
 
 import gzip
-import json
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, DataError, HintSegError
 from hintseg.hints.figures import write_bitmap
 from hintseg.methods import METHODS
@@ -198,8 +198,8 @@ def _number(request: Request, key: str) -> float:
 
 def _content(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(body)
+    except ValueError as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(content, dict):
         raise DataError("must be a JSON object")
