@@ -17,7 +17,7 @@ NUMBERS = (
     *(10**400, -(10**400), 1e7, 1e308, -1e308, 5e-324, 0.5, float("nan"), float("inf")),
 )
 TEXTS = (
-    *("", " ", "cow", "\0", "a\nb", "\r", "\x1b[2J\x1b[31mred", "\x9b31m", "‮evil", "é", "é"),
+    *("", " ", "cow", "\0", "a\nb", "\r", "\x1b[2J\x1b[31mred", "\x9b31m", "\u202eevil", "é", "é"),
     *("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{7*7}}", "$\\frac$", "[/x]"),
     *("../../evil", "/etc/passwd", "C:\\evil", "\\\\host\\share", "x" * 300, "x" * 5000, "\ud800"),
     *("%00", "%s%n", "NaN", "1e999", "nan", "inf", "-inf", "9" * 5000, "0x" + "f" * 5000, "1:1:1"),

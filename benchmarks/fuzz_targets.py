@@ -62,7 +62,7 @@ def hostile(target: Target, valid: Path, folder: Path, rng: random.Random) -> No
 def _small() -> dict[str, Target]:
     """Readers of one text."""
     return {
-        "labelme": Target(_drawn, {"hints/field.json": "json"}, _read_labelme),
+        "labelme": Target(_labelme, {"hints/field.json": "json"}, _read_labelme),
         "bitmap in a file of hints": Target(_bitmap, {"mask": "png"}, _read_bitmap),
         "classes": Target(_classes, {"classes.*": "yaml"}, _read_classes),
         "config.yaml": Target(_config, {"config.yaml": "yaml"}, _read_config),
@@ -122,6 +122,12 @@ def _drawn(folder: Path) -> None:
     from conftest import draw_data  # noqa: PLC0415 - of the tests
 
     draw_data(folder)
+
+
+def _labelme(folder: Path) -> None:
+    from conftest import draw_mask, write_hints  # noqa: PLC0415 - of the tests
+
+    write_hints(folder / "hints" / "field.json", draw_mask(np.random.default_rng(0)))
 
 
 def _read_labelme(folder: Path) -> None:
@@ -212,8 +218,7 @@ def _rle(folder: Path) -> None:
 def _read_rle(folder: Path) -> None:
     from hintseg.formats.rle import brush_bitmap, coco_bitmap, row_bitmap  # noqa: PLC0415
 
-    content = json.loads((folder / "rle.json").read_bytes())
-    found = content if isinstance(content, dict) else {}
+    found = _object(folder / "rle.json")
     text, size = found.get("coco"), found.get("size")
     if isinstance(text, str):
         _each(lambda: coco_bitmap({"counts": text, "size": [3, 2]}, (3, 2)))
@@ -237,9 +242,8 @@ def _onnx_metadata(folder: Path) -> None:
 def _read_onnx_metadata(folder: Path) -> None:
     from hintseg.predict.onnx_model import OnnxDescription  # noqa: PLC0415
 
-    content = json.loads((folder / "metadata.json").read_bytes())
-    if isinstance(content, dict):
-        OnnxDescription.of_metadata({key: json.dumps(value) for key, value in content.items()})
+    content = _object(folder / "metadata.json")
+    OnnxDescription.of_metadata({key: json.dumps(value) for key, value in content.items()})
 
 
 def _image(mode: str = "RGB") -> PillowImage.Image:
@@ -577,8 +581,8 @@ def _import_zip(name: str, write: Callable) -> Target:
         with TemporaryDirectory() as place:
             write(name, Path(place) / "source")
             with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-                for path in sorted(Path(place).rglob("*")):
-                    archive.write(path, path.relative_to(Path(place) / "source" / ".."))
+                for path in sorted((Path(place) / "source").rglob("*")):
+                    archive.write(path, path.relative_to(Path(place) / "source"))
 
     def read(folder: Path) -> None:
         from hintseg.formats.importing import import_dataset  # noqa: PLC0415
@@ -636,20 +640,18 @@ def _requests(folder: Path) -> None:
 
 
 def _ask(folder: Path) -> None:
+    from starlette.testclient import TestClient  # noqa: PLC0415
+
     from hintseg.studio.guard import Door  # noqa: PLC0415
     from hintseg.studio.server import build_app  # noqa: PLC0415
     from hintseg.studio.session import Session  # noqa: PLC0415
-    from starlette.testclient import TestClient  # noqa: PLC0415
 
     session = Session(folder / "data")
     session.trainer.start = lambda *_, **__: None
     client = TestClient(
         build_app(session, Door()), base_url="http://127.0.0.1:8765", headers={"x-hintseg": "1"}
     )
-    body, asked = (folder / "body.json").read_bytes(), {}
-    with suppress(ValueError):
-        asked = json.loads((folder / "query.json").read_bytes())
-    asked = asked if isinstance(asked, dict) else {}
+    body, asked = (folder / "body.json").read_bytes(), _object(folder / "query.json")
     query = _texts(asked.get("query"))
     headers = {k: v for k, v in _texts(asked.get("headers")).items() if _is_header(k, v)}
     routes = [("PUT", "hints"), ("POST", "classes"), ("POST", "train/start"), ("POST", "train/x")]
@@ -683,6 +685,14 @@ def _is_header(name: str, value: str) -> bool:
         value.encode("latin-1")
         return name.isascii() and name.replace("-", "").isalpha() and not {*value} & {*"\r\n\0"}
     return False
+
+
+def _object(path: Path) -> dict:
+    """A JSON object; empty for anything else."""
+    with suppress(ValueError, RecursionError):
+        content = json.loads(path.read_bytes())
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _each(read: Callable[[], object]) -> None:

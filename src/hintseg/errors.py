@@ -20,6 +20,7 @@ from difflib import get_close_matches
 
 MOST_NAMES = 15  # an error message is no catalogue
 NEAREST = 5
+LONGEST_NAME = 200  # letters: looking for a near one takes time
 
 
 class HintSegError(Exception):
@@ -46,6 +47,7 @@ class UnknownNameError(ConfigError):
 
     def __init__(self, what: str, name: str, known: Iterable[str], *, listing: str = "") -> None:
         names = sorted(known)
+        name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
         close = [other for other in names if other.lower() == name.lower()]
         close += get_close_matches(name, names, n=NEAREST if listing else 1)
         if close:

@@ -146,6 +146,22 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
     return path.read_bytes()
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file of a name that a stranger gave, which may be none for any file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long; zero bytes
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path) -> str:
     """Read a text file of the user's: UTF-8, with or without the byte order mark of Windows.
 

@@ -46,6 +46,26 @@ def has_control(text: str) -> bool:
     return CONTROL.search(text) is not None
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written to a file; half a surrogate pair cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name can be that of a file in a folder of ours, on any system, and of no other.
+
+    Example:
+        >>> is_file_name("val-2"), is_file_name("../val"), is_file_name("c:val")
+        (True, False, False)
+    """
+    odd = has_control(name) or not is_text(name) or any(letter in name for letter in '/\\:*?"<>|')
+    return bool(name.strip()) and not odd and not name.startswith(".") and len(name) < 100
+
+
 def without_control(text: str) -> str:
     """A name with spaces for what no name needs."""
     return CONTROL.sub(" ", text) if has_control(text) else text

@@ -11,7 +11,7 @@ from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.folder import CompareFolder, State
 from hintseg.compare.judging import Counts, read_counts
 from hintseg.compare.plan import Cell, Plan
-from hintseg.errors import HintSegError
+from hintseg.errors import HintSegError, RunError
 from hintseg.files import read_json
 
 Figures = Mapping[str, Any]
@@ -163,9 +163,21 @@ def _read(root: Path, plan: Plan, cell: Cell) -> CellResult:
             return CellResult(cell, state, note, {}, {})
         judged = [(split, variant) for split in plan.splits for variant in plan.variants]
         figures = {place: read_json(files.figures_file(*place)) for place in judged}
+        for place, found in figures.items():
+            _refuse_odd(files.figures_file(*place), found)
         return CellResult(cell, state, "", files.record(), figures)
     except HintSegError as error:
         return CellResult(cell, "failed", str(error), {}, {})
+
+
+def _refuse_odd(file: Path, figures: Figures) -> None:
+    """RunError for a file that holds no figures of a cell."""
+    per_class = figures.get("per_class", {})
+    known = isinstance(per_class, Mapping) and all(
+        value is None or isinstance(value, int | float) for value in per_class.values()
+    )
+    if not known or not isinstance(figures.get("miou", 0.0), int | float | None):
+        raise RunError(f"{file}: holds no figures; delete it and run the comparison again")
 
 
 def _inner(content: Mapping[str, Any], keys: Sequence[str]) -> float | None:

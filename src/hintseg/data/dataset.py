@@ -16,12 +16,14 @@ from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, DataError, UnknownNameError
 from hintseg.files import read_bytes, read_text, write_text
 from hintseg.hints.labelme import read_labelme, size_problem
+from hintseg.hints.shapes import overdrawn
 from hintseg.images.exif import IN_WORDS
 from hintseg.images.files import ImageFolder, find_name, no_image, scan_images
 from hintseg.images.label_maps import CLASS_INDICES, Coding, read_label_map
 from hintseg.images.names import NamedFiles, last_part
 from hintseg.images.photographs import image_orientation, image_size, read_image
 from hintseg.images.reading import Reading
+from hintseg.plain import is_file_name
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
@@ -165,6 +167,9 @@ class Dataset:
             if claimed not in (None, size):
                 assert claimed is not None
                 raise DataError(f"{drawn}: {size_problem(claimed, size, self.images[name].name)}")
+            too_much = overdrawn(hints.shapes, size)
+            if too_much:
+                raise DataError(f"{drawn}: shapes: {too_much}")
         if painted is not None:
             hints = replace(hints, partial=self._label_map(painted, UNLABELLED, name))
         return hints
@@ -354,9 +359,16 @@ def read_settings(path: Path) -> DatasetFile:
     if not isinstance(content, dict):
         raise DataError(f"{path}: must be a mapping with the key classes:, got {content!r:.80}")
     try:
-        return DatasetFile.model_validate({str(key): value for key, value in content.items()})
+        settings = DatasetFile.model_validate({str(key): value for key, value in content.items()})
     except ValidationError as error:
         raise DataError(f"{path}: {_problem(error)}") from error
+    for split in settings.splits:
+        if not is_file_name(split):
+            raise DataError(
+                f"{path}: splits: {split!r:.80} names a file in places, so it can be of letters, "
+                "digits and the like only; rename it"
+            )
+    return settings
 
 
 def _problem(error: ValidationError) -> str:

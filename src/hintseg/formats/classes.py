@@ -10,6 +10,7 @@ from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_text
 from hintseg.images.label_maps import Colour
 from hintseg.images.names import composed
+from hintseg.plain import without_control
 from hintseg.structures import ClassSet
 
 BACKGROUNDS = ("background", "_background_", "__background__")
@@ -35,7 +36,7 @@ class ClassList:
 
     def meant(self, name: str) -> str | None:
         """The class of the data set; None where the list has no such one."""
-        return self.meaning.get(composed(name).strip())
+        return self.meaning.get(named(name))
 
 
 def parse_classes(text: str) -> ClassList:
@@ -107,7 +108,7 @@ def settle(
     """
     names = list(dict.fromkeys([*listed, *sorted(set(occurring) - {*listed})]))
     if asked is None:
-        kept = {name: composed(name).strip() for name in names}
+        kept = {name: named(name) for name in names}
     else:
         meant = {name: asked.meant(name) for name in names}
         kept = {name: found for name, found in meant.items() if found is not None}
@@ -116,6 +117,11 @@ def settle(
         raise DataError(f"{place}: names no class, and holds nothing drawn; list them by --classes")
     index = {name: number for number, name in enumerate(order)}
     return class_set(order), {name: index[kept[name]] for name in kept if kept[name]}
+
+
+def named(name: str) -> str:
+    """What a class of a source is called here: composed, and without control characters."""
+    return without_control(composed(name)).encode("utf-8", "replace").decode().strip()
 
 
 def class_set(names: Sequence[str]) -> ClassSet:
@@ -129,7 +135,7 @@ def _class_list(items: Sequence[str], colours: Mapping[str, Colour], place: str)
     meaning: dict[str, str] = {}
     renames = False
     for item in items:
-        name, renamed, others = (composed(part).strip() for part in item.partition("="))
+        name, renamed, others = (named(part) for part in item.partition("="))
         renames |= bool(renamed)
         if not name:
             raise ConfigError(f"{place}: a class has no name; write them as a,b,c")
@@ -142,7 +148,7 @@ def _class_list(items: Sequence[str], colours: Mapping[str, Colour], place: str)
                 raise ConfigError(f"{place}: {other!r} is said to be {first!r} and {name!r}")
     if not names:
         raise ConfigError(f"{place}: lists no class")
-    kept = {composed(name).strip(): colour for name, colour in colours.items()}
+    kept = {named(name): colour for name, colour in colours.items()}
     return ClassList(tuple(names), meaning, kept, renames)
 
 

@@ -65,6 +65,8 @@ def _rows(path: Path, place: str) -> dict[str, Any]:
     images: dict[str, Any] = {}
     for line, cells in rows[1:]:
         row = dict(zip(headings, cells, strict=False))
+        if not row.get("filename"):
+            raise DataError(f"line {line}: names no file")
         image = images.setdefault(row["filename"], {"filename": row["filename"], "regions": []})
         try:
             image["file_attributes"] = parse_json(row.get("file_attributes") or "{}")

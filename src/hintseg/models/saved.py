@@ -1,13 +1,14 @@
 """A network on disk: model.safetensors and model.json, all that `predict` needs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import entry_points
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -24,6 +25,7 @@ FORMAT = 1
 GROUP = "hintseg.models"  # of entry points
 SPANS = ("intensity", "channels")  # what JSON has as lists
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+MOST_WIDTH, MOST_SIDE, MOST_ZOOM = 2**13, 2**15, 16.0  # of what a description can ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,12 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelDescription]:
     """
     description = _read_description(folder)
     try:
+        _refuse_larger(description, folder / WEIGHTS)
         with torch.random.fork_rng():  # random weights come first; the caller's generator stays
             model = build_model(description)
         tensors = load_file(folder / WEIGHTS)
         model.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again") from error
     wrong = first_not_finite(tensors)
@@ -126,6 +129,40 @@ def load_segmenter(folder: Path) -> Segmenter:
     if not isinstance(model, Segmenter):
         raise RunError(f"{folder}: a network of kind {description.kind!r} has no embeddings")
     return model
+
+
+def _checked(given: ModelDescription) -> ModelDescription:
+    """The same with the types that it says; ValueError or TypeError for what no training writes."""
+    numbers = {"dim": MOST_WIDTH, "width": MOST_WIDTH, "output_stride": 32}
+    for name, most in numbers.items():
+        if type(getattr(given, name)) is not int or not 1 <= getattr(given, name) <= most:
+            raise ValueError(f"{name}: {getattr(given, name)!r:.40}")
+    if given.size is not None and not (type(given.size) is int and 1 <= given.size <= MOST_SIDE):
+        raise ValueError(f"size: {given.size!r:.40}")
+    if type(given.zoom) not in (int, float) or not 0 < given.zoom <= MOST_ZOOM:
+        raise ValueError(f"zoom: {given.zoom!r:.40}")
+    if given.background is not None and type(given.background) is not int:
+        raise TypeError(f"background: {given.background!r:.40}")
+    texts = (given.backbone, given.kind, *given.classes)
+    if not all(isinstance(text, str) for text in texts) or isinstance(given.classes, str):
+        raise TypeError("classes, backbone and kind are texts")
+    if not isinstance(given.extra, Mapping) or type(given.unit) is not bool:
+        raise TypeError("extra is an object, unit true or false")
+    return replace(given, classes=tuple(given.classes), zoom=float(given.zoom))
+
+
+def _refuse_larger(description: ModelDescription, file: Path) -> None:
+    """RunError for a network that is larger than the file of its weights: it could be any size."""
+    with torch.device("meta"):  # takes no memory
+        state = build_model(description).state_dict()
+    wanted = sum(tensor.numel() for tensor in state.values())
+    with safe_open(file, framework="pt") as tensors:
+        found = sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    if wanted > found:
+        raise RunError(
+            f"{file}: cannot be loaded (holds {found} numbers, the network of {DESCRIPTION} has "
+            f"{wanted}); train again"
+        )
 
 
 def _reading_of(known: dict[str, Any] | None) -> Reading:
@@ -148,12 +185,12 @@ def _read_description(folder: Path) -> ModelDescription:
     try:
         if content.pop("format") != FORMAT:
             raise RunError(f"{path}: written by another version of hintseg; update hintseg")
-        content["classes"] = tuple(content["classes"])
         content["reading"] = _reading_of(content.get("reading"))
-        description = ModelDescription(**content)
+        description = _checked(ModelDescription(**content))
         description.class_set()
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path}: damaged ({error!r:.120}); train again") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(repr(error).split())[:120]
+        raise RunError(f"{path}: damaged ({reason}); train again") from error
     except HintSegError as error:
         raise RunError(f"{path}: {error}") from error
     return description

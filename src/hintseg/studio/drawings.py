@@ -96,10 +96,11 @@ class Drawings:
             if not current.readable:
                 raise DataError(current.problems[0] if current.problems else f"{path}: damaged")
             document = _changed(_document(_bytes(path) or b"") or {}, change, dataset, name)
-            if _says_nothing(document):
+            target = file_to_write(dataset, name)
+            if _says_nothing(document) and target == path:
                 path.unlink(missing_ok=True)
             else:
-                _write(path, document, dataset, name, allowed=len(current.problems))
+                _write(target, document, dataset, name, allowed=len(current.problems))
         return self.read(dataset, name)
 
 
@@ -112,6 +113,26 @@ def hint_file(dataset: Dataset, name: str) -> Path:
     if name not in dataset.images:
         raise DataError(f"{name}: no such image in {dataset.root}; reload the list")
     return dataset.json_file(name) or dataset.hints_folder / f"{name}.json"
+
+
+def file_to_write(dataset: Dataset, name: str) -> Path:
+    """Where the hints of an image are saved: always in the folder of the data set.
+
+    A dataset.yaml of a stranger can name folders anywhere: they are read, and nothing else. Hints
+    beside photographs elsewhere are saved into the data set's own folder of hints, which counts
+    before them.
+
+    Raises:
+        DataError: That folder is elsewhere too.
+    """
+    root = dataset.root.resolve()
+    for path in (hint_file(dataset, name), dataset.hints_folder / f"{name}.json"):
+        if path.parent.resolve().is_relative_to(root):
+            return path
+    raise DataError(
+        f"{dataset.hints_folder}: lies outside of the data set, where the studio writes nothing; "
+        "set hints: to a folder in it"
+    )
 
 
 def version_of_bytes(content: bytes) -> str:
