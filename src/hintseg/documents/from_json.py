@@ -23,9 +23,10 @@ def parse_json(text: str | bytes, *, finite: bool = False) -> Any:  # noqa: ANN4
             ...
         ValueError: nested too deeply
     """
-    options = {"parse_constant": _refused, "parse_float": _finite} if finite else {}
     try:
-        return json.loads(text, **options)
+        if finite:
+            return json.loads(text, parse_constant=_refused, parse_float=_finite)
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except json.JSONDecodeError:

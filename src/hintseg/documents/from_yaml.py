@@ -55,12 +55,12 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}  # number of values of a node -> by its identity
         self._depth = 0
 
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:  # type: ignore[override]
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
         """A node and all below it; those of a reference count as often as it occurs."""
         self._depth += 1
         if self._depth > MOST_DEPTH:
             raise ValueError(f"nested more than {MOST_DEPTH} levels deep")
-        is_reference = self.check_event(yaml.AliasEvent)  # type: ignore[no-untyped-call]
+        is_reference = self.check_event(yaml.AliasEvent)
         node: Node | None = super().compose_node(parent, index)
         self._depth -= 1
         if node is not None and id(node) not in self._sizes:
@@ -73,13 +73,13 @@ class _Loader(yaml.SafeLoader):
         """An opening bracket; the scanner of thousands of them would take hours."""
         if self.flow_level > MOST_DEPTH:
             raise ValueError(f"nested more than {MOST_DEPTH} levels deep")
-        super().fetch_flow_collection_start(token)  # type: ignore[no-untyped-call]
+        super().fetch_flow_collection_start(token)
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:  # noqa: ANN401
         """A value; numbers of a length that is one."""
         if isinstance(node, ScalarNode) and node.tag in DIGITS and len(node.value) > MOST_DIGITS:
             raise ValueError(f"a number of {len(node.value)} digits")
-        return super().construct_object(node, deep=deep)  # type: ignore[no-untyped-call]
+        return super().construct_object(node, deep=deep)
 
     def _size(self, node: Node) -> int:
         below: list[Node] = []
