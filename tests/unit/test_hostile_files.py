@@ -383,7 +383,7 @@ def test_a_model_that_asks_for_too_much_is_refused_before_it_is_made(model_folde
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(HintSegError) as caught:
         load_model(model_folder)
-    assert str(model_folder) in str(caught.value) or "no network named" in str(caught.value)
+    assert str(model_folder) in str(caught.value)
 
 
 def test_a_sound_model_is_loaded(model_folder):
@@ -441,8 +441,8 @@ def test_what_an_onnx_file_says_of_itself_is_checked(key, value):
     sound = OnnxDescription(ClassSet(("a", "b")), ((0, 0, 0), (9, 9, 9)), 64, 1.0, None).metadata()
     assert OnnxDescription.of_metadata(sound).size == 64
     wrong = {**sound, f"hintseg.{key}": json.dumps(value)}
-    if (key, value) == ("palette", []) or (key, value) == ("palette", {}):
-        return  # no colours: grey
+    if key == "palette" and not value:
+        return  # no colours
     with pytest.raises(HintSegError):
         OnnxDescription.of_metadata(wrong)
 

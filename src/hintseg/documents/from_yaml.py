@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}  # number of values of a node -> by its identity
         self._depth = 0
 
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:  # noqa: ANN401
         """A node and all below it; those of a reference count as often as it occurs."""
         self._depth += 1
         if self._depth > MOST_DEPTH:

@@ -140,12 +140,14 @@ def _class_list(items: Sequence[str], colours: Mapping[str, Colour], place: str)
         if not name:
             raise ConfigError(f"{place}: a class has no name; write them as a,b,c")
         if name in names:
-            raise ConfigError(f"{place}: {name!r} is listed twice; give each class one name")
+            raise ConfigError(f"{place}: {name!r:.80} is listed twice; give each class one name")
         names.append(name)
         for other in (name, *(part.strip() for part in others.split("|") if part.strip())):
             if meaning.setdefault(other, name) != name:
                 first = meaning[other]
-                raise ConfigError(f"{place}: {other!r} is said to be {first!r} and {name!r}")
+                raise ConfigError(
+                    f"{place}: {other!r:.80} is said to be {first!r:.80} and {name!r:.80}"
+                )
     if not names:
         raise ConfigError(f"{place}: lists no class")
     kept = {named(name): colour for name, colour in colours.items()}

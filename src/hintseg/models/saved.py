@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hintseg.errors import HintSegError, NotFiniteError, RunError
+from hintseg.errors import ConfigError, HintSegError, NotFiniteError, RunError
 from hintseg.files import read_json, replacing, write_json
 from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
@@ -67,6 +67,10 @@ def build_two_branch(description: ModelDescription) -> TwoBranch:
     )
 
 
+class UnknownKindError(RunError):
+    """A network that no installed package can build."""
+
+
 Builder = Callable[[ModelDescription], nn.Module]
 BUILDERS: dict[str, Builder] = {"segmenter": build_segmenter, "two-branch": build_two_branch}
 """What makes a network of each kind; other packages add theirs by an entry point of GROUP."""
@@ -85,7 +89,7 @@ def build_model(description: ModelDescription) -> nn.Module:
     for point in entry_points(group=GROUP, name=description.kind):
         builder: Builder = point.load()
         return builder(description)
-    raise RunError(
+    raise UnknownKindError(
         f"no network of kind {description.kind!r} is known; install the package that has it, or "
         "update hintseg"
     )
@@ -111,16 +115,25 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelDescription]:
         _refuse_larger(description, folder / WEIGHTS)
         with torch.random.fork_rng():  # random weights come first; the caller's generator stays
             model = build_model(description)
+    except (ConfigError, UnknownKindError) as error:
+        raise RunError(f"{folder / DESCRIPTION}: {error}") from error
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise _not_loaded(folder, error) from error
+    try:
         tensors = load_file(folder / WEIGHTS)
         model.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again") from error
+        raise _not_loaded(folder, error) from error
     wrong = first_not_finite(tensors)
     if wrong is not None:
         file = folder / WEIGHTS
         raise NotFiniteError(f"{file}: tensor {wrong!r} holds NaN or infinity; {REMEDY}")
     return model.eval(), description
+
+
+def _not_loaded(folder: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split())[:160]
+    return RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again")
 
 
 def load_segmenter(folder: Path) -> Segmenter:

@@ -81,7 +81,7 @@ class OnnxDescription:
             if known["format"] != FORMAT:
                 raise RunError("was written by another version of hintseg; update hintseg")
             return cls(
-                ClassSet(tuple(known["classes"]), known["background"]),
+                _classes(known["classes"], known["background"]),
                 tuple((int(r), int(g), int(b)) for r, g, b in known["palette"]),
                 _side(known["size"]),
                 _zoom(known["zoom"]),
@@ -260,6 +260,15 @@ def _lerp(
     mixed *= fraction
     mixed += first
     return mixed
+
+
+def _classes(names: Any, background: Any) -> ClassSet:  # noqa: ANN401 - whatever a file holds
+    """The classes; TypeError where their names are no texts."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"classes: {names!r:.40}")
+    if background is not None and type(background) is not int:
+        raise TypeError(f"background: {background!r:.40}")
+    return ClassSet(tuple(names), background)
 
 
 def _side(value: Any) -> int | None:  # noqa: ANN401 - whatever a file holds

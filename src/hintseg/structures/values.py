@@ -50,7 +50,9 @@ class ClassSet:
             raise ConfigError(f"classes: {odd!r:.80} holds a control character; take it out")
         twice = sorted(name for name, times in Counter(self.names).items() if times > 1)
         if twice:
-            raise ConfigError(f"classes: {twice[0]!r} is listed twice; give each class one name")
+            raise ConfigError(
+                f"classes: {twice[0]!r:.80} is listed twice; give each class one name"
+            )
         if self.background is not None and not 0 <= self.background < len(self.names):
             raise ConfigError(f"background: no class has index {self.background}")
 
