@@ -6,6 +6,7 @@ from html import unescape
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from test_studio_page import serving
 
 from hintseg.compare.choices import HintChoice
 from hintseg.compare.page import write_compare_page
@@ -129,3 +130,18 @@ def test_every_page_has_the_policy(tmp_path, dataset):
     assert "default-src 'none'" in text
     assert "script-src" not in text
     assert open_dataset(dataset.root).images
+
+
+def test_the_studio(browser, tmp_path):
+    """Images and classes called as HTML, in the list, in the legend, on the canvas."""
+    root = tmp_path / "data"
+    (root / "images").mkdir(parents=True)
+    PillowImage.new("RGB", (40, 30)).save(root / "images" / f"{NAME}.png")
+    (root / "dataset.yaml").write_text(f"classes: ['{EVIL}', cow]\n")
+    with serving(root) as address:
+        page = browser.new_page()
+        page.goto(address, timeout=PATIENCE)
+        page.wait_for_function("document.body.innerText.includes('onerror')", timeout=PATIENCE)
+        page.wait_for_timeout(500)
+        assert page.title() != "ran"
+        page.close()
