@@ -3,10 +3,12 @@
 `python benchmarks/fuzz.py` uses it, and so do the tests of hostile input.
 """
 
+import io
 import json
 import random
 import re
 import struct
+import zipfile
 import zlib
 
 NUMBER = re.compile(rb"-?\d+(\.\d+)?")
@@ -39,6 +41,7 @@ VALUES = (*NUMBERS, *TEXTS, None, True, False, [], {}, [[]], {"a": []}, [None], 
 def mutated(data: bytes, kind: str, rng: random.Random) -> bytes:
     """A file of a kind (json, yaml, png, text, bytes) with one or a few things wrong."""
     by_kind = {"json": in_json, "yaml": in_yaml, "png": in_png, "text": in_text, "bytes": in_bytes}
+    by_kind["zip"] = in_zip
     change = by_kind[kind] if rng.random() < 0.8 else in_bytes
     return change(data, rng)
 
@@ -138,6 +141,22 @@ def in_png(data: bytes, rng: random.Random) -> bytes:
             chunks.insert(at, chunks[at])
     chunks[at] = (kind, content)
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*each) for each in chunks)
+
+
+def in_zip(data: bytes, rng: random.Random) -> bytes:
+    """Members of a ZIP file called so that they lead elsewhere, or made links; or bytes changed."""
+    if rng.random() < 0.5:
+        return in_bytes(data, rng)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.infolist():
+            content = old.read(member)
+            if rng.random() < 0.2:
+                name = rng.choice(TEXTS).encode("utf-8", "replace").decode()
+                member = zipfile.ZipInfo(name or "x")  # noqa: PLW2901
+                member.external_attr = rng.choice((0, 0o120777 << 16, 0o644 << 16))
+            new.writestr(member, content)
+    return buffer.getvalue()
 
 
 def alias_bomb(levels: int, *, key: str = "bomb", width: int = 10) -> str:

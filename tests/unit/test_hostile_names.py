@@ -81,14 +81,14 @@ def test_check_prints_names_as_plain_text(data_folder):
     document["shapes"][0]["label"] = ESCAPE
     document["imagePath"] = f"{ESCAPE}.png"
     (hints / "herd.json").write_text(json.dumps(document))
-    settings_ = (data_folder / "dataset.yaml").read_text().replace("  val:", '  "[red]v[/x]":')
+    settings_ = (data_folder / "dataset.yaml").read_text().replace("  val:", '  "[red]v":')
     (data_folder / "dataset.yaml").write_text(settings_)
     for terminal in (False, True):
         console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=200)
         print_check(check(data_folder), console)
         said = console.file.getvalue()
         assert not raw(said)
-        assert "[red]v[/x]" in said
+        assert "[red]v" in said
         assert "x1b[2J" in said
 
 

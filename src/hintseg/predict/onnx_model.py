@@ -88,7 +88,7 @@ class OnnxDescription:
                 _fixed(known["fixed"]),
                 _reading_of(known["reading"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise RunError(
                 f"is no model that `hintseg export onnx` has written ({error!r:.80}); export it "
                 "from its run"
