@@ -165,6 +165,7 @@ def _read(root: Path, plan: Plan, cell: Cell) -> CellResult:
         figures = {place: read_json(files.figures_file(*place)) for place in judged}
         for place, found in figures.items():
             _refuse_odd(files.figures_file(*place), found)
+        _refuse_odd_record(files.record_file, files.record())
         return CellResult(cell, state, "", files.record(), figures)
     except HintSegError as error:
         return CellResult(cell, "failed", str(error), {}, {})
@@ -178,6 +179,19 @@ def _refuse_odd(file: Path, figures: Figures) -> None:
     )
     if not known or not isinstance(figures.get("miou", 0.0), int | float | None):
         raise RunError(f"{file}: holds no figures; delete it and run the comparison again")
+
+
+def _refuse_odd_record(file: Path, record: Mapping[str, Any]) -> None:
+    """RunError for a file that is no record of a cell, as far as tables and pages look at it."""
+    parts = {key: record.get(key, {}) for key in ("work", "memory", "versions", "init", "machine")}
+    known = all(isinstance(part, Mapping) for part in parts.values()) and all(
+        isinstance(value, int | float | None)
+        for key in ("work", "memory")
+        for value in parts[key].values()
+    )
+    texts = isinstance(record.get("source"), str | None)
+    if not (known and texts and isinstance(record.get("commands", []), list)):
+        raise RunError(f"{file}: no record of a cell; delete it and run the comparison again")
 
 
 def _inner(content: Mapping[str, Any], keys: Sequence[str]) -> float | None:

@@ -140,7 +140,8 @@ def _block(block: Any, axes: tuple[int, int]) -> _Block:  # noqa: ANN401
     if len(spans) != values.ndim or any(values.shape[axis] != 1 for axis in others):
         raise DataError("labels of several planes; only those of single images can be taken")
     plane = np.moveaxis(values, axes, (0, 1)).reshape(values.shape[axes[0]], values.shape[axes[1]])
-    return _Block(*(int(spans[axis][0][:12]) for axis in axes), plane.astype(np.int32))
+    top, left = (int(spans[axis][0][:12]) for axis in axes)
+    return _Block(top, left, plane.astype(np.int32))
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
