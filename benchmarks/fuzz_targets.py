@@ -460,6 +460,7 @@ def _run(folder: Path) -> None:
 
 
 def _read_run(folder: Path) -> None:
+    from hintseg.data.dataset import Dataset  # noqa: PLC0415
     from hintseg.engine.run import Run  # noqa: PLC0415
     from hintseg.methods.config import label_options  # noqa: PLC0415
     from hintseg.report.run_page import write_report  # noqa: PLC0415
@@ -467,15 +468,12 @@ def _read_run(folder: Path) -> None:
     from hintseg.training import check_unchanged  # noqa: PLC0415
 
     run = Run(folder)
+    data = Dataset(folder, ClassSet(("a",)), {}, folder, folder, folder)
     _each(lambda: write_report(run, classes=ClassSet(("a", "b"))))
     _each(lambda: label_options(folder))
-    _each(lambda: check_unchanged(folder, _NoData()))
+    _each(lambda: check_unchanged(folder, data))
     _each(lambda: run.record({"a": 1}))
     _each(lambda: run.rewind_log("train", 2))
-
-
-class _NoData:
-    digest, root = "0", Path("x")
 
 
 def _predictions(folder: Path) -> None:

@@ -156,12 +156,17 @@ def _checked(given: ModelDescription) -> ModelDescription:
         raise ValueError(f"zoom: {given.zoom!r:.40}")
     if given.background is not None and type(given.background) is not int:
         raise TypeError(f"background: {given.background!r:.40}")
-    texts = (given.backbone, given.kind, *given.classes)
-    if not all(isinstance(text, str) for text in texts) or isinstance(given.classes, str):
-        raise TypeError("classes, backbone and kind are texts")
+    if not isinstance(given.backbone, str) or not isinstance(given.kind, str):
+        raise TypeError("backbone and kind are texts")
     if not isinstance(given.extra, Mapping) or type(given.unit) is not bool:
         raise TypeError("extra is an object, unit true or false")
-    return replace(given, classes=tuple(given.classes), zoom=float(given.zoom))
+    return replace(given, zoom=float(given.zoom))
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever a file holds
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("classes: must be a list of texts")
+    return tuple(value)
 
 
 def _refuse_larger(description: ModelDescription, file: Path) -> None:
@@ -201,6 +206,7 @@ def _read_description(folder: Path) -> ModelDescription:
     try:
         if content.pop("format") != FORMAT:
             raise RunError(f"{path}: written by another version of hintseg; update hintseg")
+        content["classes"] = _texts(content["classes"])
         content["reading"] = _reading_of(content.get("reading"))
         description = _checked(ModelDescription(**content))
         description.class_set()
