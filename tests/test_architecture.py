@@ -9,8 +9,10 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "hintseg"
 LAYERS = [
     "errors",
+    "plain",
     "versions",
     "structures",
+    "documents",
     "files",
     "progress",
     "console",

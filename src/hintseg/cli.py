@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hintseg.compare.typed import compare
-from hintseg.console import printed_warnings, stoppable
+from hintseg.console import printed_warnings, say, stoppable
 from hintseg.cores import use_cores
 from hintseg.data.typed import simulate
 from hintseg.errors import ConfigError, HintSegError
 from hintseg.export.typed import export
+from hintseg.plain import message
 from hintseg.studio.typed import studio
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def demo(
     """Train, predict, evaluate and report on built-in photo scenes: CPU, minutes."""
     from hintseg.demo import run_demo
 
-    run_demo(out, seed=seed, say=typer.echo)
+    run_demo(out, seed=seed, say=say)
 
 
 @app.command(epilog="Example: `hintseg check data/farm`")
@@ -89,7 +90,7 @@ def check(
     if data.is_dir():
         page = out or data / "check.html"
         write_check_page(result, page)
-        typer.echo(f"pictures: {page}")
+        say(f"pictures: {page}")
     if result.errors:
         raise typer.Exit(1)
 
@@ -203,7 +204,7 @@ def train(
             data, out, method=method, preset=preset, config=config, settings=settings, resume=resume
         )
     if is_first_process():
-        typer.echo(f"{run}: finished; report: {run.report}")
+        say(f"{run}: finished; report: {run.report}")
 
 
 @app.command(epilog="Example: `hintseg label runs/farm data/farm --confidence 0.7 --out labels`")
@@ -366,10 +367,10 @@ def retrieve(
     predictor, dataset = load(run, device=_device(device)), open_dataset(data)
     result = similar_segments(predictor, dataset, image, pixel, top=top)
     write_retrieve_page(out, result, dataset, predictor.classes, pixel)
-    typer.echo(f"{out}: {len(result.found)} segments of {result.images} other images")
+    say(f"{out}: {len(result.found)} segments of {result.images} other images")
     if result.failed:
         for message in result.failed.values():
-            typer.echo(f"hintseg: {message}", err=True)
+            say(f"hintseg: {message}", err=True)
         raise typer.Exit(1)
 
 
@@ -394,7 +395,7 @@ def _inputs(images: list[str]) -> "Inputs":
 
     inputs = find_inputs(images)
     for complaint in inputs.complaints:
-        typer.echo(f"hintseg: {complaint}", err=True)
+        say(f"hintseg: {complaint}", err=True)
     return inputs
 
 
@@ -417,10 +418,10 @@ app.command(epilog="Example: `hintseg studio data/farm`")(studio)
 def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
     """Say what became of the images; exit code 1 if some could not be read."""
     skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
-    typer.echo(f"{out}: {len(outcome.written)} label maps written{skipped}{more}")
+    say(f"{out}: {len(outcome.written)} label maps written{skipped}{more}")
     if outcome.failed:
         for message in outcome.failed.values():
-            typer.echo(f"hintseg: {message}", err=True)
+            say(f"hintseg: {message}", err=True)
         raise typer.Exit(1)
 
 
@@ -465,12 +466,12 @@ def main() -> None:
         with printed_warnings():
             app(_with_preset(sys.argv[1:]))
     except HintSegError as error:
-        sys.exit(f"hintseg: {error}")
+        sys.exit(f"hintseg: {message(str(error))}")
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"hintseg: {where}{error.strerror or error}")
+        sys.exit(f"hintseg: {message(f'{where}{error.strerror or error}')}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,14 @@ from typing import TextIO
 
 import typer
 
+from hintseg import plain
 from hintseg.errors import DataWarning, WriteError
 from hintseg.progress import is_first_process
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a line; what a file or a class is called reaches the terminal as plain text."""
+    typer.echo(plain.message(str(text)), err=err)
 
 
 @contextmanager
@@ -18,7 +24,7 @@ def stoppable(remedy: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         if is_first_process():
-            typer.echo(f"hintseg: interrupted; {remedy}", err=True)
+            say(f"hintseg: interrupted; {remedy}", err=True)
         raise typer.Exit(1) from stop
     except WriteError as error:
         if not error.is_full:
@@ -40,7 +46,7 @@ def printed_warnings() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if issubclass(category, DataWarning):
-            typer.echo(f"hintseg: warning: {message}", err=True)
+            say(f"hintseg: warning: {message}", err=True)
         else:
             plain(message, category, filename, lineno, file, line)
 

@@ -20,10 +20,22 @@ from difflib import get_close_matches
 
 MOST_NAMES = 15  # an error message is no catalogue
 NEAREST = 5
+LONGEST = 2000  # letters of a message
+LONGEST_NAME = 200  # letters: looking for a near one takes time
 
 
 class HintSegError(Exception):
-    """Root of all errors that a user can cause and mend."""
+    """Root of all errors that a user can cause and mend.
+
+    A message that quotes something endless is cut in its middle: the place stands before it, the
+    remedy behind.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 4 :]}"
+        super().__init__(text)
 
 
 class DataError(HintSegError):
@@ -46,6 +58,7 @@ class UnknownNameError(ConfigError):
 
     def __init__(self, what: str, name: str, known: Iterable[str], *, listing: str = "") -> None:
         names = sorted(known)
+        name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
         close = [other for other in names if other.lower() == name.lower()]
         close += get_close_matches(name, names, n=NEAREST if listing else 1)
         if close:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import RunError, WriteError
 
 NO_ROOM = "make room there or choose another disk"
 NO_RIGHT = "choose a folder in which you may write"
 IN_THE_WAY = "a file is where a folder should be; choose another name"
+MOST_BYTES = 2**31  # of a text file
 REMEDY = "choose another place"
 REMEDIES = {
     errno.ENOSPC: NO_ROOM,
@@ -108,8 +111,8 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: Missing or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); delete it and make it again") from error
     if not isinstance(content, dict):
         raise RunError(f"{path}: damaged; delete it and make it again")
@@ -121,6 +124,44 @@ def relative_to(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
+def regular(path: Path) -> Path:
+    """The path of a file; OSError for what is none, as devices and pipes, which may have no end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
+    return path
+
+
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: Missing, a folder, a device, a pipe, larger than `most` bytes, or not to be read.
+    """
+    size = regular(path).stat().st_size
+    if size > most:
+        raise OSError(errno.EFBIG, f"{size} bytes; more than {most} are not read", str(path))
+    return path.read_bytes()
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file of a name that a stranger gave, which may be none for any file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long; zero bytes
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path) -> str:
     """Read a text file of the user's: UTF-8, with or without the byte order mark of Windows.
 
@@ -128,7 +169,7 @@ def read_text(path: Path) -> str:
         OSError: Missing, or it cannot be read.
         UnicodeError: Other text than UTF-8, or none; the message holds the remedy, not the path.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnicodeError("UTF-16 text; save it as UTF-8")
     if b"\0" in content:

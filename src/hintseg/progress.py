@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hintseg.plain import one_line
+
 
 @runtime_checkable
 class Advance(Protocol):
@@ -28,10 +30,10 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
     """A bar with count, speed and time left while the block runs, on standard error."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -41,6 +43,6 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
         task = bar.add_task(what, total=total, completed=done, note="")
 
         def advance(note: str = "") -> None:
-            bar.update(task, advance=1, note=note)
+            bar.update(task, advance=1, note=one_line(note))
 
         yield advance

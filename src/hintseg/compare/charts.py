@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from hintseg.compare.choices import MASKS
 from hintseg.compare.results import Results, Row
 from hintseg.compare.tables import effort_of
-from hintseg.report.charts import COLOURS, QUIET, Chart, svg
+from hintseg.report.charts import COLOURS, QUIET, Chart, safe, svg
 
 SEEDS = {"color": "#1c2430", "linewidth": 0, "marker": "o", "markersize": 3, "alpha": 0.6}
 
@@ -46,7 +46,7 @@ def _bars(results: Results, colours: Mapping[str, str]) -> Chart:
         axes.barh(place, mean, color=colours[row.method], height=0.7)
         axes.errorbar(mean, place, xerr=around, color="#1c2430", linewidth=1, capsize=3)
         axes.plot(scores, [place] * len(scores), **SEEDS)  # type: ignore[arg-type]
-    axes.set_yticks(range(len(rows)), [_safe(row.label) for row in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [safe(row.label) for row in reversed(rows)])
     if results.ceiling is not None:
         full = 100 * (results.mean(results.ceiling) or 0.0)
         axes.axvline(full, color="#5c6878", linewidth=1, linestyle="--")
@@ -67,7 +67,7 @@ def _against_effort(
         mean = 100 * (results.mean(row) or 0.0)
         axes.plot(effort, mean, "o", color=colours[row.method])
         text = "masks" if row.hints.name == MASKS else row.hints.label
-        axes.annotate(_safe(text), (effort, mean), (4, 3), textcoords="offset points", fontsize=7)
+        axes.annotate(safe(text), (effort, mean), (4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log", subs=[2.0, 5.0])
     for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis_formatter("{x:g}")
@@ -93,7 +93,7 @@ def _against_strokes(results: Results, colours: Mapping[str, str]) -> Chart | No
         means = [100 * (results.mean(row) or 0.0) for row in ordered]
         around = [100 * (results.spread(row) or 0.0) for row in ordered]
         style = "-" if hints == "scribbles" else ":"
-        label = _safe(method if hints == "scribbles" else f"{method}, {hints}")
+        label = safe(method if hints == "scribbles" else f"{method}, {hints}")
         axes.errorbar(
             shares, means, around, color=colours[method], linestyle=style, marker="o", label=label
         )
@@ -113,7 +113,7 @@ def _costs(
     figure, axes = _frame(height=0.9 + 0.2 * len(costs))
     for place, (row, value) in enumerate(reversed(costs)):
         axes.barh(place, value, color=colours[row.method], height=0.7)
-    axes.set_yticks(range(len(costs)), [_safe(row.label) for row, _ in reversed(costs)])
+    axes.set_yticks(range(len(costs)), [safe(row.label) for row, _ in reversed(costs)])
     return Chart(title, svg(figure))
 
 
@@ -129,10 +129,5 @@ def _frame(height: float = 3.4) -> tuple[Figure, Axes]:
 
 def _legend(axes: Axes, colours: Mapping[str, str]) -> None:
     for method, colour in colours.items():
-        axes.plot([], [], "o", color=colour, label=_safe(method))
+        axes.plot([], [], "o", color=colour, label=safe(method))
     axes.legend(frameon=False, fontsize=8)
-
-
-def _safe(text: str) -> str:
-    """A dollar sign begins no formula."""
-    return text.replace("$", r"\$")

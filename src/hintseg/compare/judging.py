@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hintseg.compare.choices import variant_options
@@ -111,6 +112,16 @@ def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.nda
 
 
 def read_counts(file: Path) -> Counts:
-    """The counts of all images of a split."""
-    counts: Counts = load_file(file)["counts"]
+    """The counts of all images of a split.
+
+    Raises:
+        RunError: Missing or damaged.
+    """
+    try:
+        counts: Counts = load_file(file)["counts"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise RunError(f"{file}: cannot be read ({reason}); run the comparison again") from error
+    if counts.ndim != 3 or counts.shape[1] != 3 or counts.dtype != np.int64:
+        raise RunError(f"{file}: holds no counts; delete it and run the comparison again")
     return counts

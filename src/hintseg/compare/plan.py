@@ -13,6 +13,7 @@ from hintseg.files import read_json, write_json
 from hintseg.methods import find_method
 from hintseg.methods.config import Config, make_config
 from hintseg.methods.settings import merge
+from hintseg.plain import is_file_name
 
 PLAN_FILE = "compare.json"
 SPLITS = ("test", "val")
@@ -128,11 +129,30 @@ def read_plan(root: Path) -> Plan:
     try:
         cells = [{**cell, "hints": HintChoice(**cell["hints"])} for cell in content["cells"]]
         lists = {key: tuple(content[key]) for key in ("variants", "splits")}
-        return Plan(**{**content, **lists, "cells": tuple(Cell(**cell) for cell in cells)})
-    except (TypeError, KeyError, AttributeError) as error:
+        return _checked(Plan(**{**content, **lists, "cells": tuple(Cell(**c) for c in cells)}))
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
         raise RunError(
-            f"{file}: damaged ({error}); delete it, and give all options again"
+            f"{file}: damaged ({reason}); delete it, and give all options again"
         ) from error
+
+
+def _checked(plan: Plan) -> Plan:
+    """A plan of a file; its names become those of files: ValueError for others."""
+    for cell in plan.cells:
+        texts = all(isinstance(t, str) for t in (cell.method, cell.hints.name, cell.reason))
+        numbers = type(cell.seed) is int and type(cell.hints.fraction) in (int, float)
+        if not (texts and numbers and is_file_name(cell.name)):
+            raise ValueError(f"no cell: {cell!r:.80}")
+    for name in (*plan.variants, *plan.splits):
+        if not isinstance(name, str) or not is_file_name(name):
+            raise ValueError(f"no name of a split or variant: {name!r:.40}")
+    if not plan.splits or not plan.variants:
+        raise ValueError("no split or no variant")
+    texts = all(isinstance(text, str) for text in (plan.data, plan.digest, plan.crf))
+    if not texts or not isinstance(plan.settings, Mapping):
+        raise ValueError("data, digest and crf are texts, settings an object")
+    return replace(plan, settings=merge(plan.settings))
 
 
 def write_plan(root: Path, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.folder import CompareFolder, State
 from hintseg.compare.judging import Counts, read_counts
 from hintseg.compare.plan import Cell, Plan
-from hintseg.errors import HintSegError
+from hintseg.errors import HintSegError, RunError
 from hintseg.files import read_json
 
 Figures = Mapping[str, Any]
@@ -163,9 +163,35 @@ def _read(root: Path, plan: Plan, cell: Cell) -> CellResult:
             return CellResult(cell, state, note, {}, {})
         judged = [(split, variant) for split in plan.splits for variant in plan.variants]
         figures = {place: read_json(files.figures_file(*place)) for place in judged}
+        for place, found in figures.items():
+            _refuse_odd(files.figures_file(*place), found)
+        _refuse_odd_record(files.record_file, files.record())
         return CellResult(cell, state, "", files.record(), figures)
     except HintSegError as error:
         return CellResult(cell, "failed", str(error), {}, {})
+
+
+def _refuse_odd(file: Path, figures: Figures) -> None:
+    """RunError for a file that holds no figures of a cell."""
+    per_class = figures.get("per_class", {})
+    known = isinstance(per_class, Mapping) and all(
+        value is None or isinstance(value, int | float) for value in per_class.values()
+    )
+    if not known or not isinstance(figures.get("miou", 0.0), int | float | None):
+        raise RunError(f"{file}: holds no figures; delete it and run the comparison again")
+
+
+def _refuse_odd_record(file: Path, record: Mapping[str, Any]) -> None:
+    """RunError for a file that is no record of a cell, as far as tables and pages look at it."""
+    parts = {key: record.get(key, {}) for key in ("work", "memory", "versions", "init", "machine")}
+    known = all(isinstance(part, Mapping) for part in parts.values()) and all(
+        isinstance(value, int | float | None)
+        for key in ("work", "memory")
+        for value in parts[key].values()
+    )
+    texts = isinstance(record.get("source"), str | None)
+    if not (known and texts and isinstance(record.get("commands", []), list)):
+        raise RunError(f"{file}: no record of a cell; delete it and run the comparison again")
 
 
 def _inner(content: Mapping[str, Any], keys: Sequence[str]) -> float | None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from hintseg.console import say
+
 
 def compare(
     data: Annotated[Path, typer.Argument(help="data set folder, or that of a comparison")],
@@ -85,9 +87,9 @@ def compare(
     chosen = commands.Chosen(one, cell, dry_run=dry_run, collect=collect, verify=verify)
     own = commands.rates_of(seconds)
     try:
-        good = commands.run(request, out, chosen, jobs=jobs, seconds=own, say=typer.echo)
+        good = commands.run(request, out, chosen, jobs=jobs, seconds=own, say=say)
     except KeyboardInterrupt as stop:
-        typer.echo("hintseg: interrupted; the same command goes on", err=True)
+        say("hintseg: interrupted; the same command goes on", err=True)
         raise typer.Exit(1) from stop
     if not good:
         raise typer.Exit(1)

@@ -12,20 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hintseg.data.coding import read_coding
 from hintseg.data.stored import PHOTOGRAPHS, StoredImages, stored_images
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, DataError, UnknownNameError
-from hintseg.files import read_text, write_text
+from hintseg.files import read_bytes, read_text, write_text
 from hintseg.hints.labelme import read_labelme, size_problem
+from hintseg.hints.shapes import overdrawn
 from hintseg.images.exif import IN_WORDS
 from hintseg.images.files import ImageFolder, find_name, no_image, scan_images
 from hintseg.images.label_maps import CLASS_INDICES, Coding, read_label_map
 from hintseg.images.names import NamedFiles, last_part
 from hintseg.images.photographs import image_orientation, image_size, read_image
 from hintseg.images.reading import Reading
+from hintseg.plain import is_file_name
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
-ODD_YAML_ERRORS = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""What PyYAML lets through for a wrong value of an explicit type, such as `!!bool maybe`."""
 
 
 class DatasetFile(BaseModel):
@@ -166,6 +167,9 @@ class Dataset:
             if claimed not in (None, size):
                 assert claimed is not None
                 raise DataError(f"{drawn}: {size_problem(claimed, size, self.images[name].name)}")
+            too_much = overdrawn(hints.shapes, size)
+            if too_much:
+                raise DataError(f"{drawn}: shapes: {too_much}")
         if painted is not None:
             hints = replace(hints, partial=self._label_map(painted, UNLABELLED, name))
         return hints
@@ -196,7 +200,7 @@ class Dataset:
         digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
         for name in self.images:
             for path in (self.json_file(name), self.partial_file(name), self.mask_file(name)):
-                content = b"" if path is None else path.read_bytes()
+                content = b"" if path is None else _content(path)
                 digest.update(hashlib.sha256(content).digest())  # of one length: order tells whose
         return digest.hexdigest()
 
@@ -345,19 +349,26 @@ def dump_settings(path: Path, settings: DatasetFile) -> None:
 def read_settings(path: Path) -> DatasetFile:
     """What dataset.yaml says; DataError names the key that is wrong."""
     try:
-        content: Any = yaml.safe_load(read_text(path))
+        content: Any = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file; write one that lists classes: (docs/data.md)"
         ) from error
-    except (OSError, yaml.YAMLError, *ODD_YAML_ERRORS) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a YAML file ({_reason(error)})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: must be a mapping with the key classes:, got {content!r:.80}")
     try:
-        return DatasetFile.model_validate({str(key): value for key, value in content.items()})
+        settings = DatasetFile.model_validate({str(key): value for key, value in content.items()})
     except ValidationError as error:
         raise DataError(f"{path}: {_problem(error)}") from error
+    for split in settings.splits:
+        if not is_file_name(split):
+            raise DataError(
+                f"{path}: splits: {split!r:.80} names a file in places, so it can be of letters, "
+                "digits and the like only; rename it"
+            )
+    return settings
 
 
 def _problem(error: ValidationError) -> str:
@@ -397,6 +408,13 @@ def coding_of(settings: DatasetFile, classes: ClassSet, path: Path) -> Coding:
         return read_coding(settings.values, settings.colors, classes)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({_reason(error)}); replace it") from error
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from hintseg.console import say
+
 
 def simulate(
     data: Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")],
@@ -39,4 +41,4 @@ def simulate(
         wrong_tags=wrong_tags,
         seed=seed,
     )
-    typer.echo(f"{out}: hints for {count} images")
+    say(f"{out}: hints for {count} images")

@@ -11,8 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import RunError
 from hintseg.files import replacing
+
+MOST_STEPS = 2**53
+BROKEN = (
+    *(OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError, AttributeError),
+    IndexError,
+)
+"""What a file that is no checkpoint of this network leads to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +63,31 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            state = TrainingState(*json.loads(file.metadata()["position"]))
+            state = _checked(TrainingState(*parse_json(file.metadata()["position"])))
         model.load_state_dict(_below("model.", tensors))
         _load_optimizer(optimizer, _below("optimizer.", tensors))
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         reason = " ".join(str(error).split())[:160]
         raise RunError(
             f"{path}: cannot be continued ({reason}); delete the run folder and train again"
         ) from error
     return state, _below("memory.", tensors)
+
+
+def _checked(state: TrainingState) -> TrainingState:
+    """ValueError for what is no place in a training."""
+    whole = type(state.step) is int and type(state.best_step) is int
+    if not whole or not 0 <= state.step < MOST_STEPS or type(state.best_score) not in (int, float):
+        raise ValueError(f"it says step {state.step!r:.40}, best {state.best_step!r:.40}")
+    return state
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,14 +3,19 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hintseg.documents.from_json import parse_json
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, RunError
 from hintseg.files import append_line, read_json, read_text, write_json, write_text
+
+MOST_STEPS = 2**53  # that a log can speak of
 
 
 @dataclass(frozen=True)
@@ -80,16 +85,28 @@ class Run:
             return []
         lines = []
         for line in self.log_file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                continue
+            with suppress(ValueError):
+                content = parse_json(line)
+                if _is_logged(content):
+                    lines.append(content)
         return lines
 
     def rewind_log(self, stage: str, step: int) -> None:
         """Drop what a stage logged at `step` and later: those steps will be done again."""
-        kept = [line for line in self.read_log() if line["stage"] != stage or line["step"] < step]
+        kept = [
+            line
+            for line in self.read_log()
+            if line.get("stage") != stage or line.get("step", 0) < step
+        ]
         write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _is_logged(line: Any) -> bool:  # noqa: ANN401 - whatever a file holds
+    """Whether a line of a log is one of those that `Run.log` writes."""
+    if not isinstance(line, dict):
+        return False
+    step, stage = line.get("step", 0), line.get("stage", "")
+    return isinstance(stage, str) and type(step) is int and 0 <= step < MOST_STEPS
 
 
 def refuse_existing(root: Path) -> None:
@@ -114,8 +131,8 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigError: Missing or not a mapping.
     """
     try:
-        content = yaml.safe_load(read_text(path))
-    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
+        content = parse_yaml(read_text(path))
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ConfigError(f"{path}: cannot be read as YAML ({reason})") from error
     if not isinstance(content, dict):

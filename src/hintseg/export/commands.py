@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hintseg.console import say
 from hintseg.export import LABEL_FORMATS
 
 
@@ -62,11 +63,11 @@ def export_labels(  # noqa: PLR0913, PLR0917 - a command has as many options
             options=options,
         )
     except KeyboardInterrupt as stop:
-        typer.echo(f"hintseg: interrupted; delete {out} and begin again", err=True)
+        say(f"hintseg: interrupted; delete {out} and begin again", err=True)
         raise typer.Exit(1) from stop
-    typer.echo(f"{out}: {done.summary()}")
+    say(f"{out}: {done.summary()}")
     for message in done.failed.values():
-        typer.echo(f"hintseg: {message}", err=True)
+        say(f"hintseg: {message}", err=True)
     if done.failed:
         raise typer.Exit(1)
 

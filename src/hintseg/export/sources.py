@@ -21,7 +21,7 @@ from hintseg.files import read_json, read_text
 from hintseg.images.files import find_name, is_hidden, no_image, scan_images
 from hintseg.images.label_maps import CLASS_INDICES, Coding, has_class_palette, read_label_map
 from hintseg.images.names import composed
-from hintseg.images.photographs import _opened, image_size
+from hintseg.images.photographs import image_size, opened
 from hintseg.predict.folders.label_folder import OVERLAYS, SCORES
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap
 
@@ -93,7 +93,7 @@ class Source:
         path = self.folder / SCORES / f"{name}.png"
         if self.dataset is not None or not path.is_file():
             return None
-        with _opened(path) as image:
+        with opened(path) as image:
             scores = np.asarray(image.convert("L"), dtype=np.float32) / 255
         if scores.shape != size:
             raise DataError(

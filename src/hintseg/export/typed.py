@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from hintseg.console import say
 from hintseg.errors import ConfigError
 from hintseg.export.commands import add_label_formats
 
@@ -40,7 +41,7 @@ def export_onnx(
         raise ConfigError("--dynamic and --fixed exclude each other; choose one")
     size = None if fixed is None else _height_and_width(fixed)
     done = write_onnx(run, out, OnnxOptions(opset, size, half), check=check or ())
-    typer.echo(f"{done.file}: {done.bytes / 1e6:.1f} MB; {done.agreement}")
+    say(f"{done.file}: {done.bytes / 1e6:.1f} MB; {done.agreement}")
 
 
 def _height_and_width(text: str) -> tuple[int, int]:

@@ -2,13 +2,12 @@
 
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from hintseg.errors import DataError
+from hintseg.errors import DataError, HintSegError
 from hintseg.files import writing
 
 MOST_FILES = 500_000
@@ -46,8 +45,11 @@ def _extract(source: Path, folder: Path) -> None:
             for member in members:
                 target = folder / _inside(source, member)
                 _write(archive, member, target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{source}: a damaged ZIP file ({error}); fetch it again") from error
+    except HintSegError:
+        raise
+    except Exception as error:  # the unpackers raise anything for bytes that they did not expect
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(f"{source}: a damaged ZIP file ({reason}); fetch it again") from error
 
 
 def _refuse_bomb(source: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -75,7 +77,7 @@ def _inside(source: Path, member: zipfile.ZipInfo) -> Path:
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     """Unpack one file; zipfile itself stops at the size that the member states."""
-    with writing(target):
+    with archive.open(member) as packed, writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member) as packed, target.open("wb") as file:
+        with target.open("wb") as file:
             shutil.copyfileobj(packed, file, 2**20)

@@ -1,5 +1,6 @@
 """Label images of programs that count in arrays: TIFF, PNG, NumPy, Zarr, HDF5; one plane each."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,15 @@ from jaxtyping import Int
 from hintseg.errors import DataError, MissingExtraError
 from hintseg.images.label_maps import read_values
 
-MOST_PIXELS = 2**30
+MOST_PIXELS = 2**28
 PLAIN = (".png", ".bmp", ".gif")
 ENDINGS = (*PLAIN, ".tif", ".tiff", ".npy", ".h5", ".hdf5", ".zarr")
+
+CODECS = (
+    *("bytes", "endian", "transpose", "crc32c", "zlib", "gzip", "blosc", "zstd", "lz4", "bz2"),
+    *("lzma", "delta", "packbits", "shuffle", "sharding_indexed", "default", "morton"),
+)
+"""Of Zarr, which unpack numbers and do nothing else."""
 
 Plane = Int[np.ndarray, "height width"]
 
@@ -74,6 +81,7 @@ def _hdf5(path: Path) -> Any:  # noqa: ANN401
         )
         if len(found) != 1:
             raise DataError(f"{len(found)} data sets; one with the labels is needed")
+        refuse_elsewhere(found[0])
         return _plane(found[0])
 
 
@@ -85,6 +93,7 @@ def _zarr(path: Path) -> Any:  # noqa: ANN401
     item = zarr.open(str(path), mode="r")
     for _ in range(4):  # OME-Zarr: labels/NAME/0 holds the finest plane
         if hasattr(item, "shape"):
+            refuse_odd_codecs(item)
             return item
         keys = sorted(item.keys())
         named = [key for key in ("labels", "0") if key in keys] or keys
@@ -92,6 +101,48 @@ def _zarr(path: Path) -> Any:  # noqa: ANN401
             raise DataError(f"{len(keys)} arrays; one with the labels is needed")
         item = item[named[0]]
     raise DataError("no array in it")
+
+
+def refuse_odd_codecs(item: Any) -> None:  # noqa: ANN401 - an array of either format of Zarr
+    """DataError for an array whose chunks are decoded by anything but unpacking numbers.
+
+    Among the codecs that Zarr knows is `pickle`, which runs whatever a file says.
+    """
+    if item.dtype.kind not in "iub":
+        raise DataError(f"numbers of type {item.dtype}; whole numbers are needed")
+    if hasattr(item, "metadata"):
+        described = item.metadata.to_dict()
+        codecs = [described.get(key) for key in ("codecs", "compressor", "filters")]
+    else:  # before Zarr 3
+        codecs = [item.compressor, item.filters]
+    for codec in _codecs_in(codecs):
+        if codec not in CODECS:
+            raise DataError(
+                f"is packed by {codec!r:.40}, which is not read; save it by zlib or blosc"
+            )
+
+
+def _codecs_in(described: Any) -> Iterator[str]:  # noqa: ANN401
+    """The names of codecs, those inside of others too."""
+    if isinstance(described, Mapping):
+        for key in ("id", "name"):
+            if key in described:
+                yield str(described[key]).removeprefix("numcodecs.")
+        for value in described.values():
+            yield from _codecs_in(value)
+    elif isinstance(described, list | tuple):
+        for value in described:
+            yield from _codecs_in(value)
+    elif hasattr(described, "to_dict"):
+        yield from _codecs_in(described.to_dict())
+    elif hasattr(described, "get_config"):
+        yield from _codecs_in(described.get_config())
+
+
+def refuse_elsewhere(item: Any) -> None:  # noqa: ANN401 - a data set of HDF5
+    """DataError for numbers that HDF5 would fetch from another file, which can be any."""
+    if item.external or item.is_virtual:
+        raise DataError("its numbers lie in another file; save it as one file")
 
 
 def load_h5py() -> Any:  # noqa: ANN401

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_text
 from hintseg.images.label_maps import Colour
 from hintseg.images.names import composed
+from hintseg.plain import without_control
 from hintseg.structures import ClassSet
 
 BACKGROUNDS = ("background", "_background_", "__background__")
@@ -36,7 +36,7 @@ class ClassList:
 
     def meant(self, name: str) -> str | None:
         """The class of the data set; None where the list has no such one."""
-        return self.meaning.get(composed(name).strip())
+        return self.meaning.get(named(name))
 
 
 def parse_classes(text: str) -> ClassList:
@@ -63,8 +63,8 @@ def read_classes(path: Path, place: str) -> ClassList:
     try:
         content = read_text(path)
         if path.suffix.lower() in (".yaml", ".yml"):
-            return _class_list(names_in_yaml(yaml.safe_load(content), place), {}, place)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            return _class_list(names_in_yaml(parse_yaml(content), place), {}, place)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{place}: cannot be read as a list of classes ({reason})") from error
     names, colours = [], {}
@@ -108,7 +108,7 @@ def settle(
     """
     names = list(dict.fromkeys([*listed, *sorted(set(occurring) - {*listed})]))
     if asked is None:
-        kept = {name: composed(name).strip() for name in names}
+        kept = {name: named(name) for name in names}
     else:
         meant = {name: asked.meant(name) for name in names}
         kept = {name: found for name, found in meant.items() if found is not None}
@@ -117,6 +117,11 @@ def settle(
         raise DataError(f"{place}: names no class, and holds nothing drawn; list them by --classes")
     index = {name: number for number, name in enumerate(order)}
     return class_set(order), {name: index[kept[name]] for name in kept if kept[name]}
+
+
+def named(name: str) -> str:
+    """What a class of a source is called here: composed, and without control characters."""
+    return without_control(composed(name)).encode("utf-8", "replace").decode().strip()
 
 
 def class_set(names: Sequence[str]) -> ClassSet:
@@ -130,20 +135,22 @@ def _class_list(items: Sequence[str], colours: Mapping[str, Colour], place: str)
     meaning: dict[str, str] = {}
     renames = False
     for item in items:
-        name, renamed, others = (composed(part).strip() for part in item.partition("="))
+        name, renamed, others = (named(part) for part in item.partition("="))
         renames |= bool(renamed)
         if not name:
             raise ConfigError(f"{place}: a class has no name; write them as a,b,c")
         if name in names:
-            raise ConfigError(f"{place}: {name!r} is listed twice; give each class one name")
+            raise ConfigError(f"{place}: {name!r:.80} is listed twice; give each class one name")
         names.append(name)
         for other in (name, *(part.strip() for part in others.split("|") if part.strip())):
             if meaning.setdefault(other, name) != name:
                 first = meaning[other]
-                raise ConfigError(f"{place}: {other!r} is said to be {first!r} and {name!r}")
+                raise ConfigError(
+                    f"{place}: {other!r:.80} is said to be {first!r:.80} and {name!r:.80}"
+                )
     if not names:
         raise ConfigError(f"{place}: lists no class")
-    kept = {composed(name).strip(): colour for name, colour in colours.items()}
+    kept = {named(name): colour for name, colour in colours.items()}
     return ClassList(tuple(names), meaning, kept, renames)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hintseg.errors import DataError
+from hintseg.files import is_there
 from hintseg.formats.found import Drawn, Found, Numbers, Painted, Request, Source
 from hintseg.formats.reading import entries, load_json, numbers_in, pairs, size_of
 from hintseg.formats.rle import coco_bitmap
@@ -221,11 +222,11 @@ class _Part:
     def _map_file(self, name: str) -> Path:
         """The file of a panoptic map, in a folder called as the JSON file or beside it."""
         parts = name.replace("\\", "/").split("/")
-        if ".." in parts or name.startswith("/"):
+        if ".." in parts or name.startswith(("/", "\\")) or ":" in name:
             raise DataError(f"file_name {show(name)} leads out of the folder")
         folder = self.path.parent
         for place in (folder / self.path.stem, folder, self.request.images):
-            if place is not None and place.joinpath(*parts).is_file():
+            if place is not None and is_there(place.joinpath(*parts)):
                 return place.joinpath(*parts)
         raise DataError(f"panoptic map {show(name)} is missing")
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from hintseg.formats.classes import ClassList
 from hintseg.formats.journal import Journal
 from hintseg.hints.shapes import Point, Size
+from hintseg.plain import one_line
 from hintseg.structures import LabelMap, ShapeKind
 
 Bitmap = Bool[np.ndarray, "_ _"]
@@ -92,9 +93,9 @@ class Request:
         if path == self.source:
             return self.name
         try:
-            return f"{self.name}/{path.relative_to(self.source).as_posix()}"
+            return f"{self.name}/{one_line(path.relative_to(self.source).as_posix())}"
         except ValueError:
-            return str(path)
+            return one_line(str(path))
 
 
 Reader = Callable[[Request], Source]

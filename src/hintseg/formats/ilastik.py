@@ -4,7 +4,6 @@ In a project the labels of image n are blocks with a place, and the classes have
 (https://www.ilastik.org, Pixel Classification).
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError
-from hintseg.formats.arrays import load_h5py
+from hintseg.formats.arrays import MOST_PIXELS, load_h5py, refuse_elsewhere
 from hintseg.formats.found import Found, Numbers, Painted, Request, Source
 from hintseg.formats.layers import Numbering, read_layers
 from hintseg.formats.maps import looked_up
@@ -81,13 +81,28 @@ def _lanes(path: Path, place: str) -> Iterator[tuple[Found, tuple[str, ...]]]:
                 raise DataError(f"no project of Pixel Classification ({', '.join(file)[:80]})")
             names = tuple(_text(name) for name in flow.get("LabelNames", ()))
             infos = file.get("Input Data/infos", {})
+            _refuse_links(file)
             for index, key in enumerate(sorted(flow["LabelSets"])):
                 lane = infos.get(f"lane{index:04}/Raw Data") if infos else None
                 where = f"{place}: LabelSets/{key}"
                 yield _lane(flow["LabelSets"][key], lane, names, where), names
-    except (OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # HDF5 raises anything for bytes that it did not expect
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"damaged, or no project of ilastik ({reason})") from error
+
+
+def _refuse_links(file: Any) -> None:  # noqa: ANN401
+    """DataError for a project that leads into other files."""
+    h5py, found = load_h5py(), []
+    file.visit_links(lambda name: found.append(name) if _is_external(file, name, h5py) else None)
+    if found:
+        raise DataError(f"refused, {found[0]:.80} leads into another file; save it as one file")
+
+
+def _is_external(file: Any, name: str, h5py: Any) -> bool:  # noqa: ANN401
+    return isinstance(file.get(name, getlink=True), h5py.ExternalLink)
 
 
 def _lane(blocks: Any, lane: Any, names: tuple[str, ...], place: str) -> Found:  # noqa: ANN401
@@ -107,20 +122,26 @@ def _lane(blocks: Any, lane: Any, names: tuple[str, ...], place: str) -> Found: 
 def _axes(text: str) -> tuple[int, int]:
     """Which axes are y and x; the first two where it does not say."""
     try:
-        keys = [axis["key"] for axis in json.loads(text)["axes"]]
+        keys = [axis["key"] for axis in parse_json(text)["axes"]]
         return keys.index("y"), keys.index("x")
     except (ValueError, LookupError, TypeError):
         return 0, 1
 
 
 def _block(block: Any, axes: tuple[int, int]) -> _Block:  # noqa: ANN401
+    if isinstance(block, str) or not hasattr(block, "shape"):
+        raise DataError("a block of labels that is none")
+    refuse_elsewhere(block)
+    if np.prod(block.shape, dtype=np.float64) > MOST_PIXELS or block.dtype.kind not in "iu":
+        raise DataError(f"labels of {' x '.join(map(str, block.shape))} {block.dtype}; too many")
     values = np.asarray(block[...])
     spans = re.findall(r"(\d+):(\d+)", _text(block.attrs["blockSlice"]))
     others = [axis for axis in range(values.ndim) if axis not in axes]
     if len(spans) != values.ndim or any(values.shape[axis] != 1 for axis in others):
         raise DataError("labels of several planes; only those of single images can be taken")
     plane = np.moveaxis(values, axes, (0, 1)).reshape(values.shape[axes[0]], values.shape[axes[1]])
-    return _Block(int(spans[axes[0]][0]), int(spans[axes[1]][0]), plane.astype(np.int32))
+    top, left = (int(spans[axis][0][:12]) for axis in axes)
+    return _Block(top, left, plane.astype(np.int32))
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

@@ -25,6 +25,7 @@ from hintseg.formats.found import Found, Numbers, Reader, Request, Source
 from hintseg.formats.journal import Journal
 from hintseg.formats.pictures import Pictures, name_for, parts_of
 from hintseg.hints.labelme import write_labelme
+from hintseg.hints.shapes import overdrawn
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.photographs import checked_image
 from hintseg.progress import progress
@@ -372,6 +373,10 @@ def _merged(
                 journal.leave("a second label map of one image", painted.place)
             elif painted is not None:
                 maps[undeclared] = fit_map(painted, canvas, numbers, journal)
+    too_much = overdrawn(shapes, canvas.size)
+    if too_much:
+        journal.leave(too_much, found[0].place)
+        shapes = []
     if len(found) > 1:
         journal.change("several entries for one image: all are taken", found[1].place)
     return Hints(tuple(shapes), frozenset(flags), maps.get(UNLABELLED)), maps.get(VOID)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hintseg.errors import DataError
+from hintseg.files import is_there
 from hintseg.formats.classes import IGNORED, read_classes
 from hintseg.formats.found import Drawn, Found, Request, Source
 from hintseg.formats.reading import entries, load_json, size_of
@@ -96,10 +97,12 @@ class _File:
 
     def _beside(self, image: str) -> Path | None:
         """The image where the file says that it is, as seen from there."""
-        path = (self.path.parent / image.replace("\\", "/")).resolve()
+        named = self.path.parent / image.replace("\\", "/")
+        if self.request.images is not None or not is_there(named):
+            return None
         home = self.request.source if self.request.source.is_dir() else self.path.parent
-        inside = self.request.images is None and path.is_relative_to(home)
-        return path if inside and path.is_file() else None
+        path = named.resolve()
+        return path if path.is_relative_to(home.resolve()) else None
 
     def _entry(self, entry: Any, place: str) -> Iterator[Drawn]:  # noqa: ANN401
         label = entry.get("label") if isinstance(entry, dict) else None

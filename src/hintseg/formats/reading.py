@@ -8,18 +8,19 @@ import csv
 import json
 import math
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError, MissingExtraError
-from hintseg.files import read_text
+from hintseg.files import read_bytes, read_text
 from hintseg.hints.labelme_shapes import is_number, show
 from hintseg.hints.shapes import FARTHEST, Point, Size
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-MOST_BYTES = 2**32  # of a file of text
 MOST_SIDE = 10**6  # pixels; of an image that a source claims
 SEPARATORS = (",", ";", "\t")
 
@@ -31,27 +32,23 @@ def load_json(path: Path, place: str) -> Any:  # noqa: ANN401 - whatever a file 
         DataError: Missing, no JSON, cut short, nested without end.
     """
     try:
-        return json.loads(load_text(path, place))
+        return parse_json(load_text(path, place))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         reason = f"not JSON, or cut short ({where}: {error.msg})"
         raise DataError(f"{place}: {reason}; export it again") from error
-    except ValueError as error:  # Python refuses whole numbers of more than 4300 digits
-        raise DataError(f"{place}: holds a number of thousands of digits") from error
-    except RecursionError as error:
-        raise DataError(f"{place}: nested too deeply; export it again") from error
+    except ValueError as error:  # nested too deeply; whole numbers of more than 4300 digits
+        raise DataError(f"{place}: cannot be read as JSON ({error}); export it again") from error
 
 
 def load_text(path: Path, place: str) -> str:
     """The text of a file, UTF-8; DataError as `load_json`."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{place}: larger than {MOST_BYTES >> 30} GiB; export it in parts")
         return read_text(path)
     except FileNotFoundError as error:
         raise DataError(f"{place}: no such file") from error
     except OSError as error:
-        raise DataError(f"{place}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{place}: cannot be read ({error.strerror}); replace it") from error
     except UnicodeError as error:
         raise DataError(f"{place}: {error}") from error
 
@@ -69,7 +66,8 @@ def load_xml(path: Path, place: str) -> "Element":
     except ImportError as error:
         raise MissingExtraError("defusedxml", extra="formats", purpose="reading XML") from error
     try:
-        root: Element | None = parse(path, forbid_dtd=False).getroot()
+        with BytesIO(read_bytes(path)) as content:
+            root: Element | None = parse(content, forbid_dtd=False).getroot()
     except FileNotFoundError as error:
         raise DataError(f"{place}: no such file") from error
     except OSError as error:
@@ -126,7 +124,7 @@ def number(value: Any) -> float:  # noqa: ANN401 - whatever a file holds
 def far(value: float | int) -> float:
     """A coordinate that can be one of an image; DataError beyond."""
     if not abs(value) <= FARTHEST:
-        raise DataError(f"no image reaches as far as {value:.3g}")
+        raise DataError(f"no image reaches as far as {show(value)}")
     return float(value)
 
 

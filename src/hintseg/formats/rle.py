@@ -8,10 +8,12 @@ from jaxtyping import Bool, Int, UInt8
 
 from hintseg.errors import DataError
 from hintseg.formats.found import Bitmap
+from hintseg.hints.labelme_shapes import show
 from hintseg.hints.shapes import Size
 
 Counts = Int[np.ndarray, " runs"]
 MOST_RUN = 2**40
+MOST_PIXELS = 2**28
 OFFSET, SHIFT, MORE, SIGN = 48, 5, 32, 16  # of COCO's text: 5 bits a character, "more", sign
 
 
@@ -66,7 +68,7 @@ def coco_bitmap(segmentation: dict, size: Size) -> Bitmap:
     """
     stated = segmentation.get("size")
     if stated != [size[0], size[1]]:
-        raise DataError(f"RLE of size {stated} does not fit its image of {list(size)}")
+        raise DataError(f"RLE of size {show(stated)} does not fit its image of {list(size)}")
     counts = segmentation.get("counts")
     if isinstance(counts, str):
         runs = coco_counts(counts)
@@ -103,8 +105,15 @@ def brush_bitmap(content: list[int], size: Size) -> Bitmap:
         packed = np.array(content, dtype=np.uint8)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError("brush RLE must be a list of bytes") from error
+    _refuse_bomb(size[0] * size[1])
     words = _words(np.unpackbits(packed), 4 * size[0] * size[1])
     return words.reshape(*size, 4)[..., 3] > 0
+
+
+def _refuse_bomb(pixels: int) -> None:
+    """A few run lengths can stand for more pixels than there is memory."""
+    if pixels > MOST_PIXELS:
+        raise DataError(f"RLE of {pixels} pixels, more than any image has that is read")
 
 
 def _words(bits: UInt8[np.ndarray, " bits"], expected: int) -> UInt8[np.ndarray, " words"]:
@@ -147,6 +156,7 @@ def _runs(counts: list) -> Counts:
 
 
 def _fill(runs: Counts, pixels: int) -> Bool[np.ndarray, " pixels"]:
+    _refuse_bomb(pixels)
     if (runs < 0).any() or (runs > pixels).any() or runs.sum() != pixels:
         raise DataError(
             f"RLE of {int(runs.clip(-1, MOST_RUN).sum())} pixels does not fit its box of {pixels}"

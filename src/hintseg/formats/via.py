@@ -5,11 +5,11 @@
 called so are tags. Coordinates are pixels as the browser counts them, from the top-left corner.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError
 from hintseg.formats.found import Drawn, Found, Request, Source
 from hintseg.formats.reading import load_json, number, rounded_ellipse, rows_of
@@ -65,12 +65,14 @@ def _rows(path: Path, place: str) -> dict[str, Any]:
     images: dict[str, Any] = {}
     for line, cells in rows[1:]:
         row = dict(zip(headings, cells, strict=False))
+        if not row.get("filename"):
+            raise DataError(f"line {line}: names no file")
         image = images.setdefault(row["filename"], {"filename": row["filename"], "regions": []})
         try:
-            image["file_attributes"] = json.loads(row.get("file_attributes") or "{}")
+            image["file_attributes"] = parse_json(row.get("file_attributes") or "{}")
             keys = ("region_shape_attributes", "region_attributes")
-            shape, attributes = (json.loads(row.get(key) or "{}") for key in keys)
-        except (ValueError, RecursionError) as error:
+            shape, attributes = (parse_json(row.get(key) or "{}") for key in keys)
+        except ValueError as error:
             raise DataError(f"line {line}: its attributes are no JSON") from error
         if shape:
             region = {"shape_attributes": shape, "region_attributes": attributes}

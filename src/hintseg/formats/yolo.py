@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import DataError
+from hintseg.files import is_folder, is_there
 from hintseg.formats.classes import names_in_yaml, read_classes
 from hintseg.formats.found import Drawn, Found, Request, Source
 from hintseg.formats.pictures import Pictures
@@ -94,7 +94,7 @@ class _Folder:
             )
 
     def _label_files(self, home: Path) -> set[Path]:
-        found = (path.resolve() for path in home.rglob("*.txt"))
+        found = (path.resolve() for path in home.rglob("*.txt") if is_there(path))
         names = (*NOT_LABELS, *(f"{split}.txt" for split in SPLITS))
         return {path for path in found if path.name.lower() not in names}
 
@@ -154,10 +154,10 @@ class _Folder:
         roots = [home / top, home] if isinstance(top, str) else [home]
         tails = [entry, entry.removeprefix("../").removeprefix("../")]
         for place in (root / tail for root in roots for tail in tails):
-            if place.is_dir():
+            if is_folder(place):
                 inside = place.resolve()
                 return [each.image for path, each in images.items() if inside in path.parents]
-            if place.is_file() and place.suffix == ".txt":
+            if place.suffix == ".txt" and is_there(place):
                 lines = load_text(place, self.request.place(place)).split("\n")
                 stems = {Path(line.strip().replace("\\", "/")).stem for line in lines}
                 return [each.image for path, each in images.items() if path.stem in stems]
@@ -188,7 +188,7 @@ def _label_of(image: Path, stems: dict[str, list[Path]]) -> Path | None:
 
 def _yaml(path: Path, place: str) -> Any:  # noqa: ANN401
     try:
-        return yaml.safe_load(load_text(path, place))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return parse_yaml(load_text(path, place))
+    except ValueError as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{place}: not a YAML file ({reason})") from error

@@ -4,6 +4,7 @@ import base64
 import binascii
 import math
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
 from hintseg.hints.shapes import Point
+from hintseg.images.photographs import opened_png
 
 FINENESS = 0.01  # of a pixel: how far the sides of a polygon may lie inside its circle
 MOST_SIDES = 10_000
@@ -44,9 +46,9 @@ def read_bitmap(text: Any) -> Bitmap:  # noqa: ANN401 - whatever a file holds
         raise DataError("holds no bitmap (a PNG in base64); draw it again")
     try:
         content = base64.b64decode(text.partition(",")[2] if text[:5] == "data:" else text)
-        with PillowImage.open(BytesIO(content)) as image:
+        with opened_png(content, Path("mask")) as image:
             return np.array(image.convert("L")) > 0
-    except (binascii.Error, OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError):
+    except (binascii.Error, ValueError, DataError):
         raise DataError("is no PNG in base64, or a damaged one; draw it again") from None
 
 

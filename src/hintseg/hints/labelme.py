@@ -14,11 +14,19 @@ from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError
 from hintseg.files import read_text, replacing
 from hintseg.hints.figures import write_bitmap
 from hintseg.hints.labelme_shapes import Report, at, class_of, is_number, shapes_of, show
-from hintseg.hints.shapes import FARTHEST, Size, is_outside, reaches_out
+from hintseg.hints.shapes import (
+    FARTHEST,
+    MOST_SHAPES,
+    Size,
+    is_outside,
+    overdrawn,
+    reaches_out,
+)
 from hintseg.structures import ClassSet, Hints, Shape, ShapeKind
 
 VERSION = "5.4.1"  # of LabelMe, whose format we write
@@ -31,7 +39,13 @@ TYPE_OF: Mapping[ShapeKind, str] = {
 }
 NEAR = 0.66  # likeness from which a flag is taken for a misspelt class
 MOST_NAMED = 5  # flags
+MOST_PROBLEMS = 500  # of one file: to look for a near name takes time
+MOST_TICKED = 500  # flags
 REWRITTEN = ("shapes", "imagePath", "imageData", "imageHeight", "imageWidth")
+
+
+class _EnoughError(Exception):
+    """More problems than anybody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +117,23 @@ def labelme_problems(
         image: What it is called.
     """
     problems: list[str] = []
-    document = _read(path, classes, problems.append)
+
+    def note(problem: str) -> None:
+        problems.append(problem)
+        if len(problems) >= MOST_PROBLEMS:
+            raise _EnoughError
+
+    try:
+        document = _read(path, classes, note)
+    except _EnoughError:
+        return [f"{path}: {problem}" for problem in problems] + [
+            f"{path}: so many problems that the rest of the file was not looked at; draw it again"
+        ]
     if document.size is not None and document.size != size:
         problems.append(size_problem(document.size, size, image))
+    too_much = overdrawn([shape for entry in document.entries for shape in entry], size)
+    if too_much:
+        problems.append(f"shapes: {too_much}")
     for index, entry in enumerate(document.entries):
         if any(is_outside(shape, size) for shape in entry):
             problems.append(
@@ -253,7 +281,7 @@ def _read(path: Path, classes: ClassSet, report: Report) -> _Document:
 
 def _load(path: Path, report: Report) -> dict[str, Any] | None:
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except FileNotFoundError:
         report("no such file")
     except OSError as error:
@@ -263,10 +291,8 @@ def _load(path: Path, report: Report) -> dict[str, Any] | None:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         report(f"not JSON, or cut short ({place}: {error.msg}); save it again in LabelMe")
-    except ValueError:  # Python refuses whole numbers of more than 4300 digits
-        report("holds a number of thousands of digits; save it again in LabelMe")
-    except RecursionError:
-        report("nested too deeply for a LabelMe file; save it again in LabelMe")
+    except ValueError as error:
+        report(f"cannot be read as JSON: {error}; save it again in LabelMe")
     else:
         if isinstance(content, dict):
             return content
@@ -284,6 +310,9 @@ def _flags_of(content: dict[str, Any], report: Report) -> dict[str, bool]:
     for name, value in flags.items():
         if not isinstance(value, bool):
             report(f"flags[{show(name)}]: must be true or false, got {show(value)}; correct it")
+    if sum(value is True for value in flags.values()) > MOST_TICKED:
+        report(f"flags: more than {MOST_TICKED} are ticked; untick what is no class of the image")
+        return {}
     return {name: value is True for name, value in flags.items()}
 
 
@@ -322,6 +351,9 @@ def _entries_of(
     entries = content["shapes"]
     if not isinstance(entries, list):
         report(f"shapes: must be a list, got {show(entries)}; save it again in LabelMe")
+        return ()
+    if len(entries) > MOST_SHAPES:
+        report(f"shapes: {len(entries)} of them; at most {MOST_SHAPES} are read, remove the rest")
         return ()
     return tuple(
         shapes_of(entry, classes, at(f"shapes[{index}]", report))

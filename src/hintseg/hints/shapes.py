@@ -3,7 +3,10 @@
 Points are (x, y) in pixels with the origin at the centre of the top-left pixel.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from hintseg.structures import Shape, ShapeKind
 
@@ -13,8 +16,17 @@ FARTHEST = 1e7
 SLACK = 0.5
 """How far outside the image, in pixels, a point may lie and still be taken as on its edge."""
 
+MOST_SHAPES = 100_000
+"""Of one image; a slide of cells has tens of thousands."""
+
+MANY_POINTS, MANY_SHAPES = 1000, 1000  # below them nothing is counted: it would cost more
+MOST_ROWS = 2**25  # that the outline of a polygon may pass: 1.6 GB while it is drawn
+WINDING = 200  # sides of the image that a stroke, or an outline, may go along
+LAYERS = 1000  # times that all shapes together may cover the image
+
 Point = tuple[float, float]
 Size = tuple[int, int]  # (height, width)
+AREAS = ("polygon", "mask")
 
 
 class Extent(NamedTuple):
@@ -64,6 +76,53 @@ def empty_box_problem(points: tuple[Point, ...]) -> str | None:
     if width > 0 and height > 0:
         return None
     return f"an empty box, {width:g} wide and {height:g} high; draw it again or remove it"
+
+
+def overdrawn(shapes: Sequence[Shape], size: Size) -> str | None:
+    """What is wrong with shapes that nobody drew: drawing them would take hours or all memory.
+
+    The outline of a polygon passes rows of pixels; a million corners that zigzag over a photograph
+    pass thousands of millions. Limits: MOST_SHAPES; an outline of WINDING times the sides of the
+    image, or as many rows as it has pixels, and MOST_ROWS at most; a stroke of WINDING times the
+    sides; polygons and bitmaps that cover the image LAYERS times.
+    """
+    if len(shapes) > MOST_SHAPES:
+        return f"{len(shapes)} shapes; at most {MOST_SHAPES} are read"
+    height, width = size
+    sides = WINDING * (height + width)
+    for shape in shapes:
+        if len(shape.points) < MANY_POINTS:
+            continue
+        steps = _way(shape, size)
+        most = min(max(sides, height * width), MOST_ROWS) if shape.kind == "polygon" else sides
+        if steps > most:
+            return (
+                f"a {shape.kind} of {len(shape.points)} points that goes along {steps:.0f} pixels; "
+                "draw it more simply or remove it"
+            )
+    if len(shapes) > MANY_SHAPES:
+        covered = sum(_covered(shape, size) for shape in shapes if shape.kind in AREAS)
+        if covered > LAYERS * height * width:
+            return (
+                f"{len(shapes)} shapes that cover the image {covered / (height * width):.0f} "
+                "times; remove those that say nothing new"
+            )
+    return None
+
+
+def _way(shape: Shape, size: Size) -> float:
+    """Rows that an outline passes on the image, or the length of a stroke there."""
+    points = np.asarray(shape.points, dtype=np.float64).clip((0, 0), (size[1], size[0]))
+    steps = np.abs(np.diff(points, axis=0))
+    return float(steps[:, 1].sum() if shape.kind == "polygon" else np.hypot(*steps.T).sum())
+
+
+def _covered(shape: Shape, size: Size) -> float:
+    """Pixels of the image around a shape."""
+    area = extent(shape.points)
+    wide = min(area.right + 1, size[1]) - max(area.left, 0)
+    high = min(area.bottom + 1, size[0]) - max(area.top, 0)
+    return max(wide, 0) * max(high, 0)
 
 
 def is_outside(shape: Shape, size: Size) -> bool:

@@ -12,6 +12,7 @@ from PIL import features
 
 from hintseg.errors import DataError, MissingExtraError
 from hintseg.images.names import composed
+from hintseg.plain import has_control, one_line
 
 JPEG2000 = (".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf")
 AVIF = (".avif",)
@@ -177,17 +178,19 @@ def _passed_over(path: Path) -> str | None:
 
 
 def _misnamed(path: Path) -> str:
-    """Why the bytes of a name are no text."""
+    """Why a name cannot be one of an image."""
     try:
         os.fsencode(path.name).decode()
     except UnicodeDecodeError:
         return "the name is no Unicode; rename it"
+    if has_control(path.name):
+        return "the name holds control characters; rename it"
     return "the locale has no such letters; set LC_ALL=C.UTF-8"
 
 
 def _printed(path: Path) -> str:
     """The name of a file as any console and page can show it, bytes that are no text included."""
-    return path.name.encode("utf-8", "backslashreplace").decode()
+    return one_line(path.name.encode("utf-8", "backslashreplace").decode())
 
 
 def _walk(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
-from hintseg.images.photographs import write_png
+from hintseg.images.photographs import opened, write_png
 
 Shares = Float[np.ndarray, "_ _"]
 
@@ -28,11 +28,8 @@ def read_grey(path: Path) -> Shares:
     Raises:
         DataError: No such file, or no grey image of 8 bits.
     """
-    try:
-        with PillowImage.open(path) as image:
-            if image.mode != "L":
-                raise DataError(f"{path}: is no grey image of 8 bits, but {image.mode}")
-            levels = np.asarray(image)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); make it again") from error
+    with opened(path) as image:
+        if image.mode != "L":
+            raise DataError(f"{path}: is no grey image of 8 bits, but {image.mode}; make it again")
+        levels = np.asarray(image)
     return levels.astype(np.float32) / np.float32(255)

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
 from hintseg.images.exif import orientation_of, upright
-from hintseg.images.photographs import _opened, write_png
+from hintseg.images.photographs import complaints, opened, write_png
 from hintseg.structures import Image, LabelMap
 
 UNDECLARED_VALUE = 255  # written where a pixel has no class; 65535 in 16-bit files
@@ -62,15 +62,16 @@ def read_label_map(
     Raises:
         DataError: Missing, broken, or a value or colour without a meaning.
     """
-    with _opened(path) as stored:
+    with opened(path) as stored:
         stored.load()  # a TIFF is upright now, and says so no more
         orientation = 1 if stored.format == "TIFF" else orientation_of(stored.info)
         image, is_jpeg = upright(stored, orientation), stored.format == "JPEG"
-    try:
-        labels = _labels(_pixels(image), coding, classes)
-    except DataError as error:
-        spoilt = "a JPEG file, which changes values and colours; save the map anew as PNG"
-        raise DataError(f"{path}: {spoilt if is_jpeg else error}") from error
+    with complaints(path):
+        try:
+            labels = _labels(_pixels(image), coding, classes)
+        except DataError as error:
+            spoilt = "a JPEG file, which changes values and colours; save the map anew as PNG"
+            raise DataError(f"{path}: {spoilt if is_jpeg else error}") from error
     return np.where(labels == NO_CLASS, undeclared, labels).astype(np.int16)
 
 
@@ -109,7 +110,7 @@ def kind_of_map(path: Path) -> Literal["grey", "index", "colour"]:
 
 def _stored_pixels(path: Path) -> "_Pixels":
     """The numbers of a file, upright."""
-    with _opened(path) as stored:
+    with opened(path) as stored:
         stored.load()
         orientation = 1 if stored.format == "TIFF" else orientation_of(stored.info)
         return _pixels(upright(stored, orientation))
@@ -117,14 +118,14 @@ def _stored_pixels(path: Path) -> "_Pixels":
 
 def indexed_colours(path: Path) -> UInt8[np.ndarray, "256 3"] | None:
     """The palette of an indexed file, black beyond its end; None if the file has none."""
-    with _opened(path) as image:
+    with opened(path) as image:
         return _palette_of(image) if image.mode == "P" else None
 
 
 def has_class_palette(path: Path, *, classes: int) -> bool:
     """Whether a file is one of those that `write_label_map` writes for so many classes."""
     if classes > MAX_8BIT_CLASSES:
-        with _opened(path) as image:
+        with opened(path) as image:
             return image.mode in GREY_MODES[2:]
     found = indexed_colours(path)
     return found is not None and np.array_equal(found, palette(256))

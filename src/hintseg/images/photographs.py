@@ -2,10 +2,14 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from typing import IO
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -13,7 +17,7 @@ from PIL import UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from hintseg.errors import DataError, HintSegError
-from hintseg.files import replacing
+from hintseg.files import regular, replacing
 from hintseg.images.exif import TRANSPOSED, orientation_of, upright
 from hintseg.images.files import NO_HEIC, is_heic, register_heic
 from hintseg.images.reading import AS_STORED, Reading, Stored, chosen_channels, to_rgb
@@ -22,6 +26,12 @@ from hintseg.structures import Image
 
 NOTE = "hintseg"  # keyword of the text in a PNG
 DEEP_MODES = ("I", "F")  # as Pillow calls more than 8 bits
+DECODERS = ("Jpeg", "Png", "Tiff", "WebP", "Bmp", "Gif", "Mpo", "Jpeg2K", "Avif", "Ppm", "Tga")
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "AVIF", "HEIF"),
+    *("PPM", "TGA"),  # they say least of what they are: asked last
+)
+"""Pillow's names of what may be a photograph or a label map; no other decoder sees a file."""
 ALBUMS = ("MPO", "HEIF", "JPEG")  # formats in which more images than one are no series
 
 
@@ -35,29 +45,29 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Image:
         DataError: The file is missing, not an image, truncated, a stack of images, or holds numbers
             or channels of which more has to be known.
     """
-    with _complaints(path):
+    with complaints(path):
         stored = _photograph(path, reading)
         return stored if isinstance(stored, np.ndarray) else to_rgb(stored, reading)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of a photograph, upright, without decoding it."""
-    with _complaints(path):
+    with complaints(path):
         if is_tiff(path):
             with opened_tiff(path) as tiff:
                 return tiff.size
-        with _opened(path) as image:
+        with opened(path) as image:
             height, width = image.height, image.width
             return (width, height) if orientation_of(image.info) in TRANSPOSED else (height, width)
 
 
 def image_orientation(path: Path) -> int:
     """The EXIF orientation of a photograph as stored, 1 to 8; 1: upright."""
-    with _complaints(path):
+    with complaints(path):
         if is_tiff(path):
             with opened_tiff(path) as tiff:
                 return tiff.orientation
-        with _opened(path) as image:
+        with opened(path) as image:
             return orientation_of(image.info)
 
 
@@ -69,9 +79,9 @@ def checked_image(path: Path) -> tuple[tuple[int, int], int]:
     Raises:
         DataError: As `read_image`, but for files whose range has to be known.
     """
-    with _complaints(path):
+    with complaints(path):
         if not is_tiff(path):
-            with _opened(path) as image:
+            with opened(path) as image:
                 if image.format == "JPEG":
                     size, orientation = (image.height, image.width), orientation_of(image.info)
                     image.draft(image.mode, (1, 1))
@@ -83,17 +93,17 @@ def checked_image(path: Path) -> tuple[tuple[int, int], int]:
 
 def is_deep(path: Path) -> bool:
     """Whether a file holds other numbers than 8-bit ones, as its header says."""
-    with _complaints(path):
+    with complaints(path):
         if is_tiff(path):
             with opened_tiff(path) as tiff:
                 return not tiff.is_photograph and tiff.page.dtype != np.uint8
-        with _opened(path) as image:
+        with opened(path) as image:
             return image.mode.startswith(DEEP_MODES)
 
 
 def intensities(path: Path, channels: tuple[int, ...] | None, most: int) -> np.ndarray:
     """Numbers of some pixels of a photograph, evenly spread, in its own range."""
-    with _complaints(path):
+    with complaints(path):
         found = _stored(path)
         values = chosen_channels(found, channels).reshape(-1)
         return values[:: max(1, -(-values.size // most))]
@@ -107,9 +117,9 @@ def _photograph(path: Path, reading: Reading) -> Image | Stored:
         with opened_tiff(path) as tiff:
             if not tiff.is_photograph:
                 return _tiff_numbers(path, tiff)
-        with _opened(path) as image:  # which Pillow turns itself
+        with opened(path) as image:  # which Pillow turns itself
             return np.array(image.convert("RGB"))
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_stack(image)
         if image.mode.startswith(DEEP_MODES):
             return _numbers(image)
@@ -122,9 +132,9 @@ def _stored(path: Path) -> Stored:
         with opened_tiff(path) as tiff:
             if not tiff.is_photograph:
                 return _tiff_numbers(path, tiff)
-        with _opened(path) as image:
+        with opened(path) as image:
             return replace(_numbers(image), orientation=1)
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_stack(image)
         return _numbers(image)
 
@@ -136,7 +146,7 @@ def _tiff_numbers(path: Path, tiff: TiffImage) -> Stored:
     except ValueError as error:
         if tiff.channels > 1 and tiff.page.dtype != np.uint8:
             raise DataError(f"cannot be unpacked ({error}); save it without compression") from error
-    with _opened(path) as image:
+    with opened(path) as image:
         return replace(_numbers(image), orientation=1, stated=tiff.stated)
 
 
@@ -172,7 +182,7 @@ def write_png(path: Path, image: PillowImage.Image, *, note: str = "") -> None:
 def note_in(path: Path) -> str:
     """The note that `write_png` has left in a file; empty for any other file, and for none."""
     try:
-        with _opened(path) as image:
+        with opened(path) as image:
             return str(image.info.get(NOTE, ""))
     except DataError:
         return ""
@@ -205,13 +215,13 @@ _SILENCE = _Silence()  # large photographs and odd metadata are no error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[PillowImage.Image]:
+def opened(path: Path) -> Iterator[PillowImage.Image]:
     """Pillow's image, with its many complaints turned into one DataError that names the file."""
     heic = register_heic()
-    with _complaints(path):
+    with complaints(path):
         try:
             # An open file, not its name: Pillow maps files by name, and scrambles turned TIFFs.
-            with _SILENCE, path.open("rb") as file, PillowImage.open(file) as image:
+            with _SILENCE, regular(path).open("rb") as file, _decoded(file) as image:
                 yield image
         except UnidentifiedImageError as error:
             if not heic and is_heic(path):
@@ -220,16 +230,43 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
 
 
 @contextmanager
-def _complaints(path: Path) -> Iterator[None]:
+def opened_png(content: bytes, place: Path) -> Iterator[PillowImage.Image]:
+    """The same of a PNG that stands in another file."""
+    with (
+        complaints(place),
+        _SILENCE,
+        BytesIO(content) as file,
+        PillowImage.open(file, formats=("PNG",)) as image,
+    ):
+        yield image
+
+
+def _decoded(file: IO[bytes]) -> PillowImage.Image:
+    """By one of the decoders for photographs: Pillow has others, of which some start programs."""
+    _load_decoders()
+    return PillowImage.open(file, formats=[name for name in FORMATS if name in PillowImage.OPEN])
+
+
+@cache
+def _load_decoders() -> None:
+    for name in DECODERS:
+        with suppress(ImportError):  # of a format that this Pillow does not know yet
+            import_module(f"PIL.{name}ImagePlugin")
+
+
+@contextmanager
+def complaints(path: Path) -> Iterator[None]:
     """Whatever is wrong with one file is one DataError that names it."""
     try:
         yield
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise DataError(f"{path}: {error.strerror}; give an image file that can be read") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file; replace it or remove it") from error
+    except OSError as error:
+        if error.errno is None:  # of a decoder, not of the system
+            raise DataError(_damaged(path, error)) from error
+        raise DataError(f"{path}: {error.strerror}; give an image file that can be read") from error
     except PillowImage.DecompressionBombError as error:
         raise DataError(f"{path}: too large to open safely ({error}); cut it into parts") from error
     except DataError as error:
@@ -238,5 +275,9 @@ def _complaints(path: Path) -> Iterator[None]:
     except (HintSegError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything for bytes that they did not expect
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DataError(f"{path}: damaged image ({reason}); replace it or remove it") from error
+        raise DataError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    return f"{path}: damaged image ({reason}); replace it or remove it"

@@ -4,7 +4,6 @@ A file of 8 bits is taken as it is. Other depths do not say what is white (a cam
 writes files of 16): one range serves all images of a data set, and the model keeps it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from hintseg.structures import Image
 
 Range = tuple[float, float]
 OUTLIERS = (0.1, 99.9)  # percentiles
+FARTHEST = 1e300  # of numbers that somebody writes
 DARK = 2**13  # 16-bit values that stay below this would be nearly black
 BAND_VALUES = 2**20  # mapped at once where values are numbers with a fraction
 
@@ -40,7 +40,7 @@ class Reading:
     def __post_init__(self) -> None:
         if self.intensity is not None:
             low, high = self.intensity
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            if not -FARTHEST < low < high < FARTHEST:
                 raise ConfigError(f"intensity: [{low}, {high}] is no range; low is less than high")
         if self.channels is not None and not 1 <= len(self.channels) <= 3:
             raise ConfigError(f"channels: 1 to 3 can be chosen, got {len(self.channels)}")
@@ -89,7 +89,7 @@ def checked_channels(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - what some
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401 - what somebody wrote
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    return is_number and abs(value) < FARTHEST  # NaN is no number
 
 
 def to_rgb(stored: Stored, reading: Reading) -> Image:

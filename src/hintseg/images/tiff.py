@@ -4,6 +4,7 @@ Pillow reads photographs in TIFF; what it would misunderstand is read by tifffil
 than one image is a stack and is refused: which of them is meant is for a person to say.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from hintseg.errors import DataError
+from hintseg.files import regular
 from hintseg.images.exif import ORIENTATION, TRANSPOSED
 from hintseg.images.reading import Range, Stored
 
+_LOG, _NOWHERE = logging.getLogger("tifffile"), logging.NullHandler()
 STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 MOST_CHANNELS = 16  # a last side of so few pixels is taken for channels, where pages are many
 LEAST_SIDE = 17
+MOST_NUMBERS, MOST_BYTES = 2**31, 2**32  # of an image in memory
 _CHANNELS = "SC"  # tifffile's letters for them
 _REDUCED, _IS_MASK = 1, 4  # bits of the tag NewSubfileType
 _MIN, _MAX = 340, 341  # tags SMinSampleValue and SMaxSampleValue
@@ -30,7 +34,7 @@ _ALPHA = (1, 2)  # values of the tag ExtraSamples
 
 def is_tiff(path: Path) -> bool:
     """Whether a file begins as TIFF does, whatever its ending."""
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         return file.read(4) in STARTS
 
 
@@ -124,7 +128,8 @@ def opened_tiff(path: Path) -> Iterator[TiffImage]:
     """
     import tifffile  # noqa: PLC0415 - takes time to load, and few need it
 
-    with tifffile.TiffFile(path) as file:
+    _LOG.addHandler(_NOWHERE)  # what it finds odd is no news; added once
+    with regular(path).open("rb") as opened, tifffile.TiffFile(opened) as file:
         series = [some for some in file.series if not _is_aside(some.keyframe)]
         if not series:
             raise DataError("holds no image")
@@ -133,7 +138,17 @@ def opened_tiff(path: Path) -> Iterator[TiffImage]:
         order = _order(axes, shape)
         if order is None or len(series) > 1:
             raise DataError(stack_refusal(f"{pages} pages" if pages > 1 else f"axes {axes}"))
+        _refuse_bomb(shape, series[0].keyframe)
         yield TiffImage(series[0], series[0].keyframe, order, shape)
+
+
+def _refuse_bomb(shape: tuple[int, ...], page: Any) -> None:  # noqa: ANN401
+    """DataError for an image that would take more memory than any that is meant to be read."""
+    numbers = math.prod(shape)
+    size = numbers * (page.dtype.itemsize if page.dtype is not None else 1)
+    if numbers > MOST_NUMBERS or size > MOST_BYTES:
+        sides = " x ".join(map(str, shape))
+        raise DataError(f"too large to open safely ({sides} numbers); cut it into parts")
 
 
 def stack_refusal(what: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.hints.raster import BRUSH, Brush
 from hintseg.models.backbone import DEFAULT_BACKBONE
@@ -98,7 +98,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
         key, equals, text = pair.partition("=")
         *sections, name = key.strip().split(".")
         if not (equals and name and sections and all(sections)):
-            raise ConfigError(f"--set {pair}: write section.key=value, such as train.lr=0.001")
+            raise ConfigError(f"--set {pair:.200}: write section.key=value, such as train.lr=0.001")
         value = {name: _value(pair, text)}
         for section in reversed(sections):
             value = {section: value}
@@ -108,10 +108,10 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def _value(pair: str, text: str) -> Any:  # noqa: ANN401 - YAML gives any value
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
         return float(value) if isinstance(value, str) and _is_number(value) else value
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--set {pair}: {text!r} is not a YAML value") from error
+    except ValueError as error:
+        raise ConfigError(f"--set {pair:.200}: {text!r:.200} is not a YAML value") from error
 
 
 def _is_number(text: str) -> bool:
@@ -149,6 +149,8 @@ def validated(kind: type[SettingsT], section: str, values: Mapping[str, Any]) ->
     Raises:
         ConfigError: An unknown key (with the nearest known one) or a value that cannot be.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{section}: must be a mapping of settings, got {values!r:.60}")
     _refuse_unknown(kind, section, values)
     try:
         return kind.model_validate(dict(values))

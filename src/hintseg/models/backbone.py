@@ -221,12 +221,26 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if not _unpickles_safely():
+            raise ConfigError("this torch can be made to run what stands in a .pth file")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(state.get("state_dict", state))
+        state = dict(state.get("state_dict", state))
+    except ConfigError as error:
+        remedy = "update torch to 2.6 or later, or give a .safetensors file"
+        raise ConfigError(f"train.weights: {path}: not read: {error}; {remedy}") from error
     except Exception as error:  # unpickling and header errors have no common root
         raise ConfigError(
             f"train.weights: {path}: not a file of weights ({type(error).__name__})"
         ) from error
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigError(f"train.weights: {path}: holds more than tensors; give another file")
+    return state
+
+
+def _unpickles_safely() -> bool:
+    """Whether `weights_only` keeps its promise: not before 2.6 (CVE-2025-32434)."""
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    return (major, minor) >= (2, 6)
 
 
 def _fit(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:

@@ -1,17 +1,18 @@
 """A network on disk: model.safetensors and model.json, all that `predict` needs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import entry_points
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hintseg.errors import HintSegError, NotFiniteError, RunError
+from hintseg.errors import ConfigError, HintSegError, NotFiniteError, RunError
 from hintseg.files import read_json, replacing, write_json
 from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
@@ -24,6 +25,7 @@ FORMAT = 1
 GROUP = "hintseg.models"  # of entry points
 SPANS = ("intensity", "channels")  # what JSON has as lists
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+MOST_WIDTH, MOST_SIDE, MOST_ZOOM = 2**13, 2**15, 16.0  # of what a description can ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ def build_two_branch(description: ModelDescription) -> TwoBranch:
     )
 
 
+class UnknownKindError(RunError):
+    """A network that no installed package can build."""
+
+
 Builder = Callable[[ModelDescription], nn.Module]
 BUILDERS: dict[str, Builder] = {"segmenter": build_segmenter, "two-branch": build_two_branch}
 """What makes a network of each kind; other packages add theirs by an entry point of GROUP."""
@@ -83,7 +89,7 @@ def build_model(description: ModelDescription) -> nn.Module:
     for point in entry_points(group=GROUP, name=description.kind):
         builder: Builder = point.load()
         return builder(description)
-    raise RunError(
+    raise UnknownKindError(
         f"no network of kind {description.kind!r} is known; install the package that has it, or "
         "update hintseg"
     )
@@ -106,18 +112,28 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelDescription]:
     """
     description = _read_description(folder)
     try:
+        _refuse_larger(description, folder / WEIGHTS)
         with torch.random.fork_rng():  # random weights come first; the caller's generator stays
             model = build_model(description)
+    except (ConfigError, UnknownKindError) as error:
+        raise RunError(f"{folder / DESCRIPTION}: {error}") from error
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise _not_loaded(folder, error) from error
+    try:
         tensors = load_file(folder / WEIGHTS)
         model.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again") from error
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise _not_loaded(folder, error) from error
     wrong = first_not_finite(tensors)
     if wrong is not None:
         file = folder / WEIGHTS
         raise NotFiniteError(f"{file}: tensor {wrong!r} holds NaN or infinity; {REMEDY}")
     return model.eval(), description
+
+
+def _not_loaded(folder: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split())[:160]
+    return RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again")
 
 
 def load_segmenter(folder: Path) -> Segmenter:
@@ -126,6 +142,48 @@ def load_segmenter(folder: Path) -> Segmenter:
     if not isinstance(model, Segmenter):
         raise RunError(f"{folder}: a network of kind {description.kind!r} has no embeddings")
     return model
+
+
+def _checked(given: ModelDescription) -> ModelDescription:
+    """The same with the types that it says; ValueError or TypeError for what no training writes."""
+    numbers = {"dim": MOST_WIDTH, "width": MOST_WIDTH, "output_stride": 32}
+    for name, most in numbers.items():
+        if type(getattr(given, name)) is not int or not 1 <= getattr(given, name) <= most:
+            raise ValueError(f"{name}: {getattr(given, name)!r:.40}")
+    if given.size is not None and not (type(given.size) is int and 1 <= given.size <= MOST_SIDE):
+        raise ValueError(f"size: {given.size!r:.40}")
+    if type(given.zoom) not in (int, float) or not 0 < given.zoom <= MOST_ZOOM:
+        raise ValueError(f"zoom: {given.zoom!r:.40}")
+    if given.background is not None and type(given.background) is not int:
+        raise TypeError(f"background: {given.background!r:.40}")
+    if not isinstance(given.backbone, str) or not isinstance(given.kind, str):
+        raise TypeError("backbone and kind are texts")
+    if not isinstance(given.extra, Mapping) or type(given.unit) is not bool:
+        raise TypeError("extra is an object, unit true or false")
+    return replace(given, zoom=float(given.zoom))
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever a file holds
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("classes: must be a list of texts")
+    return tuple(value)
+
+
+def _refuse_larger(description: ModelDescription, file: Path) -> None:
+    """RunError for a network that is larger than the file of its weights: it could be any size."""
+    try:
+        with torch.device("meta"):  # takes no memory
+            state = build_model(description).state_dict()
+    except Exception:  # of networks that look at numbers while they are made: it is made then
+        return
+    wanted = sum(tensor.numel() for tensor in state.values())
+    with safe_open(file, framework="pt") as tensors:
+        found = sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    if wanted > found:
+        raise RunError(
+            f"{file}: cannot be loaded (holds {found} numbers, the network of {DESCRIPTION} has "
+            f"{wanted}); train again"
+        )
 
 
 def _reading_of(known: dict[str, Any] | None) -> Reading:
@@ -148,12 +206,13 @@ def _read_description(folder: Path) -> ModelDescription:
     try:
         if content.pop("format") != FORMAT:
             raise RunError(f"{path}: written by another version of hintseg; update hintseg")
-        content["classes"] = tuple(content["classes"])
+        content["classes"] = _texts(content["classes"])
         content["reading"] = _reading_of(content.get("reading"))
-        description = ModelDescription(**content)
+        description = _checked(ModelDescription(**content))
         description.class_set()
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path}: damaged ({error!r:.120}); train again") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(repr(error).split())[:120]
+        raise RunError(f"{path}: damaged ({reason}); train again") from error
     except HintSegError as error:
         raise RunError(f"{path}: {error}") from error
     return description

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hintseg.cores import threads_of_rank
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, HintSegError, MissingExtraError, NotFiniteError, RunError
 from hintseg.images.photographs import read_image
 from hintseg.images.reading import AS_STORED, Reading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SUFFIX = ".onnx"
 FORMAT = 1
 IMAGE, SCORES, CELLS = "image", "scores", "cells"  # input and outputs of the graph
+MOST_SIDE, MOST_ZOOM = 2**15, 16.0  # that a file can ask for
 STRIDE = 4  # pixels of the image at its working size per cell of the scores
 BAND_VALUES = 2**20  # numbers in one band of full-resolution scores: 4 MB stay in the cache
 MOST_SCORES = 2**26  # numbers that the graph may enlarge at once: 256 MB
@@ -72,21 +74,21 @@ class OnnxDescription:
         """
         try:
             known = {
-                name.removeprefix("hintseg."): json.loads(value)
+                name.removeprefix("hintseg."): parse_json(value)
                 for name, value in metadata.items()
                 if name.startswith("hintseg.")
             }
             if known["format"] != FORMAT:
                 raise RunError("was written by another version of hintseg; update hintseg")
             return cls(
-                ClassSet(tuple(known["classes"]), known["background"]),
+                _classes(known["classes"], known["background"]),
                 tuple((int(r), int(g), int(b)) for r, g, b in known["palette"]),
-                known["size"],
-                float(known["zoom"]),
-                None if known["fixed"] is None else (known["fixed"][0], known["fixed"][1]),
+                _side(known["size"]),
+                _zoom(known["zoom"]),
+                _fixed(known["fixed"]),
                 _reading_of(known["reading"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise RunError(
                 f"is no model that `hintseg export onnx` has written ({error!r:.80}); export it "
                 "from its run"
@@ -147,14 +149,28 @@ class OnnxPredictor:
     def cells(self, image: Image) -> Cells:
         """Probabilities of the classes for cells of 4 x 4 pixels of the image at working size."""
         self._check_size(image)
-        (cells,) = self.session.run([CELLS], {IMAGE: image}, self._only_what_is_asked)
-        return np.asarray(cells)
+        return self._run(CELLS, image, self._only_what_is_asked)
 
     def scores(self, image: Image) -> Float[np.ndarray, "classes height width"]:
         """Probabilities of the classes at the resolution of the image; as many numbers."""
         self._check_size(image)
-        (scores,) = self.session.run([SCORES], {IMAGE: image})
-        return np.asarray(scores)
+        return self._run(SCORES, image)
+
+    def _run(
+        self, output: str, image: Image, options: "onnxruntime.RunOptions | None" = None
+    ) -> Cells:
+        try:
+            (found,) = self.session.run([output], {IMAGE: image}, options)
+        except Exception as error:  # its many errors have no common root
+            reason = " ".join(str(error).split())[:160]
+            raise RunError(f"{self.file}: cannot be run ({reason}); export it again") from error
+        found = np.asarray(found)
+        if found.ndim != 3 or len(found) != len(self.classes) or found.dtype != np.float32:
+            raise RunError(
+                f"{self.file}: gives {found.dtype} of {found.shape}, not scores of its "
+                f"{len(self.classes)} classes; export it again"
+            )
+        return found
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
         """The size at which the graph sees an image (`resize.fit_size`, without torch)."""
@@ -244,6 +260,37 @@ def _lerp(
     mixed *= fraction
     mixed += first
     return mixed
+
+
+def _classes(names: Any, background: Any) -> ClassSet:  # noqa: ANN401 - whatever a file holds
+    """The classes; TypeError where their names are no texts."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"classes: {names!r:.40}")
+    if background is not None and type(background) is not int:
+        raise TypeError(f"background: {background!r:.40}")
+    return ClassSet(tuple(names), background)
+
+
+def _side(value: Any) -> int | None:  # noqa: ANN401 - whatever a file holds
+    """A side of an image, or None; ValueError for anything else."""
+    if value is not None and not (type(value) is int and 1 <= value <= MOST_SIDE):
+        raise ValueError(f"{value!r:.40} is no side of an image")
+    return value
+
+
+def _zoom(value: Any) -> float:  # noqa: ANN401
+    if type(value) not in (int, float) or not 0 < value <= MOST_ZOOM:
+        raise ValueError(f"zoom: {value!r:.40}")
+    return float(value)
+
+
+def _fixed(value: Any) -> tuple[int, int] | None:  # noqa: ANN401
+    if value is None:
+        return None
+    height, width = _side(value[0]), _side(value[1])
+    if height is None or width is None:
+        raise ValueError(f"fixed: {value!r:.40}")
+    return height, width
 
 
 def _reading_of(known: dict[str, Any]) -> Reading:

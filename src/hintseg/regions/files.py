@@ -16,8 +16,10 @@ from jaxtyping import Int
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, DataError, RunError, WriteError
 from hintseg.files import writing
+from hintseg.images.photographs import opened
 from hintseg.progress import Advance, progress
 from hintseg.regions.partition import COUNT, EdgeMap, RegionMap, image_regions, numbered
 from hintseg.resize import fit_size, resize_image
@@ -25,7 +27,6 @@ from hintseg.structures import Image
 
 MOST_STORED = 2**16  # regions of one image in a 16-bit file
 FORMAT = 1  # of stored regions; raised whenever the same settings give other regions
-NOT_AN_IMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)  # from Pillow
 
 
 def read_edges(path: Path, size: tuple[int, int]) -> EdgeMap:
@@ -178,21 +179,22 @@ def load_regions(folder: Path, name: str) -> RegionMap:
     """
     path = folder / f"{name}.png"
     try:
-        with path.open("rb") as file, PillowImage.open(file) as image:
-            return np.asarray(image).astype(np.int32)
-    except NOT_AN_IMAGE as error:
-        raise RunError(f"{path}: cannot be read ({error}); make the regions again") from error
+        with opened(path) as image:
+            numbers = np.asarray(image).astype(np.int32)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise RunError(f"{path}: cannot be read ({reason}); make the regions again") from error
+    if numbers.ndim != 2:
+        raise RunError(f"{path}: holds colours, not regions; make the regions again")
+    return numbers
 
 
 def _grey(
     path: Path, size: tuple[int, int], modes: tuple[str, ...]
 ) -> tuple[Int[np.ndarray, "h w"], int]:
     """The values of a PNG without colours, and the largest that its format can hold."""
-    try:
-        with path.open("rb") as file, PillowImage.open(file) as image:
-            mode, values = image.mode, np.asarray(image)
-    except NOT_AN_IMAGE as error:
-        raise DataError(f"{path}: cannot be read as an image ({error}); replace it") from error
+    with opened(path) as image:
+        mode, values = image.mode, np.asarray(image)
     if mode not in modes:
         raise DataError(f"{path}: holds {mode}; save one number per pixel, as a greyscale PNG")
     if values.shape != size:
@@ -206,13 +208,11 @@ def _grey(
 
 def _settings_in(path: Path) -> object:
     """The settings that stored regions were made with; None for no such file or a damaged one."""
-    try:
-        with path.open("rb") as file, PillowImage.open(file) as image:
-            settings: object = json.loads(image.info["hintseg"])
-            image.load()
-            return settings
-    except (KeyError, *NOT_AN_IMAGE):
-        return None
+    with suppress(DataError), opened(path) as image:
+        settings: object = parse_json(image.info["hintseg"])
+        image.load()
+        return settings
+    return None
 
 
 def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:

@@ -134,7 +134,9 @@ def _plot(
         axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
         values = _running_mean(values, len(points) // 10)
     few = dots or len(points) < 3
-    axes.plot(steps, values, color=colour, linewidth=1.6, marker="o" if few else "", label=name)
+    axes.plot(
+        steps, values, color=colour, linewidth=1.6, marker="o" if few else "", label=safe(name)
+    )
 
 
 def _running_mean(values: Float[np.ndarray, " points"], reach: int) -> Float[np.ndarray, " points"]:
@@ -153,6 +155,11 @@ def _dress(axes: Axes, unit: str, *, legend: bool) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if legend:
         axes.legend(frameon=False)
+
+
+def safe(text: str) -> str:
+    """A text in which a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def svg(figure: Figure) -> str:

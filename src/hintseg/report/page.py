@@ -11,13 +11,14 @@ from hintseg.files import write_text
 from hintseg.versions import version_of
 
 T = TypeVar("T")
+AUTOESCAPE = True  # a test switches it off, to see that the policy of the page holds alone
 
 
 def write_page(path: Path, template: str, **values: object) -> None:
     """Fill a template of `report/templates` and write it, atomically."""
     environment = Environment(
         loader=PackageLoader("hintseg.report"),
-        autoescape=True,
+        autoescape=AUTOESCAPE,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

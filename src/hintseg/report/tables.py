@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hintseg.plain import message, one_line
+
 if TYPE_CHECKING:  # a table of methods needs neither torch nor images
     from hintseg.data.check.checking import CheckResult
     from hintseg.evaluation import Figures
@@ -23,10 +25,10 @@ def print_check(result: "CheckResult", console: Console | None = None) -> None:
     if result.dataset is not None:
         console.print(_hint_table(result, console))
         splits = ", ".join(f"{n} {s.images}" for n, s in result.splits.items()) or "no splits"
-        console.print(
+        _say(
+            console,
             f"{len(result.images)} images ({splits}); {result.hinted} with hints, "
             f"{result.masked} with masks; {_labelled(result)}",
-            soft_wrap=True,
         )
         intensity = result.dataset.reading.intensity
         if intensity is not None:
@@ -37,7 +39,7 @@ def print_check(result: "CheckResult", console: Console | None = None) -> None:
     for problem in result.problems:
         style = "red" if problem.severity == "error" else "yellow"
         label = Text(f"{problem.severity}: ", style=style)
-        console.print(label.append(f"{problem}", style="default"), soft_wrap=True)
+        console.print(label.append(message(f"{problem}"), style="default"), soft_wrap=True)
     if not result.problems:
         console.print("no problems")
 
@@ -73,11 +75,10 @@ def print_import(result: "ImportResult", console: Console | None = None) -> None
     console.print(_count_table(counts, names, console))
     splits = ", ".join(f"{name} {number}" for name, number in result.splits.items())
     masks = f", {result.masks} with masks" if result.masks else ""
-    console.print(
+    _say(
+        console,
         f"{result.root}: {result.images} images ({splits or 'no splits'}), {result.hinted} with "
         f"hints{masks}",
-        soft_wrap=True,
-        highlight=False,
     )
     for word, style, reasons in (
         ("left", "yellow", result.left),
@@ -86,11 +87,11 @@ def print_import(result: "ImportResult", console: Console | None = None) -> None
         for reason, places in reasons.items():
             label = Text(f"{word}: ", style=style)
             text = f"{len(places)} x {reason} ({_places(places)})"
-            console.print(label.append(text, style="default"), soft_wrap=True)
+            console.print(label.append(message(text), style="default"), soft_wrap=True)
     if not result.left:
         console.print("nothing was left")
     elif any(len(places) > SHOWN_PLACES for places in result.left.values()):
-        console.print(f"every place: {result.root / 'import.json'}", soft_wrap=True)
+        _say(console, f"every place: {result.root / 'import.json'}")
 
 
 def _places(places: Sequence[str]) -> str:
@@ -107,16 +108,16 @@ def print_evaluation(figures: "Figures", console: Console | None = None) -> None
         wrong = " (in no mask)" if iou == 0 and name in figures.absent_classes else ""
         table.add_row(_shown(name, console), shown + wrong)
     console.print(table)
-    console.print(
+    _say(
+        console,
         f"{figures.images} images of split {figures.split}{_made_by(figures)}: "
         f"mIoU {_percent(figures.miou)}, pixel accuracy {_percent(figures.pixel_accuracy)}, "
         f"mean accuracy {_percent(figures.mean_accuracy)}; "
         f"{_percent(figures.void)} of the mask pixels are void",
-        soft_wrap=True,
     )
     for warning in figures.warnings:
         label = Text("warning: ", style="yellow")
-        console.print(label.append(warning, style="default"), soft_wrap=True)
+        console.print(label.append(message(warning), style="default"), soft_wrap=True)
     for width, band in figures.trimap.items():
         console.print(
             f"within {width} px of a boundary: mIoU {_percent(band['miou'])}", soft_wrap=True
@@ -183,9 +184,16 @@ def _labelled(result: "CheckResult") -> str:
     return f"{100 * result.labelled:.1f} % of the pixels of hinted images labelled"
 
 
+def _say(console: Console, text: str) -> None:
+    """A line with names in it, in which brackets are no markup."""
+    console.print(Text(message(text)), soft_wrap=True)
+
+
 def _shown(name: str, console: Console) -> Text:
     """A name in letters that the console has, so that columns stay columns."""
-    return Text(name.encode(console.encoding, "backslashreplace").decode(console.encoding))
+    return Text(
+        one_line(name).encode(console.encoding, "backslashreplace").decode(console.encoding)
+    )
 
 
 def _percent(value: float | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.plain import has_control, is_text
 
 UNLABELLED = -1
 """The pixel exists, its class is unknown; it takes part in self-supervised terms."""
@@ -44,9 +45,14 @@ class ClassSet:
             )
         if not all(name.strip() for name in self.names):
             raise ConfigError("classes: a name is blank; give each class a name")
+        odd = next((name for name in self.names if has_control(name) or not is_text(name)), None)
+        if odd is not None:
+            raise ConfigError(f"classes: {odd!r:.80} holds a control character; take it out")
         twice = sorted(name for name, times in Counter(self.names).items() if times > 1)
         if twice:
-            raise ConfigError(f"classes: {twice[0]!r} is listed twice; give each class one name")
+            raise ConfigError(
+                f"classes: {twice[0]!r:.80} is listed twice; give each class one name"
+            )
         if self.background is not None and not 0 <= self.background < len(self.names):
             raise ConfigError(f"background: no class has index {self.background}")
 

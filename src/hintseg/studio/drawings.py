@@ -14,8 +14,9 @@ from threading import Lock
 from typing import Any
 
 from hintseg.data.dataset import Dataset
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError, HintSegError
-from hintseg.files import relative_to, replacing
+from hintseg.files import read_bytes, relative_to, replacing
 from hintseg.hints.figures import read_bitmap, write_bitmap
 from hintseg.hints.labelme import VERSION, labelme_problems
 
@@ -95,10 +96,11 @@ class Drawings:
             if not current.readable:
                 raise DataError(current.problems[0] if current.problems else f"{path}: damaged")
             document = _changed(_document(_bytes(path) or b"") or {}, change, dataset, name)
-            if _says_nothing(document):
+            target = file_to_write(dataset, name)
+            if _says_nothing(document) and target == path:
                 path.unlink(missing_ok=True)
             else:
-                _write(path, document, dataset, name, allowed=len(current.problems))
+                _write(target, document, dataset, name, allowed=len(current.problems))
         return self.read(dataset, name)
 
 
@@ -113,6 +115,26 @@ def hint_file(dataset: Dataset, name: str) -> Path:
     return dataset.json_file(name) or dataset.hints_folder / f"{name}.json"
 
 
+def file_to_write(dataset: Dataset, name: str) -> Path:
+    """Where the hints of an image are saved: always in the folder of the data set.
+
+    A dataset.yaml of a stranger can name folders anywhere: they are read, and nothing else. Hints
+    beside photographs elsewhere are saved into the data set's own folder of hints, which counts
+    before them.
+
+    Raises:
+        DataError: That folder is elsewhere too.
+    """
+    root = dataset.root.resolve()
+    for path in (hint_file(dataset, name), dataset.hints_folder / f"{name}.json"):
+        if path.parent.resolve().is_relative_to(root):
+            return path
+    raise DataError(
+        f"{dataset.hints_folder}: lies outside of the data set, where the studio writes nothing; "
+        "set hints: to a folder in it"
+    )
+
+
 def version_of_bytes(content: bytes) -> str:
     """What tells one state of a file from another."""
     return hashlib.sha256(content).hexdigest()[:32]
@@ -125,8 +147,8 @@ def read_change(body: bytes) -> Change:
         DataError: It is no drawing.
     """
     try:
-        content = json.loads(body, parse_constant=_refused)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(body, finite=True)
+    except ValueError as error:
         raise DataError(f"the drawing is no JSON ({error}); reload the page") from error
     shapes = content.get("shapes") if isinstance(content, dict) else None
     flags = content.get("flags", {}) if isinstance(content, dict) else None
@@ -154,13 +176,9 @@ def _has_colours(mask: str) -> bool:
     return len(head) > 25 and head[25] in (2, 4, 6)
 
 
-def _refused(constant: str) -> float:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -170,8 +188,8 @@ def _bytes(path: Path) -> bytes | None:
 def _document(content: bytes) -> dict[str, Any] | None:
     """A LabelMe file; None for anything else."""
     try:
-        document = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        document = parse_json(content.decode("utf-8-sig"), finite=True)
+    except ValueError:
         return None
     sound = isinstance(document, dict) and isinstance(document.get("shapes"), list)
     return document if sound else None
@@ -216,7 +234,10 @@ def _says_nothing(document: Mapping[str, Any]) -> bool:
 def _write(
     path: Path, document: Mapping[str, Any], dataset: Dataset, name: str, *, allowed: int
 ) -> None:
-    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    try:
+        text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    except RecursionError as error:
+        raise DataError(f"{name}: the drawing is nested too deeply; reload the page") from error
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
         problems = _problems(dataset, name, temporary)

@@ -51,7 +51,9 @@ class Door:
         if self.token is None:
             return True
         right = self.token.encode()
-        return any(hmac.compare_digest((token or "").encode(), right) for token in given)
+        return any(
+            hmac.compare_digest((token or "").encode("utf-8", "replace"), right) for token in given
+        )
 
 
 class Guard:
@@ -88,7 +90,7 @@ class Guard:
         if scope["method"] not in SAFE and not _from_own_page(headers, host):
             return 403, "only the studio's own page may change something"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MOST_BYTES or "transfer-encoding" in headers:
+        if not _is_short(length) or "transfer-encoding" in headers:
             return 413, f"more than {MOST_BYTES // 2**20} MB in one request"
         return None
 
@@ -108,9 +110,24 @@ def _name(host: str) -> str:
         return ""
 
 
+def _place(origin: str) -> str:
+    """Host and port of an Origin header."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def _is_short(length: str) -> bool:
+    """Whether a Content-Length is one of a request that is read."""
+    return (
+        length.isascii() and length.isdecimal() and len(length) < 12 and int(length) <= MOST_BYTES
+    )
+
+
 def _from_own_page(headers: Headers, host: str) -> bool:
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _place(origin) != host:
         return False
     fetched = headers.get("sec-fetch-site", "same-origin")
     return OWN_HEADER in headers and fetched == "same-origin"

@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, DataError, HintSegError
 from hintseg.hints.figures import write_bitmap
 from hintseg.methods import METHODS
@@ -58,6 +59,14 @@ def build_app(session: Session, door: Door) -> Starlette:
     return Starlette(routes=routes, middleware=[Middleware(Guard, door=door)], lifespan=lifespan)
 
 
+class _Json(JSONResponse):
+    """JSON of whatever files hold: half a surrogate pair too, which only an escape can say."""
+
+    def render(self, content: Any) -> bytes:  # noqa: ANN401 - as the class above it has it
+        """The bytes to send."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 Ask = Callable[[Session, Request, bytes], Response]
 
 
@@ -69,14 +78,15 @@ def _answering(session: Session, ask: Ask) -> Callable[[Request], Any]:
         try:
             return await run_in_threadpool(ask, session, request, body)
         except ConflictError as error:
-            content = {"error": str(error), "current": error.current.record()}
-            return JSONResponse(content, 409)
+            return _Json({"error": str(error), "current": error.current.record()}, 409)
         except DataError as error:
-            return JSONResponse({"error": str(error)}, 422)
+            return _Json({"error": str(error)}, 422)
         except HintSegError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return _Json({"error": str(error)}, 400)
+        except RecursionError:
+            return _Json({"error": "nested too deeply; mend the file of hints"}, 422)
         except OSError as error:
-            return JSONResponse({"error": f"{error.filename}: {error.strerror}"}, 500)
+            return _Json({"error": f"{error.filename}: {error.strerror}"}, 500)
 
     return endpoint
 
@@ -155,15 +165,17 @@ def _train(session: Session, request: Request, body: bytes) -> Response:
         case "start":
             content = _content(body)
             method, steps = content.get("method", "spml"), content.get("steps", 300)
-            if method not in METHODS or not isinstance(steps, int) or not 0 < steps <= MOST_STEPS:
-                raise ConfigError(f"method {method!r}, steps {steps!r}: cannot be trained with")
+            known = isinstance(method, str) and method in METHODS
+            if not known or type(steps) is not int or not 0 < steps <= MOST_STEPS:
+                text = f"method {method!r:.40}, steps {steps!r:.40}"
+                raise ConfigError(f"{text}: cannot be trained with; reload the page")
             session.trainer.start(session.dataset, method=method, steps=steps)
         case "stop":
             session.trainer.stop()
         case "resume":
             session.trainer.resume()
         case verb:
-            raise ConfigError(f"{verb}: choose start, stop or resume")
+            raise ConfigError(f"{verb:.40}: choose start, stop or resume")
     return _json(session.trainer.progress().record())
 
 
@@ -180,8 +192,8 @@ def _what(request: Request) -> str:
 
 def _whole(request: Request, key: str, low: int, high: int) -> int:
     text = request.query_params.get(key, "")
-    if not text.isdecimal() or not low <= int(text[:12]) <= high:
-        raise DataError(f"{key}={text}: must be a whole number from {low} to {high}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and low <= int(text) <= high):
+        raise DataError(f"{key}={text:.20}: must be a whole number from {low} to {high}")
     return int(text)
 
 
@@ -192,14 +204,14 @@ def _number(request: Request, key: str) -> float:
     except ValueError:
         value = float("nan")
     if not abs(value) < 1e7:
-        raise DataError(f"{key}={text}: must be a number of pixels")
+        raise DataError(f"{key}={text:.20}: must be a number of pixels")
     return value
 
 
 def _content(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(body)
+    except ValueError as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(content, dict):
         raise DataError("must be a JSON object")
@@ -207,7 +219,7 @@ def _content(body: bytes) -> dict[str, Any]:
 
 
 def _json(content: dict[str, Any]) -> Response:
-    return JSONResponse(content, headers={"cache-control": "no-store"})
+    return _Json(content, headers={"cache-control": "no-store"})
 
 
 def _jpeg(content: bytes) -> Response:

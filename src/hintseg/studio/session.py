@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from hintseg.data.dataset import DATASET_FILE, open_dataset, read_settings
+from hintseg.documents.from_yaml import parse_yaml
 from hintseg.errors import DataError, HintSegError
 from hintseg.files import read_text, write_text
 from hintseg.images.label_maps import palette
@@ -103,7 +104,7 @@ class Session:
                 ClassSet((*known, name))
             except HintSegError as error:
                 raise DataError(str(error)) from error
-            content = yaml.safe_load(read_text(path))
+            content = parse_yaml(read_text(path))
             content["classes"] = [*known, name]
             write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
             self.dataset = open_dataset(self.root)

@@ -5,12 +5,13 @@ interrupted training continues exactly.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 from hintseg.data.dataset import DATASET_FILE, Dataset, DatasetFile, dump_settings, read_settings
 from hintseg.engine.run import Run, read_config
-from hintseg.errors import ConfigError, DataError, HintSegError
+from hintseg.errors import ConfigError, DataError, HintSegError, RunError
 from hintseg.files import read_json, relative_to, write_json, write_text, writing
 from hintseg.models.saved import DESCRIPTION, WEIGHTS
 
@@ -27,6 +28,9 @@ FOLDER = "studio"  # inside the data set: runs, copies of hints
 NICENESS = 5  # the person at the browser comes first
 LOG_EVERY = 5  # steps
 LOSSES = 200  # points of a curve that the browser gets
+FARTHEST = 1e300
+METHOD, STEPS = re.compile(r"[a-z_]{1,40}"), re.compile(r"[0-9]{1,7}")
+SET, NOTHING = re.compile(rf"train\.log_every={LOG_EVERY}"), re.compile(r"(?!)")
 LAST_WORDS = 3  # lines of what a failed training said
 
 State = Literal["none", "running", "stopping", "stopped", "failed", "finished"]
@@ -107,11 +111,13 @@ class Trainer:
             return Progress("none")
         run, alive = Run(self.run(record["run"])), self._alive() is not None
         log = run.read_log() if run.log_file.exists() else []
-        lines = [line for line in log if "loss" in line]
-        scored = [line["val"]["miou"] for line in log if "val" in line]
+        lines = [line for line in log if "step" in line and _is_finite(line.get("loss"))]
+        judged = [line["val"].get("miou") for line in log if isinstance(line.get("val"), dict)]
+        scored = [score for score in judged if _is_finite(score)]
         last = lines[-1] if lines else {}
         steps = _steps_of(run)
-        rate, step = last.get("steps_per_second") or 0, last.get("step", -1) + 1
+        speed, step = last.get("steps_per_second"), last.get("step", -1) + 1
+        rate = speed if _is_finite(speed) else 0
         state = self._state(run.root, alive=alive)
         every = max(1, len(lines) // LOSSES)
         return Progress(
@@ -143,8 +149,30 @@ class Trainer:
         return [int(path.name) for path in found if path.name.isdigit()]
 
     def _record(self) -> dict[str, Any]:
+        """What is known of the newest training; a data set may come from anywhere, and this in it.
+
+        Raises:
+            RunError: It is none that `_launch` has written.
+        """
         path = self.folder / "training.json"
-        return read_json(path) if path.exists() else {}
+        record = read_json(path) if path.exists() else {}
+        if record and not self._is_own(record):
+            raise RunError(f"{path}: not written by the studio; delete it")
+        return record
+
+    def _is_own(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record can be our own: its words become those of a command."""
+        numbers = [record.get(key, 1) for key in ("run", "images", "pid")]
+        options = record.get("options", [])
+        if not all(type(n) is int and n >= 1 for n in numbers) or not isinstance(options, list):
+            return False
+        words = [str(word) for word in options]
+        own = words[len(words) - len(self._options) :] if self._options else []
+        head = words[: len(words) - len(own)]
+        pairs = list(zip(head[::2], head[1::2], strict=False))
+        known = {"--method": METHOD, "--steps": STEPS, "--set": SET}
+        sound = all(known.get(key, NOTHING).fullmatch(value) for key, value in pairs)
+        return "run" in record and sound and len(head) % 2 == 0 and tuple(own) == self._options
 
     def _refuse_two(self) -> None:
         if self._alive() is not None:
@@ -227,6 +255,10 @@ def copy_hints(dataset: Dataset, out: Path) -> int:
     }
     dump_settings(out / DATASET_FILE, DatasetFile(**{**settings.model_dump(), **copied}))
     return len(hinted)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < FARTHEST  # NaN is not
 
 
 def _steps_of(run: Run) -> int:

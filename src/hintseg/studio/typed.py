@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from hintseg.console import say
+
 
 def studio(
     data: Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")],
@@ -26,5 +28,5 @@ def studio(
         port=port,
         token=token,
         browser=not no_browser,
-        say=typer.echo,
+        say=say,
     )

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import RunError
 from hintseg.files import replacing
 
@@ -122,7 +123,7 @@ def read_prototypes(folder: Path) -> PrototypeIndex:
         )
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            facts = {key: parse_json(value) for key, value in (file.metadata() or {}).items()}
             arrays = {name: file.get_tensor(name) for name in ARRAYS}
     except (OSError, SafetensorError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
