@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hintseg.compare.choices import variant_options
@@ -19,6 +20,7 @@ from hintseg.images.label_maps import write_label_map
 from hintseg.metrics import Evaluation, evaluate_pairs
 from hintseg.predict.predictor import Predictor
 from hintseg.report.page import evenly
+from hintseg.seals import SealError, check_seal, sealed
 from hintseg.structures import LabelMap
 
 TRIMAP = 5  # pixels from a boundary
@@ -93,7 +95,11 @@ def save_counts(file: Path, evaluation: Evaluation) -> None:
     names = list(evaluation.images)
     stacked = np.stack([counts_of(evaluation.images[name]) for name in names])
     with replacing(file) as temporary:
-        save_file({"counts": stacked}, temporary, metadata={"images": "\n".join(names)})
+        sealed(
+            temporary,
+            lambda metadata: save_file({"counts": stacked}, temporary, metadata=metadata),
+            {"images": "\n".join(names)},
+        )
 
 
 def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.ndarray, "3 classes"]:
@@ -111,6 +117,17 @@ def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.nda
 
 
 def read_counts(file: Path) -> Counts:
-    """The counts of all images of a split."""
-    counts: Counts = load_file(file)["counts"]
+    """The counts of all images of a split.
+
+    Raises:
+        RunError: Missing or damaged.
+    """
+    try:
+        check_seal(file)
+        counts: Counts = load_file(file)["counts"]
+    except (OSError, SafetensorError, SealError, KeyError) as error:
+        raise RunError(
+            f"{file}: cannot be read ({error}); delete the folder {file.parent}, and the same "
+            "command evaluates again"
+        ) from error
     return counts
