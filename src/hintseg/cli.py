@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hintseg.compare.typed import compare
-from hintseg.console import printed_warnings, stoppable
+from hintseg.console import Commands, printed_warnings, stoppable
 from hintseg.cores import use_cores
 from hintseg.errors import ConfigError, HintSegError
 from hintseg.export.typed import export
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hintseg.predict.folders.label_folder import Outcome
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",

@@ -1,5 +1,6 @@
 """The processes that train together: how many, which one, sums over all of them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -53,6 +54,7 @@ def peers_named(remedy: str) -> Iterator[None]:
         of_peers = isinstance(error, dist.DistError) or any(w in text.lower() for w in OF_PEERS)
         if ranks() == 1 or not of_peers:
             raise
+        reason = re.sub(r"^\[[^]]*\] ?", "", text).split(". ")[0][:120]
         raise RunError(
-            f"another process of this training ended or is out of reach ({text[-120:]}); {remedy}"
+            f"another process of this training ended or is out of reach ({reason}); {remedy}"
         ) from error

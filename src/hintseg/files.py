@@ -80,8 +80,11 @@ def appearing(out: Path) -> Iterator[Path]:
             if out.exists():
                 out.rmdir()
             part.rename(whole)
-    except BaseException:  # Ctrl-C too
+    except BaseException as error:  # Ctrl-C too
         shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, WriteError):  # of a file that nobody has asked for by that name
+            text = str(error).replace(str(part), str(out))
+            raise WriteError(text, is_full=error.is_full) from error
         raise
 
 

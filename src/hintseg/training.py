@@ -107,7 +107,7 @@ def train(
         )
         chosen.recipe.check(dataset, chosen.own)
         refuse_existing(root)
-    with shared_cores(processes(chosen.train.devices)[0]), peers_named(AGAIN), memory_named(LESS):
+    with shared_cores(processes(chosen.train.devices)[0]):
         _work(chosen, chosen.recipe.view(dataset, chosen.own), Run(root), resume=resume)
     return TrainedRun(root)
 
@@ -170,7 +170,7 @@ def _work(config: Config, dataset: Dataset, run: Run, *, resume: bool) -> None:
     fabric = make_fabric(settings)
     fabric.launch()
     alone = run.claimed(resume=resume) if fabric.is_global_zero else nullcontext()
-    with alone:  # the other ranks have made their checks before they were launched
+    with alone, peers_named(AGAIN), memory_named(LESS):  # all ranks have made their checks
         _stages(config, dataset, run, fabric)
 
 

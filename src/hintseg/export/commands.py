@@ -62,7 +62,7 @@ def export_labels(  # noqa: PLR0913, PLR0917 - a command has as many options
             options=options,
         )
     except KeyboardInterrupt as stop:
-        typer.echo(f"hintseg: interrupted; delete {out} and begin again", err=True)
+        typer.echo("hintseg: interrupted; the same command begins anew", err=True)
         raise typer.Exit(1) from stop
     typer.echo(f"{out}: {done.summary()}")
     for message in done.failed.values():
