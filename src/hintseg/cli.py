@@ -333,9 +333,11 @@ def evaluate(
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
     from hintseg.evaluation import evaluate as evaluate_run
-    from hintseg.files import write_json
+    from hintseg.files import refuse_unwritable, write_json
     from hintseg.report.tables import print_evaluation
 
+    if json is not None:
+        refuse_unwritable(json)
     figures = evaluate_run(
         source,
         data,
