@@ -123,7 +123,9 @@ def make_world(root):
     words = ["train", root / "data", *SPML, "--out", root / "spml"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["hintseg", *map(str, words)])
-        cli.main()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert not stop.value.code
 
 
 def can_mount():
