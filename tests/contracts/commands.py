@@ -21,7 +21,19 @@ for pair in ("weights=random", "dim=8", "width=16", "log_every=1", "checkpoint_e
     TINY += ["--set", f"train.{pair}"]
 FULL = ["--method", "full", *TINY, "--set", "train.validate_images=0"]
 SPML = ["--method", "spml", *TINY, "--set", "spml.classify.steps=0"]
-COMPARED = ["--methods", "full", "--seeds", "0", *TINY, "--variants", "plain", "--splits", "val"]
+COMPARED = [
+    "--methods",
+    "partial",
+    "--hints",
+    "points",
+    "--seeds",
+    "0",
+    *TINY,
+    "--variants",
+    "plain",
+    "--splits",
+    "val",
+]
 
 COMMANDS = {  # run folder and data set are read, `out` is written
     "train": ["train", "{data}", *FULL, "--out", "{out}/run"],

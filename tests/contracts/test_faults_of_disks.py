@@ -79,7 +79,8 @@ def test_a_file_may_not_grow(world, command):
     if sys.platform == "win32":
         pytest.skip("no such limit there")
     with room_for(20):
-        world.fails(command, "out/", "cannot be written (File too large)", ROOM)
+        line = world.fails(command, "cannot be written", "make room there")
+    assert "out/" in line or "temporary file" in line
     assert not half_written(world.out)
 
 
@@ -115,7 +116,7 @@ def test_a_place_that_is_not_there(world, command):
 def test_the_studio_keeps_the_hints_that_it_cannot_replace(world, monkeypatch, number, words):
     client, file = world.studio(), world.data / "hints" / "herd.json"
     before = file.read_bytes()
-    opened = client.get("/api/image?name=herd").json()["hints"]
+    opened = client.get("/api/image?name=herd").json()
     change = {"shapes": [*opened["shapes"], POINT], "flags": {}}
     match = {"if-match": opened["version"]}
     with failing(monkeypatch, "replace", number):
@@ -126,9 +127,7 @@ def test_the_studio_keeps_the_hints_that_it_cannot_replace(world, monkeypatch, n
     assert file.read_bytes() == before
     assert not half_written(world.data)
     assert client.put("/api/hints?name=herd", json=change, headers=match).status_code == 200
-    assert len(client.get("/api/image?name=herd").json()["hints"]["shapes"]) == len(
-        change["shapes"]
-    )
+    assert len(client.get("/api/image?name=herd").json()["shapes"]) == len(change["shapes"])
 
 
 def test_a_training_goes_on_from_its_checkpoint_when_there_is_room_again(world, monkeypatch):

@@ -190,6 +190,7 @@ def test_a_second_call_finds_the_labels_of_the_first_whatever_the_clock_says(wor
     before = tree(world.out)
     for path in world.out.rglob("*"):
         os.utime(path, (2e9, 2e9))  # made in the future
-    monkeypatch.setattr("time.time", lambda: 0.0)
-    assert world("predict")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: 0.0)
+        assert world("predict")[0] == 0
     assert tree(world.out) == before
