@@ -5,6 +5,7 @@ and is shared: no test may change it.
 """
 
 import json
+import shutil
 import signal
 from contextlib import contextmanager
 
@@ -151,3 +152,22 @@ def write_hints(path, mask):
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document))
+
+
+@pytest.fixture(scope="session")
+def made_world(tmp_path_factory):
+    """What the tests of faults damage copies of; made once."""
+    from commands import make_world  # noqa: PLC0415 - of tests/contracts
+
+    root = tmp_path_factory.mktemp("faults")
+    make_world(root)
+    return root
+
+
+@pytest.fixture
+def world(made_world, tmp_path, monkeypatch, capsys):
+    """A data set, a run and all commands, for a test that may damage them."""
+    from commands import World  # noqa: PLC0415 - of tests/contracts
+
+    shutil.copytree(made_world, tmp_path / "world")
+    return World(tmp_path / "world", monkeypatch, capsys)

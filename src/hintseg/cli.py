@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hintseg.compare.typed import compare
-from hintseg.console import printed_warnings, say, stoppable
+from hintseg.console import Commands, printed_warnings, say, stoppable
 from hintseg.cores import use_cores
 from hintseg.data.typed import simulate
 from hintseg.errors import ConfigError, HintSegError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hintseg.predict.folders.label_folder import Outcome
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -320,9 +321,11 @@ def evaluate(
 ) -> None:
     """MIoU from one confusion matrix over a split, per class, and near boundaries."""
     from hintseg.evaluation import evaluate as evaluate_run
-    from hintseg.files import write_json
+    from hintseg.files import refuse_unwritable, write_json
     from hintseg.report.tables import print_evaluation
 
+    if json is not None:
+        refuse_unwritable(json)
     figures = evaluate_run(
         source,
         data,

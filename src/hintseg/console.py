@@ -1,15 +1,52 @@
 """What a command says when it is stopped, and how its warnings are printed."""
 
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from types import FrameType
+from typing import Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from hintseg import plain
 from hintseg.errors import DataWarning, WriteError
+from hintseg.memory import memory_named
 from hintseg.progress import is_first_process
+
+LESS = "use smaller images, --device cpu, or a machine with more memory"
+
+
+class Commands(TyperGroup):
+    """The commands: what ends any of them is said in a line, with how to go on."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer has a click of its own
+        """Call the command that was asked for."""
+        with terminable(), stoppable("the same command begins anew"), memory_named(LESS):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM is Ctrl-C in the block: files are finished or removed, and a line says how to go on.
+
+    Those who have a handler of their own, as a training has, keep it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: object, *, err: bool = False) -> None:

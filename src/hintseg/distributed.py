@@ -1,7 +1,15 @@
 """The processes that train together: how many, which one, sums over all of them."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch.distributed as dist
 from torch import Tensor
+
+from hintseg.errors import RunError
+
+OF_PEERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
 
 def ranks() -> int:
@@ -28,3 +36,25 @@ def divisor(count: Tensor) -> Tensor:
     Data-parallel training averages gradients over the ranks, whatever each of them counted.
     """
     return total(count).clamp(min=1) / ranks()
+
+
+@contextmanager
+def peers_named(remedy: str) -> Iterator[None]:
+    """Where another process was killed or is out of reach, the block ends with a RunError.
+
+    Torch says so by RuntimeError, with the place in its own sources.
+
+    Raises:
+        RunError: So it is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        of_peers = isinstance(error, dist.DistError) or any(w in text.lower() for w in OF_PEERS)
+        if ranks() == 1 or not of_peers:
+            raise
+        reason = re.sub(r"^\[[^]]*\] ?", "", text).split(". ")[0][:120]
+        raise RunError(
+            f"another process of this training ended or is out of reach ({reason}); {remedy}"
+        ) from error

@@ -5,7 +5,8 @@ HintSegError
 ├── ConfigError          a setting or option has a value that cannot work
 │   └── UnknownNameError a name that is not among the known ones
 ├── RunError             a run folder is missing, unfinished or of another kind
-│   └── NotFiniteError   a number is NaN or infinite: of a model's weights, of its scores
+│   ├── NotFiniteError   a number is NaN or infinite: of a model's weights, of its scores
+│   └── OutOfMemoryError the work does not fit into the memory of the machine or of its GPU
 ├── WriteError           a file cannot be written: full disk, no permission, something in the way
 └── MissingExtraError    an optional package is needed and not installed
 
@@ -79,6 +80,10 @@ class RunError(HintSegError):
 
 class NotFiniteError(RunError):
     """A number of a model is NaN or infinite, so that what it says of images means nothing."""
+
+
+class OutOfMemoryError(RunError):
+    """The work does not fit into the memory of the machine or of its GPU."""
 
 
 class WriteError(HintSegError):

@@ -4,10 +4,12 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from safetensors import SafetensorError
@@ -15,12 +17,16 @@ from safetensors import SafetensorError
 from hintseg.documents.from_json import parse_json
 from hintseg.errors import RunError, WriteError
 
+PART = ".part"  # the end of the names of what is being written
 NO_ROOM = "make room there or choose another disk"
 NO_RIGHT = "choose a folder in which you may write"
 IN_THE_WAY = "a file is where a folder should be; choose another name"
 MOST_BYTES = 2**31  # of a text file
+REMOVED = "its folder is not there or was removed; choose another place"
 REMEDY = "choose another place"
 REMEDIES = {
+    errno.ENOENT: REMOVED,
+    errno.ESTALE: REMOVED,
     errno.ENOSPC: NO_ROOM,
     errno.EDQUOT: NO_ROOM,
     errno.EFBIG: NO_ROOM,
@@ -38,10 +44,12 @@ REMEDIES = {
 def replacing(path: Path) -> Iterator[Path]:
     """A name to write to: it becomes `path` at the end of the block, and vanishes if that fails.
 
+    The name is another for each call: two processes never write into one file.
+
     Raises:
         WriteError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}{PART}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -51,6 +59,68 @@ def replacing(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` at the end of the block, and vanishes if that fails.
+
+    It lies beside `out`, so relative paths from it are those from `out`; `out` is not there yet, or
+    is empty.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    whole = out.absolute()
+    part = whole.with_name(f".{whole.name}{PART}")
+    with writing(out):
+        if part.exists():  # of a process that was killed
+            shutil.rmtree(part)
+        part.mkdir(parents=True)
+    try:
+        yield part
+        with writing(out):
+            if out.exists():
+                out.rmdir()
+            part.rename(whole)
+    except BaseException as error:  # Ctrl-C too
+        shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, WriteError):  # of a file that nobody has asked for by that name
+            text = str(error).replace(str(part), str(out))
+            raise WriteError(text, is_full=error.is_full) from error
+        raise
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise WriteError, before long work begins, where its result could not be written."""
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.with_name(f".{path.name}.{token_hex(4)}{PART}")
+        probe.touch()
+        probe.unlink()
+
+
+def remove_parts(folder: Path, *, older: float = 0.0) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    Args:
+        folder: With all below it.
+        older: Seconds; younger ones may be another process's work. Told by the clock of the disk.
+    """
+    left = list(folder.rglob(f".*{PART}"))
+    if not left:
+        return
+    probe = folder / f".now.{token_hex(4)}{PART}"
+    with suppress(OSError):
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+        for path in left:
+            with suppress(OSError):
+                if now - path.stat().st_mtime >= older:
+                    path.unlink()
 
 
 @contextmanager

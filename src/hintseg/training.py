@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +13,14 @@ from lightning_fabric import Fabric
 
 from hintseg.cores import shared_cores
 from hintseg.data.dataset import Dataset, open_dataset
+from hintseg.distributed import peers_named
 from hintseg.engine.run import Run, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
-from hintseg.errors import ConfigError, HintSegError, RunError
+from hintseg.errors import ConfigError, RunError
 from hintseg.files import read_json
+from hintseg.memory import memory_named
 from hintseg.methods.config import Config, make_config, read_sections
-from hintseg.methods.fitting import validation_names
+from hintseg.methods.fitting import AGAIN, validation_names
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings, merge
 from hintseg.methods.supervision import recorded
@@ -32,6 +35,10 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "16": "16-mixed",
 }
 DEFAULT_METHOD = "spml"
+LESS = (
+    "begin anew with a smaller --batch, --crop or --size, or with --precision bf16 on a GPU; what "
+    "was saved can still be continued where there is more memory (--resume)"
+)
 
 
 if TYPE_CHECKING:
@@ -100,13 +107,8 @@ def train(
         )
         chosen.recipe.check(dataset, chosen.own)
         refuse_existing(root)
-    run = Run(root)
-    try:
-        with shared_cores(processes(chosen.train.devices)[0]):
-            _work(chosen, chosen.recipe.view(dataset, chosen.own), run)
-    except HintSegError:
-        run.discard_if_untrained()
-        raise
+    with shared_cores(processes(chosen.train.devices)[0]):
+        _work(chosen, chosen.recipe.view(dataset, chosen.own), Run(root), resume=resume)
     return TrainedRun(root)
 
 
@@ -158,7 +160,7 @@ def processes(devices: int) -> tuple[int, int]:
     return here, everywhere // here
 
 
-def _work(config: Config, dataset: Dataset, run: Run) -> None:
+def _work(config: Config, dataset: Dataset, run: Run, *, resume: bool) -> None:
     """Do the stages of the method, on every device."""
     settings = config.train
     devices, nodes = processes(settings.devices)
@@ -167,7 +169,15 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
         raise ConfigError(f"train.batch={settings.batch} must be a multiple of {every}")
     fabric = make_fabric(settings)
     fabric.launch()
-    if fabric.is_global_zero:  # the other ranks have made their checks before they were launched
+    alone = run.claimed(resume=resume) if fabric.is_global_zero else nullcontext()
+    with alone, peers_named(AGAIN), memory_named(LESS):  # all ranks have made their checks
+        _stages(config, dataset, run, fabric)
+
+
+def _stages(config: Config, dataset: Dataset, run: Run, fabric: Fabric) -> None:
+    """Begin or continue the run, stage by stage, and report it."""
+    settings = config.train
+    if fabric.is_global_zero:
         start_run(run, config.dump())
         run.record(_facts(config, dataset))
     fabric.barrier()

@@ -17,7 +17,6 @@ from hintseg.compare.effort import RATES, checked_rates, count_work, seconds_of,
 from hintseg.compare.grid import Request, make_plan
 from hintseg.compare.hashing import hints_hash, training_key
 from hintseg.compare.judging import counts_of
-from hintseg.compare.locks import held
 from hintseg.compare.plan import (
     Cell,
     checked_settings,
@@ -30,6 +29,7 @@ from hintseg.compare.words import verdict
 from hintseg.data.dataset import open_dataset
 from hintseg.data.simulated import simulate_dataset
 from hintseg.errors import ConfigError, DataError, RunError, UnknownNameError
+from hintseg.locks import held
 from hintseg.methods import METHODS
 from hintseg.methods.settings import merge, parse_overrides
 from hintseg.metrics import confusion_of, metrics_of

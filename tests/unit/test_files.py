@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from conftest import room_for
+from hintseg import files
 from hintseg.errors import RunError, WriteError
 from hintseg.files import append_line, read_json, relative_to, replacing, write_json, write_text
 from hintseg.images.photographs import write_png
@@ -139,16 +140,17 @@ def test_a_file_for_which_there_is_no_room_is_one_line_and_leaves_the_old_one(tm
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_called_by_its_name(tmp_path):
+def test_a_full_disk_is_called_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "token_hex", lambda count: "0")
     (tmp_path / "t").mkdir()
     with pytest.raises(
         WriteError, match=r"log\.jsonl: cannot be written \(No space left on device"
     ):
         append_line(full(tmp_path / "log.jsonl"), "{}")
-    full(tmp_path / ".a.txt.part")
+    full(tmp_path / ".a.txt.0.part")
     with pytest.raises(WriteError, match=r"a\.txt: cannot be written \(No space left on device\)"):
         write_text(tmp_path / "a.txt", "x")
-    assert not (tmp_path / ".a.txt.part").is_symlink()
+    assert not (tmp_path / ".a.txt.0.part").is_symlink()
 
 
 def test_something_in_the_way_is_named(tmp_path):

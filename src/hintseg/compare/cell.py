@@ -19,11 +19,12 @@ from hintseg.compare.effort import count_work
 from hintseg.compare.folder import CellFolder, CompareFolder
 from hintseg.compare.hashing import hints_hash, training_key
 from hintseg.compare.judging import judge
-from hintseg.compare.locks import held
 from hintseg.compare.plan import Cell, Plan, read_plan, setting_words
 from hintseg.data.dataset import DATASET_FILE, Dataset, open_dataset, read_settings
 from hintseg.errors import HintSegError, RunError, WriteError
 from hintseg.files import append_line, read_json, write_json
+from hintseg.locks import held
+from hintseg.memory import memory_named
 from hintseg.predict.predictor import load
 from hintseg.training import train
 
@@ -115,8 +116,8 @@ def _trained(work: Work, hinted: Dataset) -> dict[str, Any]:
     if known.get("key") == key:
         return known
     _drop_stale(files.run, hinted)
-    began = time.time()
-    append_line(files.root / "attempts.txt", f"{began:.1f}")
+    began = time.monotonic()  # the clock of the day may be set back meanwhile
+    append_line(files.root / "attempts.txt", f"{time.time():.1f}")
     finished = False
     try:
         settings = {
@@ -126,7 +127,7 @@ def _trained(work: Work, hinted: Dataset) -> dict[str, Any]:
         train(hinted, files.run, method=config.method.name, settings=settings, resume=True)
         finished = True
     finally:
-        _spent(files, time.time() - began)
+        _spent(files, time.monotonic() - began)
     assert finished
     record = {**_facts(work, hinted), "hints_sha256": hints, "key": key}
     write_json(files.record_file, record)
@@ -238,15 +239,8 @@ def _failure_kept(files: CellFolder) -> Iterator[None]:
 @contextmanager
 def out_of_memory_named() -> Iterator[None]:
     """Whatever a library calls it, a lack of memory is a RunError with a remedy."""
-    try:
+    with memory_named(REMEDY):
         yield
-    except MemoryError as error:
-        raise RunError(f"out of memory ({error or 'no more to be had'}); {REMEDY}") from error
-    except RuntimeError as error:
-        text = " ".join(str(error).split())
-        if "out of memory" not in text and "not enough memory" not in text:
-            raise
-        raise RunError(f"out of memory ({text[:120]}); {REMEDY}") from error
 
 
 def _end_with_parent() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from hintseg.compare.collecting import collect
 from hintseg.compare.folder import CompareFolder
 from hintseg.compare.grid import Request, make_plan
-from hintseg.compare.locks import held
 from hintseg.compare.plan import PLAN_FILE, Plan, read_plan, write_plan
 from hintseg.compare.running import Say, run_cells
 from hintseg.data.writer import refuse_content
 from hintseg.errors import ConfigError
+from hintseg.locks import held
 
 PLANNING = 120.0  # seconds to wait for another process that makes the plan
 LOCKS = ("compare.lock", "plan.lock")

@@ -20,6 +20,7 @@ from hintseg.images.label_maps import write_label_map
 from hintseg.metrics import Evaluation, evaluate_pairs
 from hintseg.predict.predictor import Predictor
 from hintseg.report.page import evenly
+from hintseg.seals import SealError, check_seal, sealed
 from hintseg.structures import LabelMap
 
 TRIMAP = 5  # pixels from a boundary
@@ -94,7 +95,11 @@ def save_counts(file: Path, evaluation: Evaluation) -> None:
     names = list(evaluation.images)
     stacked = np.stack([counts_of(evaluation.images[name]) for name in names])
     with replacing(file) as temporary:
-        save_file({"counts": stacked}, temporary, metadata={"images": "\n".join(names)})
+        sealed(
+            temporary,
+            lambda metadata: save_file({"counts": stacked}, temporary, metadata=metadata),
+            {"images": "\n".join(names)},
+        )
 
 
 def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.ndarray, "3 classes"]:
@@ -118,10 +123,14 @@ def read_counts(file: Path) -> Counts:
         RunError: Missing or damaged.
     """
     try:
+        check_seal(file)
         counts: Counts = load_file(file)["counts"]
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, SealError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise RunError(f"{file}: cannot be read ({reason}); run the comparison again") from error
+        raise RunError(
+            f"{file}: cannot be read ({reason}); delete the folder {file.parent}, and the same "
+            "command evaluates again"
+        ) from error
     if counts.ndim != 3 or counts.shape[1] != 3 or counts.dtype != np.int64:
         raise RunError(f"{file}: holds no counts; delete it and run the comparison again")
     return counts

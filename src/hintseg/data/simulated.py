@@ -10,7 +10,7 @@ from hintseg.data.coding import colours_by_name, value_names
 from hintseg.data.dataset import Dataset
 from hintseg.data.writer import DatasetWriter, refuse_content
 from hintseg.errors import ConfigError, DataError
-from hintseg.files import relative_to
+from hintseg.files import appearing, relative_to
 from hintseg.hints.simulate import HintKind, simulate_hints
 from hintseg.progress import progress
 from hintseg.structures import ClassSet, Hints
@@ -29,6 +29,8 @@ def simulate_dataset(
     seed: int = 0,
 ) -> int:
     """Write a data set that shares images and masks and has hints for the train split.
+
+    It is complete or not there: `out` gets its name last.
 
     Args:
         dataset: With masks for its train split (all images, where it has no splits).
@@ -52,7 +54,6 @@ def simulate_dataset(
         if not 0 <= share <= 1:
             raise ConfigError(f"{option}: must lie between 0 and 1, got {share}")
     refuse_content(out)
-    writer = DatasetWriter(out, dataset.classes)
     masked = [name for name in dataset.train_names() if dataset.has_mask(name)]
     if not masked:
         raise DataError(
@@ -60,7 +61,8 @@ def simulate_dataset(
             "masks only"
         )
     drawn = 0
-    with progress("simulate", len(masked)) as advance:
+    with appearing(out) as folder, progress("simulate", len(masked)) as advance:
+        writer = DatasetWriter(folder, dataset.classes)
         for index, name in enumerate(masked):
             chosen = [kind for kind, step in every.items() if index % step == 0]
             if chosen:
@@ -71,14 +73,14 @@ def simulate_dataset(
                 writer.hints(name, hints, image=dataset.images[name], size=dataset.size(name))
                 drawn += 1
             advance(name)
-    writer.finish(
-        dataset.splits,
-        images=relative_to(dataset.images_folder, out),
-        masks=relative_to(dataset.masks_folder, out),
-        **dataset.stored.keys(),
-        values=value_names(dataset.coding, dataset.classes),
-        colors=colours_by_name(dataset.coding, dataset.classes),
-    )
+        writer.finish(
+            dataset.splits,
+            images=relative_to(dataset.images_folder, folder),
+            masks=relative_to(dataset.masks_folder, folder),
+            **dataset.stored.keys(),
+            values=value_names(dataset.coding, dataset.classes),
+            colors=colours_by_name(dataset.coding, dataset.classes),
+        )
     return drawn
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hintseg.engine.optimizer import Schedule, set_rate
+from hintseg.engine.watch import LossWatch
 from hintseg.structures import Batch
 
 OnStep = Callable[[int, dict[str, Tensor], float], None]
@@ -45,14 +46,18 @@ class Learner(Protocol):
 class LossModule(nn.Module):
     """A learner as one module, so that data-parallel training sees every forward pass."""
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: Learner, watch: LossWatch | None = None) -> None:
         super().__init__()
         self.model = learner.model
-        self._learner = learner
+        self._learner, self._watch = learner, watch
 
     def forward(self, step: int, *fields: object) -> dict[str, Tensor]:
         """The losses of a batch, given by its fields: Fabric casts tensors, not records."""
-        return self._learner.losses(Batch(*fields), step)  # type: ignore[arg-type]
+        batch = Batch(*fields)  # type: ignore[arg-type]
+        losses = self._learner.losses(batch, step)
+        if self._watch is not None:
+            self._watch(step, batch.names, losses)
+        return losses
 
 
 def fit(  # noqa: PLR0913 - the parts of a training, each named

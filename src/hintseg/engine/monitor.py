@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -16,15 +16,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hintseg.distributed import ranks, total
-from hintseg.engine.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from hintseg.engine.checkpoint import TrainingState, newest_checkpoint, save_checkpoint
 from hintseg.engine.fit import Learner
 from hintseg.engine.optimizer import Schedule
 from hintseg.engine.run import Run
-from hintseg.errors import NotFiniteError
+from hintseg.engine.watch import REMEDY, LossWatch
+from hintseg.errors import NotFiniteError, RunError
 from hintseg.models.finite import first_not_finite
 from hintseg.progress import Advance
 
-REMEDY = "lower the learning rate (--set train.lr=...) and begin anew with another --out"
 Validate = Callable[[], dict[str, Any]]
 
 
@@ -59,6 +59,7 @@ class TrainingMonitor:
     validate: Validate | None  # gives at least "miou"; None: no validation
     keep: Callable[[str], None]  # saves the weights as "best" or "last"
     writer: bool  # only rank 0 writes
+    watch: LossWatch | None = None  # is shown the losses of every step
     state: TrainingState = field(default_factory=lambda: TrainingState(0))
     interrupted: threading.Event = field(default_factory=threading.Event)
     _since: float = field(default_factory=time.perf_counter)
@@ -72,10 +73,9 @@ class TrainingMonitor:
 
     def resume(self) -> int:
         """Load the checkpoint, if there is one; the step to start at."""
-        if self.checkpoint_file.exists():
-            self.state, memory = load_checkpoint(
-                self.checkpoint_file, self.learner.model, self.optimizer
-            )
+        found = newest_checkpoint(self.checkpoint_file, self.learner.model, self.optimizer)
+        if found is not None:
+            self.state, memory = found
             device = next(self.learner.model.parameters()).device
             self.learner.remember({name: value.to(device) for name, value in memory.items()})
         if self.writer:
@@ -107,6 +107,30 @@ class TrainingMonitor:
             self._any_rank(False)  # a launcher ends the others when the first of them ends
             raise Interrupted
 
+    def rescue(self) -> bool:
+        """Save what was reached when no further batch came; whether there is a checkpoint.
+
+        No step was begun since the last one ended, so a training continues from here bit for bit.
+        """
+        if self.writer and self.state.step and self._sound():
+            self._save()
+        return self.checkpoint_file.exists()
+
+    def return_to_good(self) -> int:
+        """Give the model its last good weights: those it has, else those saved; after which step.
+
+        0: there are none.
+        """
+        if self._sound():
+            return self.state.step
+        with suppress(RunError):
+            found = newest_checkpoint(self.checkpoint_file, self.learner.model, self.optimizer)
+            return 0 if found is None else found[0].step
+        return 0
+
+    def _sound(self) -> bool:
+        return first_not_finite(self.learner.model.state_dict()) is None
+
     def _stopping(self, done: int) -> bool:
         """Whether Ctrl-C came to any rank; they agree at logged steps, where all wait anyway."""
         if ranks() == 1:
@@ -120,7 +144,23 @@ class TrainingMonitor:
         device = next(self.learner.model.parameters()).device
         return bool(total(torch.tensor(int(value), device=device)))
 
+    def _check_losses(self, step: int) -> None:
+        """All ranks stop where one of them has had a loss that is not finite; it names the images.
+
+        Raises:
+            NotFiniteError: So it is.
+        """
+        wrong = None if self.watch is None else self.watch.wrong()
+        if ranks() > 1 and self._any_rank(wrong is not None) and wrong is None:
+            wrong = (
+                f"step {step}: the loss of another process is NaN or infinite, which names the "
+                f"images; {REMEDY}"
+            )
+        if wrong is not None:
+            raise NotFiniteError(wrong)
+
     def _log(self, step: int, losses: dict[str, Tensor]) -> str:
+        self._check_losses(step)
         mean = total(torch.stack(list(losses.values()))) / ranks()  # of all images of the step
         values = dict(zip(losses, mean.tolist(), strict=True))  # waits for the GPU
         loss = sum(values.values())
@@ -155,11 +195,13 @@ class TrainingMonitor:
         self.run.log({"stage": self.stage, "step": step, "val": scores})
         if scores["miou"] > self.state.best_score:
             self.state = replace(self.state, best_step=step + 1, best_score=scores["miou"])
+            self.run.check_there()
             self.keep("best")
         self._since = time.perf_counter()
 
     def _save(self) -> None:
         if self.writer:
+            self.run.check_there()
             save_checkpoint(
                 self.checkpoint_file,
                 self.learner.model,

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,19 @@ import yaml
 
 from hintseg.documents.from_json import parse_json
 from hintseg.documents.from_yaml import parse_yaml
-from hintseg.errors import ConfigError, RunError
-from hintseg.files import append_line, read_json, read_text, write_json, write_text
+from hintseg.engine.checkpoint import previous
+from hintseg.errors import ConfigError, HintSegError, RunError, WriteError
+from hintseg.files import (
+    append_line,
+    read_json,
+    read_text,
+    remove_parts,
+    write_json,
+    write_text,
+)
+from hintseg.locks import held
+
+LOCK = ".lock"  # held while a training works in a run folder
 
 MOST_STEPS = 2**53  # that a log can speak of
 
@@ -43,6 +54,33 @@ class Run:
         """The state of an unfinished stage."""
         return self.root / "checkpoint" / f"{stage}.safetensors"
 
+    @contextmanager
+    def claimed(self, *, resume: bool) -> Iterator[None]:
+        """The block alone works in this folder; what a killed process left half-written is removed.
+
+        A new run whose training fails before its first logged step leaves no folder.
+
+        Raises:
+            RunError: Another training is at work here; or a new run finds one.
+        """
+        with held(self.root / LOCK, "training"):
+            if not resume and self.config_file.exists():  # begun since it was looked at
+                refuse_existing(self.root)
+            remove_parts(self.root)
+            try:
+                yield
+            except HintSegError:
+                self.discard_if_untrained()
+                raise
+
+    def check_there(self) -> None:
+        """Raise WriteError where the folder was removed: half a run is worse than none."""
+        if not self.config_file.exists():
+            raise WriteError(
+                f"{self.root}: was removed while it was being written; train again, with another "
+                "--out if somebody else cleans up there"
+            )
+
     def stage_folder(self, stage: str) -> Path:
         """The artefacts of a stage."""
         return self.root / stage
@@ -53,8 +91,11 @@ class Run:
 
     def finish(self, stage: str, content: Mapping[str, Any]) -> None:
         """Declare a stage finished."""
+        self.check_there()
         write_json(self.stage_folder(stage) / "manifest.json", content)
-        self.checkpoint_file(stage).unlink(missing_ok=True)
+        newest = self.checkpoint_file(stage)
+        for file in (newest, previous(newest)):
+            file.unlink(missing_ok=True)
 
     def stage_records(self) -> list[dict[str, Any]]:
         """The records of the finished stages, in the order in which they finished."""
@@ -77,6 +118,7 @@ class Run:
 
     def log(self, content: Mapping[str, Any]) -> None:
         """Add a line to the log."""
+        self.check_there()
         append_line(self.log_file, json.dumps(content))
 
     def read_log(self) -> list[dict[str, Any]]:
@@ -111,7 +153,7 @@ def _is_logged(line: Any) -> bool:  # noqa: ANN401 - whatever a file holds
 
 def refuse_existing(root: Path) -> None:
     """Raise RunError if a new run cannot be written here: the folder has content, or is a file."""
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if root.exists() and (not root.is_dir() or any(p.name != LOCK for p in root.iterdir())):
         raise RunError(
             f"{root}: exists already; continue it with --resume, choose another --out, or delete it"
         )

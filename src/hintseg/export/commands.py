@@ -63,7 +63,7 @@ def export_labels(  # noqa: PLR0913, PLR0917 - a command has as many options
             options=options,
         )
     except KeyboardInterrupt as stop:
-        say(f"hintseg: interrupted; delete {out} and begin again", err=True)
+        say("hintseg: interrupted; the same command begins anew", err=True)
         raise typer.Exit(1) from stop
     say(f"{out}: {done.summary()}")
     for message in done.failed.values():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from hintseg.export.masks import BINARY, COLOURS, INDEXED, write_masks
 from hintseg.export.pieces import Crumbs, Piece, pieces_of, without_crumbs
 from hintseg.export.sources import Source, open_source
 from hintseg.export.yolo import write_yolo
+from hintseg.files import appearing
 from hintseg.progress import progress
 
 DEFAULT = ExportOptions()
@@ -127,7 +129,8 @@ def export_labels(
     legend = legend_of(found.classes, background=options.background or not known.has_objects)
     if not legend.kept:
         raise ConfigError(f"{source}: the background is the only class; give --background")
-    with known.write(out, legend, options) as add:
+    whole = nullcontext(out) if known.ending is not None else appearing(out)
+    with whole as place, known.write(place, legend, options) as add:
         return _export(found, legend, options, known, add)
 
 

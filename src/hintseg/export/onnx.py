@@ -9,7 +9,7 @@ from torch import nn
 
 from hintseg.errors import ConfigError, MissingExtraError
 from hintseg.export.onnx_check import Agreement, agreement, check_agreement, drawn_images
-from hintseg.files import replacing
+from hintseg.files import refuse_unwritable, replacing
 from hintseg.images.label_maps import palette
 from hintseg.models.saved import ModelDescription, load_model
 from hintseg.predict.folders.inputs import find_inputs
@@ -88,6 +88,7 @@ def export_onnx(
     if out.suffix.lower() != SUFFIX:
         raise ConfigError(f"{out}: choose a name that ends in {SUFFIX}")
     _ask_for_packages()
+    refuse_unwritable(out)
     predictor, model, description = _loaded(run)
     images = _photographs(predictor, check) if check else list(drawn_images())
     content = _graph(model, description, options)

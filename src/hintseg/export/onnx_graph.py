@@ -28,10 +28,11 @@ import onnx
 import torch
 from onnx import ModelProto, compose, helper, numpy_helper, parser, version_converter
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from torch import Tensor, nn
 
-from hintseg.errors import RunError
+from hintseg.errors import RunError, WriteError
 from hintseg.models.embedder import PAD_TO, Segmenter
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.onnx_model import STRIDE
@@ -366,5 +367,11 @@ def _simplified(model: ModelProto) -> ModelProto:
         options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "simple.onnx")
         options.log_severity_level = 3
-        InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        try:
+            InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except InvalidProtobuf as error:  # what it says where it cannot write
+            raise WriteError(
+                f"{folder}: a temporary file cannot be written ({error}); make room there, or set "
+                "TMPDIR to a folder on another disk"
+            ) from error
         return onnx.load(options.optimized_model_filepath)

@@ -4,7 +4,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -17,7 +16,7 @@ from hintseg.cores import usable_cores
 from hintseg.data.coverage import HintCounts, count_hints
 from hintseg.data.writer import DatasetWriter, refuse_content
 from hintseg.errors import DataError, UnknownNameError
-from hintseg.files import replacing, write_json, writing
+from hintseg.files import appearing, replacing, write_json
 from hintseg.formats.archives import unpacked
 from hintseg.formats.classes import parse_classes, settle
 from hintseg.formats.fitting import Canvas, fit_map, fit_shapes, fit_tags
@@ -116,7 +115,7 @@ def import_dataset(
         if place != source and placing == "link":
             placing = "copy"
             journal.change("images of a ZIP file are copied, not linked", str(source))
-        with _appearing(out) as folder:
+        with appearing(out) as folder:
             importer = _Importer(folder, request, given, placing)
             result = importer.run(format)
     return replace(result, root=out)
@@ -132,25 +131,6 @@ def _folder(images: str | Path | None) -> Path | None:
     if images is not None and not Path(images).is_dir():
         raise DataError(f"{images}: no such folder of images")
     return None if images is None else Path(images)
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder that becomes `out` at the end of the block, and vanishes if that fails."""
-    part = out.absolute().with_name(f".{out.absolute().name}.part")
-    with writing(out):
-        if part.exists():  # of a process that was killed
-            shutil.rmtree(part)
-        part.mkdir(parents=True)
-    try:
-        yield part
-        with writing(out):
-            if out.exists():
-                out.rmdir()  # empty, or it would have been refused
-            part.rename(out)
-    except BaseException:  # Ctrl-C too
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,7 +20,8 @@ from hintseg.engine.fit import Learner, LossModule, fit
 from hintseg.engine.monitor import Intervals, TrainingMonitor, Validate, interruption
 from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
 from hintseg.engine.run import Run
-from hintseg.errors import DataWarning
+from hintseg.engine.watch import LossWatch
+from hintseg.errors import DataError, DataWarning, NotFiniteError
 from hintseg.evaluation import predicted_pairs
 from hintseg.files import read_json
 from hintseg.methods.job import Job
@@ -33,7 +35,8 @@ from hintseg.progress import progress
 from hintseg.structures import Batch
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-Keep = Callable[[Literal["best", "last"]], None]
+Keep = Callable[[Literal["best", "last", "good"]], None]
+AGAIN = "continue with the same command and --resume"
 SHARES = ("miou", "pixel_accuracy")  # what a validation says
 
 
@@ -134,14 +137,16 @@ def train_network(
 ) -> TrainingState:
     """Train any learner over its batches, from where an interrupted training stopped.
 
-    `keep` saves the weights: the last, and the best whenever `validate` finds them so; `lr` is the
-    rate of new weights, by default that of the job, or says it for every step; where it does not,
-    the rate falls as the settings say. Returns what was reached.
+    `keep` saves the weights: the last, the best whenever `validate` finds them so, and the last
+    good ones of a training that diverges; `lr` is the rate of new weights, by default that of the
+    job, or says it for every step; where it does not, the rate falls as the settings say. Returns
+    what was reached.
     """
     settings, fabric = job.settings, job.fabric
     schedule = lr if callable(lr) else _falling(settings, lr, batches.steps)
     learner.model.to(memory_format=torch.channels_last)
-    module, optimizer = fabric.setup(LossModule(learner), _optimizer(settings, learner))
+    watch = _watch(job)
+    module, optimizer = fabric.setup(LossModule(learner, watch), _optimizer(settings, learner))
     steps = batches.steps
     intervals = Intervals(
         steps, settings.log_every, settings.checkpoint_every, settings.validate_every
@@ -156,8 +161,9 @@ def train_network(
         validate=validate,
         keep=keep,  # type: ignore[arg-type]
         writer=fabric.is_global_zero,
+        watch=watch,
     )
-    with interruption() as interrupted:
+    with interruption() as interrupted, _nothing_lost(monitor, keep, folder):
         monitor.interrupted = interrupted
         start = monitor.resume()
         with progress(folder.name, steps, done=start) as advance:
@@ -174,6 +180,36 @@ def train_network(
     if fabric.is_global_zero:
         keep("last")
     return monitor.state
+
+
+def _watch(job: Job) -> LossWatch | None:
+    """What looks at the losses; with 16 bits an infinite one is left out by the scaler of Fabric.
+
+    A loss on the CPU is there at once, and one process need not agree with others.
+    """
+    fabric = job.fabric
+    if job.settings.precision == "16":
+        return None
+    return LossWatch(at_once=fabric.device.type == "cpu" and fabric.world_size == 1)
+
+
+@contextmanager
+def _nothing_lost(monitor: TrainingMonitor, keep: Keep, folder: Path) -> Iterator[None]:
+    """What a training has reached is kept, whatever ends it, and the error says where."""
+    try:
+        yield
+    except DataError as error:
+        saved = monitor.rescue()
+        raise DataError(f"{error}; then {AGAIN}" if saved else str(error)) from error
+    except NotFiniteError as error:
+        step = monitor.return_to_good() if monitor.writer else 0
+        if step:
+            keep("good")
+        if not step or not (folder / "good").is_dir():
+            raise
+        raise NotFiniteError(
+            f"{error}; the weights after {step} steps are in {folder / 'good'}, as of a run"
+        ) from error
 
 
 class Batches:

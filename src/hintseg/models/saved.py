@@ -1,5 +1,7 @@
 """A network on disk: model.safetensors and model.json, all that `predict` needs."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import entry_points
@@ -15,10 +17,12 @@ from torch import nn
 from hintseg.errors import ConfigError, HintSegError, NotFiniteError, RunError
 from hintseg.files import read_json, replacing, write_json
 from hintseg.images.reading import AS_STORED, Reading
+from hintseg.memory import is_out_of_memory
 from hintseg.models.backbone import DEFAULT_BACKBONE, Backbone
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.finite import REMEDY, first_not_finite
 from hintseg.models.two_branch import TwoBranch
+from hintseg.seals import SEAL, SealError, check_seal, sealed
 from hintseg.structures import ClassSet
 
 FORMAT = 1
@@ -97,10 +101,42 @@ def build_model(description: ModelDescription) -> nn.Module:
 
 def save_model(folder: Path, model: nn.Module, description: ModelDescription) -> None:
     """Write both files under temporary names, then rename them."""
+    write_weights(folder / WEIGHTS, model)
+    content = {"format": FORMAT, **asdict(description)}
+    write_json(folder / DESCRIPTION, {**content, SEAL: _sum_of(content)})
+
+
+def write_weights(file: Path, model: nn.Module) -> None:
+    """Write the weights of any network, with a checksum of every byte."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
-    write_json(folder / DESCRIPTION, {"format": FORMAT, **asdict(description)})
+    with replacing(file) as temporary:
+        sealed(temporary, lambda metadata: save_file(tensors, temporary, metadata=metadata))
+
+
+def read_weights(file: Path, model: nn.Module, *, remedy: str) -> None:
+    """Give a network the weights that `write_weights` wrote.
+
+    Raises:
+        RunError: Missing, damaged, or of another network; NotFiniteError if a weight is NaN or
+            infinite.
+    """
+    try:
+        check_seal(file)
+        tensors = load_file(file)
+        model.load_state_dict(tensors)
+    except (OSError, SafetensorError, SealError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise RunError(f"{file}: cannot be loaded ({reason}); {remedy}") from error
+    wrong = first_not_finite(tensors)
+    if wrong is not None:
+        raise NotFiniteError(f"{file}: tensor {wrong!r} holds NaN or infinity; {REMEDY}")
+
+
+def _sum_of(content: Mapping[str, Any]) -> str:
+    """Checksum of what model.json says: a flipped bit in a number or a name is still JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_model(folder: Path) -> tuple[nn.Module, ModelDescription]:
@@ -119,21 +155,22 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelDescription]:
         raise RunError(f"{folder / DESCRIPTION}: {error}") from error
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise _not_loaded(folder, error) from error
-    try:
-        tensors = load_file(folder / WEIGHTS)
-        model.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
-        raise _not_loaded(folder, error) from error
-    wrong = first_not_finite(tensors)
-    if wrong is not None:
-        file = folder / WEIGHTS
-        raise NotFiniteError(f"{file}: tensor {wrong!r} holds NaN or infinity; {REMEDY}")
+    read_weights(folder / WEIGHTS, model, remedy=_other_weights(folder))
     return model.eval(), description
 
 
 def _not_loaded(folder: Path, error: Exception) -> RunError:
     reason = " ".join(str(error).split())[:160]
-    return RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); train again")
+    return RunError(f"{folder / WEIGHTS}: cannot be loaded ({reason}); {_other_weights(folder)}")
+
+
+def _other_weights(folder: Path) -> str:
+    """What to do without the weights of a folder: a run may have kept them in one of a stage."""
+    stages = [path.parent for path in folder.glob(f"*/*/{WEIGHTS}")]
+    if not stages:
+        return "copy the folder anew, or train again"
+    newest = max(stages, key=lambda stage: (stage / WEIGHTS).stat().st_mtime_ns)
+    return f"give {newest}, which the run kept of a stage, or train again"
 
 
 def load_segmenter(folder: Path) -> Segmenter:
@@ -203,9 +240,16 @@ def _read_description(folder: Path) -> ModelDescription:
             "`hintseg train --out`, or continue it with --resume"
         )
     content = read_json(path)
+    stated = content.pop(SEAL, None)
     try:
-        if content.pop("format") != FORMAT:
+        if content["format"] != FORMAT:
             raise RunError(f"{path}: written by another version of hintseg; update hintseg")
+        if stated not in (None, _sum_of(content)):
+            raise RunError(
+                "has changed since it was written: its checksum does not fit; "
+                f"{_other_weights(folder)}"
+            )
+        del content["format"]
         content["classes"] = _texts(content["classes"])
         content["reading"] = _reading_of(content.get("reading"))
         description = _checked(ModelDescription(**content))

@@ -1,5 +1,6 @@
 """A trained model, ready for images: `hintseg.load(run).predict(image)`."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from hintseg.data.dataset import Dataset
 from hintseg.data.grouped import ANY, as_object
-from hintseg.errors import ConfigError, RunError
+from hintseg.errors import ConfigError, DataWarning, RunError
 from hintseg.images.photographs import read_image
 from hintseg.images.reading import AS_STORED, Reading
 from hintseg.models.embedder import Segmenter
@@ -24,7 +25,7 @@ from hintseg.predict.refining import crf_scores
 from hintseg.predict.retrieval.index import PROTOTYPES, PrototypeIndex, read_prototypes
 from hintseg.predict.retrieval.votes import combined_scores, retrieved_scores
 from hintseg.predict.salient import check_two, with_threshold
-from hintseg.predict.tiles import label_at_resolution, tiled_scores
+from hintseg.predict.tiles import fitting_scores, label_at_resolution
 from hintseg.predict.views import STRIDE, View, averaged_scores, class_scores
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import ClassSet, Image
@@ -60,6 +61,7 @@ class Predictor:
         self.foreground: str | None = None  # what the objects of a model of them were
         self._find_prototypes = prototypes
         self.retrieves = prototypes is not None  # whether there are known segments to ask
+        self._told_of_memory = False
 
     def predict(
         self,
@@ -109,11 +111,12 @@ class Predictor:
         pixels = self.read(Path(image)) if isinstance(image, str | Path) else _checked(image)
         height, width = pixels.shape[:2]
         fitted, stride = self.fit(height, width), STRIDE
-        scores = tiled_scores(
+        scores, used = fitting_scores(
             lambda part: score(self._on_device(part), options.views),
             resize_image(pixels, *fitted),
             tile=tile,
         )
+        self._tell_of_memory(tile, used)
         if options.crf is not None:
             scores = crf_scores(pixels, scores, options.crf, covered=fitted, device=self.device)
             fitted, stride = (scores.shape[1], scores.shape[2]), 1
@@ -209,6 +212,18 @@ class Predictor:
                 retrieved_scores, model.embedder, index, classes=classes, exclude_image=own
             )
         return partial(averaged_scores, score)
+
+    def _tell_of_memory(self, asked: int, used: int) -> None:
+        """Say once that images are labelled in smaller tiles than was asked for."""
+        if used == asked or self._told_of_memory:
+            return
+        self._told_of_memory = True
+        warnings.warn(
+            f"out of memory in tiles of {asked} pixels: labelled in tiles of {used}, as all that "
+            f"do not fit; --tile {used} does so at once",
+            DataWarning,
+            stacklevel=3,
+        )
 
     def _on_device(self, part: Tensor) -> Tensor:
         return part.to(self.device).contiguous(memory_format=torch.channels_last)

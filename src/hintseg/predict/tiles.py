@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.errors import ConfigError
+from hintseg.memory import is_out_of_memory, memory_named
 from hintseg.models.finite import check_scores
 from hintseg.predict.views import STRIDE
 from hintseg.structures import UNLABELLED, Image, LabelMap
@@ -16,6 +17,11 @@ from hintseg.structures import UNLABELLED, Image, LabelMap
 Scorer = Callable[[Float[Tensor, "1 3 height width"]], Float[Tensor, "1 classes rows columns"]]
 ALIGNED = 32  # pixels; a tile at a multiple of this sees the strides as the whole image does
 OVERLAP = 128  # pixels
+SMALLEST = 256  # pixels; smaller tiles would be overlap for the most part
+FEWER_VIEWS = (
+    "use --scales 1, a smaller --tile, --device cpu, or a machine with more memory; of many "
+    "programs on one GPU, end some"
+)
 BAND_VALUES = 2**20  # numbers in one band of full-resolution scores: 4 MB stay in the cache
 
 
@@ -29,6 +35,36 @@ def check_tile(tile: int, overlap: int = OVERLAP) -> None:
         raise ConfigError(
             f"tile: must be a multiple of {ALIGNED} pixels and more than {overlap}, got {tile}"
         )
+
+
+def fitting_scores(
+    score: Scorer, image: Image, *, tile: int = 1024
+) -> tuple[Float[Tensor, "classes rows columns"], int]:
+    """As `tiled_scores`, in smaller tiles where memory does not suffice; with the tile it took.
+
+    The side is halved down to SMALLEST pixels.
+
+    Raises:
+        OutOfMemoryError: Not even those fit.
+    """
+    while True:
+        with memory_named(FEWER_VIEWS):
+            try:
+                return tiled_scores(score, image, tile=tile), tile
+            except Exception as error:
+                smaller = _smaller(tile, image)
+                if smaller is None or not is_out_of_memory(error):
+                    raise
+        tile = smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # pieces of the wrong size
+
+
+def _smaller(tile: int, image: Image) -> int | None:
+    """Half of a tile, or of an image that is smaller; None: there is none that would help."""
+    used = min(tile, max(image.shape[:2]))
+    half = used // 2 // ALIGNED * ALIGNED
+    return max(half, SMALLEST) if used > SMALLEST else None
 
 
 def tiled_scores(

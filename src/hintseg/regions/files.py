@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Int
@@ -18,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, DataError, RunError, WriteError
-from hintseg.files import writing
+from hintseg.files import replacing, writing
 from hintseg.images.photographs import opened
 from hintseg.progress import Advance, progress
 from hintseg.regions.partition import COUNT, EdgeMap, RegionMap, image_regions, numbered
@@ -221,9 +220,5 @@ def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:
     found = image_regions(resize_image(image, *size), count=settings["count"])
     note = PngInfo()
     note.add_text("hintseg", json.dumps(settings))
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=path.parent) as own:  # of this process
-            written = Path(own) / path.name
-            PillowImage.fromarray(found.astype(np.uint16)).save(written, pnginfo=note)
-            written.replace(path)
+    with replacing(path) as temporary:
+        PillowImage.fromarray(found.astype(np.uint16)).save(temporary, format="PNG", pnginfo=note)

@@ -12,22 +12,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hintseg.data.samples import load_hinted
 from hintseg.data.transforms import Augmentation
 from hintseg.engine.fit import Learner
-from hintseg.files import replacing
 from hintseg.losses.image_level import tag_loss
 from hintseg.methods.fitting import Batches, Keep, Stateless, train_network
 from hintseg.methods.job import Job
 from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.models.backbone import Backbone, load_weights
+from hintseg.models.saved import read_weights, write_weights
 from hintseg.models.tag_classifier import TagClassifier, tag_scores
 from hintseg.seeds.activation import activation_maps, sum_views
 from hintseg.structures import Batch, Sample, ScoreMaps
 
+AGAIN = "delete the folder of this stage and continue with --resume to have it made again"
 STEPS_SHARE = 0.4  # of the steps of the run, where its own are not set
 
 
@@ -170,7 +170,7 @@ def train_classifier(
     """
     file, train = folder / "classifier.safetensors", job.settings
     if file.exists():  # an interruption came after the training
-        learner.model.load_state_dict(load_file(file))
+        read_weights(file, learner.model, remedy=AGAIN)
         return
     # Sizes are in crops, whatever the size of the files: how much of an image a crop shows decides
     # between a tag that is not in its crop and a map that takes in the surroundings.
@@ -187,8 +187,7 @@ def keeper(model: nn.Module, file: Path) -> Keep:
     """What keeps the last weights of a model in a file."""
 
     def keep(which: str) -> None:
-        del which  # no validation: there is only the last
-        with replacing(file) as temporary:
-            save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+        if which == "last":  # no validation; the file is the sign that the training has ended
+            write_weights(file, model)
 
     return keep

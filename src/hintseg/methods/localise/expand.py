@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hintseg.data.samples import with_labels
@@ -20,11 +19,12 @@ from hintseg.images.label_maps import write_label_map
 from hintseg.losses.pair_affinity import displacement_loss, pair_affinities, pair_affinity_loss
 from hintseg.methods.fitting import Batches, Stateless, train_network
 from hintseg.methods.job import Job
-from hintseg.methods.localise.classifier import keeper
+from hintseg.methods.localise.classifier import AGAIN, keeper
 from hintseg.methods.localise.localiser import Localiser, WithFeatures
 from hintseg.methods.localise.settings import ExpandSettings, LocaliseSettings
 from hintseg.models.affinity_net import LEAST_STAGES, AffinityNet, BoundaryNet
 from hintseg.models.backbone import Backbone, load_weights
+from hintseg.models.saved import read_weights
 from hintseg.predict.refining import supported_labels
 from hintseg.progress import progress
 from hintseg.refine.affinity import embedding_affinity
@@ -111,7 +111,7 @@ class Expansion:
         model, learner = self._learner(job)
         file = folder / "affinity.safetensors"
         if file.exists():  # an interruption came after the training
-            model.load_state_dict(load_file(file))
+            read_weights(file, model, remedy=AGAIN)
         else:
             names = self._write_labels(job, folder / CONFIDENT)
             load = with_labels(job.hinted, folder / CONFIDENT, classes=len(self.classes))

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hintseg.distributed import rank
@@ -22,6 +21,7 @@ from hintseg.losses.region_contrast import mixed_contrast_loss
 from hintseg.methods.fitting import Keep
 from hintseg.methods.job import Job
 from hintseg.methods.localise.classifier import (
+    AGAIN,
     STEPS_SHARE,
     ClassifierLocaliser,
     keeper,
@@ -31,6 +31,7 @@ from hintseg.methods.localise.classifier import (
 from hintseg.methods.localise.settings import LocaliseSettings, RegionMemorySettings
 from hintseg.methods.localise.sub_categories import clustered
 from hintseg.models.regional_classifier import RegionalClassifier, class_regions, region_means
+from hintseg.models.saved import read_weights
 from hintseg.models.tag_classifier import tag_scores
 from hintseg.segments.class_memory import ClassMemory
 from hintseg.segments.gather import gather_vectors
@@ -151,7 +152,7 @@ class RegionalLocaliser(ClassifierLocaliser):
     def _at(self, job: Job[Any], file: Path) -> ClassifierLocaliser:
         """The classifier of an earlier moment."""
         model = self._new(job)
-        model.load_state_dict(load_file(file))
+        read_weights(file, model, remedy=AGAIN)
         one = ClassifierLocaliser(self.settings)
         one.use(model.to(job.fabric.device), job.settings.crop)
         return one

@@ -17,13 +17,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image as PillowImage
 
-from hintseg.errors import ConfigError, DataError, NotFiniteError
-from hintseg.files import read_json, write_json
+from hintseg.errors import ConfigError, DataError, NotFiniteError, WriteError
+from hintseg.files import read_json, remove_parts, write_json
 from hintseg.images.label_maps import has_class_palette, overlay, write_label_map
 from hintseg.images.photographs import note_in, write_png
 from hintseg.structures import ClassSet, Image, LabelMap
 
 OVERLAYS, SCORES = "overlays", "scores"
+STALE = 3600.0  # seconds after which a half-written file is no running process's
 
 
 class Labelling(NamedTuple):
@@ -84,6 +85,7 @@ class LabelFolder:
             named = isinstance(error, DataError)
             self.outcome.failed[file] = str(error) if named else f"{file}: {error}"
             return
+        self._check_there()
         if self.overlays:
             write_png(picture, PillowImage.fromarray(overlay(image, labels)), note=note)
         if scores is not None:
@@ -93,6 +95,13 @@ class LabelFolder:
                 path.unlink()  # it shows what is no more
         write_label_map(target, labels, classes=self.classes, note=note)
         self.outcome.written.append(target)
+
+    def _check_there(self) -> None:
+        """Label maps in a folder that does not say how they were made could not be gone on with."""
+        if not self.out.is_dir():
+            raise WriteError(
+                f"{self.out}: was removed while label maps were written; run the same command again"
+            )
 
     def _note_of(self, content: str) -> str:
         made_of = json.dumps(self.record, sort_keys=True) + content
@@ -144,6 +153,8 @@ def claim(out: Path, record: Mapping[str, Any], classes: ClassSet, *, file: str)
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out must be a folder")
+    if out.exists():
+        remove_parts(out, older=STALE)
     told = {"classes": list(classes.names), "background": classes.background}
     if (out / file).exists():
         before = read_json(out / file)

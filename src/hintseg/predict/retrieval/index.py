@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from hintseg.documents.from_json import parse_json
 from hintseg.errors import RunError
 from hintseg.files import replacing
+from hintseg.seals import SEAL, check_seal, sealed
 
 PROTOTYPES = "prototypes.safetensors"
 FORMAT = 1
@@ -106,7 +107,11 @@ def save_prototypes(folder: Path, index: PrototypeIndex) -> None:
         "iterations": index.iterations,
     }
     with replacing(folder / PROTOTYPES) as temporary:
-        save_file(arrays, temporary, metadata={key: json.dumps(v) for key, v in facts.items()})
+        sealed(
+            temporary,
+            lambda metadata: save_file(arrays, temporary, metadata=metadata),
+            {key: json.dumps(v) for key, v in facts.items()},
+        )
 
 
 def read_prototypes(folder: Path) -> PrototypeIndex:
@@ -122,8 +127,10 @@ def read_prototypes(folder: Path) -> PrototypeIndex:
             "use --by classifier, or train with --method spml"
         )
     try:
+        check_seal(path)
         with safe_open(path, framework="numpy") as file:
-            facts = {key: parse_json(value) for key, value in (file.metadata() or {}).items()}
+            said = file.metadata() or {}
+            facts = {key: parse_json(value) for key, value in said.items() if key != SEAL}
             arrays = {name: file.get_tensor(name) for name in ARRAYS}
     except (OSError, SafetensorError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -1,11 +1,12 @@
 """One process at a time: a lock on a file, which ends with the process however that ends."""
 
+import errno
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -20,7 +21,7 @@ def held(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     """The block runs while this process, and no other, holds the lock.
 
     The system gives it back when the process ends, killed or not; the file stays and says who had
-    it.
+    it. Where a disk knows no locks (some of networks), there is none.
 
     Args:
         path: The file of the lock.
@@ -40,10 +41,9 @@ def held(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
             if time.monotonic() >= until:
                 raise RunError(f"{path.parent}: {_holder(file)} is {what} here; wait until it ends")
             time.sleep(PAUSE)
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
+        with suppress(OSError):  # a disk may be full; who holds it is only for the message
+            file.truncate(0)
+            os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 
@@ -68,9 +68,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    UNKNOWN = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # no locks here
+
     def _taken(file: TextIO) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                raise
         return True
