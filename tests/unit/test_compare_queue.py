@@ -24,8 +24,9 @@ STAND_IN = """
 import json, os, sys, time
 folder = sys.argv[1]
 time.sleep(0.6)
+NAME = "CUDA_VISIBLE_DEVICES"
 with open(folder + "/seen.json", "w") as file:
-    json.dump({name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}, file)
+    json.dump({NAME: os.environ.get(NAME)}, file)
 """
 
 
@@ -124,8 +125,9 @@ def test_a_live_claim_of_another_machine_is_refused_and_a_dead_one_is_taken_over
 
     thread = threading.Thread(target=beat)
     thread.start()
-    with pytest.raises(RunError, match="process 7 on elsewhere is at work here"), held(
-        path, "at work"
+    with (
+        pytest.raises(RunError, match="process 7 on elsewhere is at work here"),
+        held(path, "at work"),
     ):
         pass
     assert kept_by_another(path, 7) == "process 7 on elsewhere"

@@ -13,7 +13,18 @@ from hintseg.compare.judging import Counts, read_counts
 from hintseg.compare.plan import Cell, Plan
 from hintseg.errors import HintSegError
 from hintseg.files import read_json
+from hintseg.methods import find_method
+from hintseg.methods.seeded import LOCALISE
 
+PLURALS = {
+    "tag": "tags",
+    "box": "boxes",
+    "point": "points",
+    "scribble": "scribbles",
+    "polygon": "polygons",
+    "mask": "bitmaps",
+    "painted": "painted pixels",
+}
 Figures = Mapping[str, Any]
 
 
@@ -26,6 +37,7 @@ class CellResult:
     note: str  # why it is not done
     record: Mapping[str, Any]
     figures: Mapping[tuple[str, str], Figures]  # (split, variant) -> figures
+    learned: str = ""  # what from, in words
 
     def miou(self, split: str, variant: str) -> float | None:
         """Its mIoU; None where there is none."""
@@ -50,6 +62,11 @@ class Row:
     def done(self) -> list[CellResult]:
         """Cells with figures, by seed."""
         return [result for result in self.cells if result.state == "done"]
+
+    @property
+    def learned(self) -> str:
+        """What it learned from, in words; empty as long as it is not known."""
+        return next((result.learned for result in self.done if result.learned), "")
 
     def scores(self, split: str, variant: str) -> list[float]:
         """The mIoU of each seed, in order."""
@@ -163,9 +180,26 @@ def _read(root: Path, plan: Plan, cell: Cell) -> CellResult:
             return CellResult(cell, state, note, {}, {})
         judged = [(split, variant) for split in plan.splits for variant in plan.variants]
         figures = {place: read_json(files.figures_file(*place)) for place in judged}
-        return CellResult(cell, state, "", files.record(), figures)
+        record = files.record()
+        return CellResult(cell, state, "", record, figures, learned_from(cell, record, files.run))
     except HintSegError as error:
         return CellResult(cell, "failed", str(error), {}, {})
+
+
+def learned_from(cell: Cell, record: Mapping[str, Any], run: Path) -> str:
+    """Kinds of hints that a training saw, and whether it made seeds of them.
+
+    A method from tags makes seeds only of classes that hints name but do not show.
+    """
+    used = record.get("hints_used") or {}
+    kinds = [kind for kind in used if kind != "images"]
+    if not kinds:
+        return "dense masks" if cell.hints.name == MASKS else cell.hints.name
+    text = " + ".join(PLURALS.get(kind, kind) for kind in kinds)
+    if LOCALISE not in find_method(cell.method).stage_names:
+        return text
+    seeds = (run / LOCALISE / "manifest.json").is_file()
+    return f"{text}, seeds made of them" if seeds else f"{text} alone: no seeds made"
 
 
 def _inner(content: Mapping[str, Any], keys: Sequence[str]) -> float | None:
