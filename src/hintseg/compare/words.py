@@ -1,6 +1,7 @@
 """What the figures allow one to say, in sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from hintseg.compare.bootstrap import LEVEL, Difference, difference
 from hintseg.compare.choices import MASKS, HintChoice
@@ -11,7 +12,7 @@ FEW = 30  # images, below which a bootstrap says little
 
 def sentences(results: Results) -> list[str]:
     """For every kind of hints: which method is best and by how much; then what variants add."""
-    return [*_methods(results), *_ceiling(results), *_variants(results), *_caveats(results)]
+    return [*_methods(results), *_twins(results), *_ceiling(results), *_variants(results), *_caveats(results)]
 
 
 def verdict(found: Difference) -> str:
@@ -52,18 +53,69 @@ def points(found: Difference) -> str:
     return f"{100 * found.mean:+.1f} points ({100 * LEVEL:.0f} %: {low:+.1f} to {high:+.1f})"
 
 
-def _methods(results: Results) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The best method on some hints against another."""
+
+    hints: HintChoice
+    best: Row
+    other: Row
+    found: Difference
+
+    @property
+    def verdict(self) -> str:
+        """How far the difference can be believed."""
+        return verdict(self.found)
+
+
+def pairs_of(results: Results) -> list[Pair]:
+    """On every kind of hints, the method with the highest mean against each other one."""
+    return [pair for rows in _by_hints(results) for pair in _pairs(results, rows)]
+
+
+def _by_hints(results: Results) -> Iterator[list[Row]]:
     for hints in dict.fromkeys(row.hints for row in results.drawn):
-        rows = [row for row in results.drawn if row.hints == hints]
-        if hints.name == MASKS or len(rows) < 2:
+        if hints.name != MASKS:
+            rows = [row for row in results.drawn if row.hints == hints]
+            yield sorted(rows, key=lambda row: -(results.mean(row) or 0.0))
+
+
+def _pairs(results: Results, rows: Sequence[Row]) -> Iterator[Pair]:
+    """Rows of one kind of hints, the best one first."""
+    for row in rows[1:]:
+        found = compared(results, rows[0], row)
+        if found is not None:
+            yield Pair(row.hints, rows[0], row, found)
+
+
+def _methods(results: Results) -> Iterator[str]:
+    """The best of every kind of hints, and over which others by how much; one verdict a line."""
+    for rows in _by_hints(results):
+        best, start = rows[0], _start(rows[0].hints)
+        if len(rows) < 2:
             continue
-        best = max(rows, key=lambda row: results.mean(row) or 0.0)
-        yield f"{_start(hints)} {best.method} has the highest mean, {_percent(results, best)}."
+        yield f"{start} {best.method} has the highest mean, {_percent(results, best)}."
+        groups: dict[str, list[str]] = {}
+        for pair in _pairs(results, rows):
+            told = f"{pair.other.method} {points(pair.found)}"
+            groups.setdefault(pair.verdict, []).append(told)
+        for said, told in groups.items():
+            yield f"{start} {best.method} against {', '.join(told)}: {said}."
+
+
+def _twins(results: Results) -> Iterator[str]:
+    """Rows that are one training by several names."""
+    for rows in _by_hints(results):
+        by_weights: dict[tuple[str, ...], list[str]] = {}
         for row in rows:
-            found = None if row is best else compared(results, best, row)
-            if found is not None:
-                pair = f"{best.method} against {row.method}"
-                yield f"{_start(hints)} {pair}: {points(found)}; {verdict(found)}."
+            weights = tuple(str(one.record.get("model_sha256", "")) for one in row.done)
+            by_weights.setdefault(weights, []).append(row.method)
+        for same in by_weights.values():
+            if len(same) > 1:
+                yield (
+                    f"{_start(rows[0].hints)} {' and '.join(same)} gave the same weights: they "
+                    "differ only where seeds have to be made, and count as one method here."
+                )
 
 
 def _start(hints: HintChoice) -> str:
