@@ -1,5 +1,6 @@
 """Comparisons whose cells were never trained: their figures are drawn at random, around a goal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hintseg.files import write_json
 from hintseg.images.label_maps import write_label_map
 from hintseg.metrics import Evaluation, evaluate_pairs
 
+Truths = Mapping[str, Mapping[str, np.ndarray]]  # split -> image -> mask
 GAINS = {"plain": 0.0, "scales": 0.02, "crf": 0.04, "retrieval": 0.03}
 GOALS = {"full": 0.9, "tags": 0.55, "boxes": 0.75, "points": 0.65, "scribbles": 0.8}
 
@@ -29,17 +31,23 @@ def goal_of(cell: Cell, variant: str) -> float:
 def fabricate(root: Path, plan: Plan, dataset: Dataset, *, leave: tuple[str, ...] = ()) -> None:
     """Write a comparison with all cells done, but for those that are left."""
     write_plan(root, plan)
+    truths = {
+        split: {name: dataset.checked_truth(name)[::4, ::4] for name in dataset.names(split)}
+        for split in plan.splits
+    }
     for cell in plan.todo:
         if cell.name not in leave:
-            _cell(root, plan, dataset, cell)
+            _cell(root, plan, dataset, cell, truths)
 
 
-def _cell(root: Path, plan: Plan, dataset: Dataset, cell: Cell) -> None:
+def _cell(root: Path, plan: Plan, dataset: Dataset, cell: Cell, truths: Truths) -> None:
     files = CompareFolder(root).cell(cell)
     rng = np.random.default_rng(sum(map(ord, cell.name)))
     for split in plan.splits:
         for variant in plan.variants:
-            evaluation = _evaluated(dataset, split, goal_of(cell, variant), rng)
+            evaluation = _evaluated(
+                truths[split], len(dataset.classes), goal_of(cell, variant), rng
+            )
             save_counts(files.counts_file(split, variant), evaluation)
             figures = summarize(evaluation, dataset.classes).record()
             near = {str(TRIMAP): {"miou": 0.8 * float(figures["miou"])}}
@@ -82,13 +90,11 @@ def _work(cell: Cell) -> dict[str, float]:
     return {"tag": 18.0, **mine}
 
 
-def _evaluated(dataset: Dataset, split: str, goal: float, rng: np.random.Generator) -> Evaluation:
-    pairs = (
-        (name, _guess(truth, goal, len(dataset.classes), rng), truth)
-        for name in dataset.names(split)
-        for truth in [dataset.checked_truth(name)[::4, ::4]]
-    )
-    return evaluate_pairs(pairs, len(dataset.classes))
+def _evaluated(
+    truths: Mapping[str, np.ndarray], classes: int, goal: float, rng: np.random.Generator
+) -> Evaluation:
+    pairs = ((name, _guess(truth, goal, classes, rng), truth) for name, truth in truths.items())
+    return evaluate_pairs(pairs, classes)
 
 
 def _guess(truth: np.ndarray, goal: float, classes: int, rng: np.random.Generator) -> np.ndarray:

@@ -184,6 +184,6 @@ def _nothing_left(dataset: Dataset, config: Config) -> str:
     if config.recipe.stages is not seeded_stages or images_needing_seeds(dataset, weak):
         return ""
     return (
-        f"{config.method.name} differs from partial by its seeds for classes that hints name but "
-        "do not show; these hints show all, so that it would be partial once more"
+        "differs from partial by its seeds for classes that hints name but do not show; these "
+        "hints show all, so that it would be partial once more"
     )

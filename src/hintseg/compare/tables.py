@@ -25,16 +25,17 @@ def markdown(results: Results, seconds: Mapping[str, float]) -> str:
     Fit to be pasted where Markdown is understood.
     """
     split, rates = results.split, checked_rates(seconds)
+    with_val = "val" in results.plan.splits and split != "val"
     head = (
         *("hints", "method", "learned from", "variant", f"{split} mIoU %", "by seed", "of full %"),
-        *(["val mIoU %"] if "val" in results.plan.splits and split != "val" else []),
+        *(["val mIoU %"] if with_val else []),
         *("pixel accuracy %", f"within {TRIMAP} px %", "train min", "peak MB", "annotate s/image"),
     )
     lines = [_line(head), _line(["---"] * len(head))]
     for row in results.rows:
         for variant in results.plan.variants:
             if row.scores(split, variant):
-                cells = _figures(results, row, variant, with_val="val mIoU %" in head)
+                cells = _figures(results, row, variant, with_val=with_val)
                 effort = _number(effort_of(row, rates), digits=0)
                 lines.append(_line([*cells, effort]))
     lists = [
@@ -56,10 +57,10 @@ def left_out(results: Results) -> list[str]:
         for note in row.notes:
             methods = reasons.setdefault(note, {})
             methods.setdefault(row.method, []).append(row.hints.label)
-    told = [
-        f"{'; '.join(f'{name} on {', '.join(hints)}' for name, hints in rows.items())}: {note}"
-        for note, rows in reasons.items()
-    ]
+    told = []
+    for note, rows in reasons.items():
+        named = (f"{method} on {', '.join(hints)}" for method, hints in rows.items())
+        told.append(f"{'; '.join(named)}: {note}")
     return sorted(told, key=lambda text: "skipped: " in text)
 
 

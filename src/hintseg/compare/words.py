@@ -7,12 +7,22 @@ from hintseg.compare.bootstrap import LEVEL, Difference, difference
 from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.results import Results, Row
 
+SURE = "larger than seeds and test images explain"
 FEW = 30  # images, below which a bootstrap says little
 
 
 def sentences(results: Results) -> list[str]:
     """For every kind of hints: which method is best and by how much; then what variants add."""
-    return [*_methods(results), *_twins(results), *_ceiling(results), *_variants(results), *_caveats(results)]
+    return [*_methods(results), *_rest(results)]
+
+
+def summary(results: Results) -> list[str]:
+    """The same without what `pairs_of` has: who is best, and what cannot be told from it."""
+    return [*_best(results), *_rest(results)]
+
+
+def _rest(results: Results) -> list[str]:
+    return [*_twins(results), *_ceiling(results), *_variants(results), *_caveats(results)]
 
 
 def verdict(found: Difference) -> str:
@@ -31,7 +41,7 @@ def verdict(found: Difference) -> str:
         return "one seed only: not known whether another would say the same"
     if found.within_seeds:
         return "within the spread of seeds"
-    return "larger than seeds and test images explain"
+    return SURE
 
 
 def compared(results: Results, one: Row, other: Row, variant: str = "plain") -> Difference | None:
@@ -51,6 +61,20 @@ def points(found: Difference) -> str:
     """
     low, high = 100 * found.low, 100 * found.high
     return f"{100 * found.mean:+.1f} points ({100 * LEVEL:.0f} %: {low:+.1f} to {high:+.1f})"
+
+
+def _best(results: Results) -> Iterator[str]:
+    for rows in _by_hints(results):
+        if len(rows) < 2:
+            continue
+        pairs = list(_pairs(results, rows))
+        sure = [pair.other.method for pair in pairs if pair.verdict == SURE]
+        open_ = [pair.other.method for pair in pairs if pair.verdict != SURE]
+        told = f"{_start(rows[0].hints)} {rows[0].method} has the highest mean, "
+        told += _percent(results, rows[0])
+        told += f"; better than {', '.join(sure)}" if sure else ""
+        told += f"; not to be told from {', '.join(open_)}" if open_ else ""
+        yield f"{told}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +143,7 @@ def _twins(results: Results) -> Iterator[str]:
 
 
 def _start(hints: HintChoice) -> str:
-    return f"With {hints.label}"
+    return f"With {hints.label},"
 
 
 def _percent(results: Results, row: Row) -> str:
