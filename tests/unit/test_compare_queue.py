@@ -10,7 +10,9 @@ import time
 import pytest
 
 from conftest import TINY
+from hintseg.compare import cell as cell_module
 from hintseg.compare import locks, running
+from hintseg.compare.cell import do_cell
 from hintseg.compare.comparing import planned
 from hintseg.compare.devices import VISIBLE, visible_gpus
 from hintseg.compare.folder import CompareFolder
@@ -110,6 +112,28 @@ def test_a_cell_that_another_process_does_is_left_to_it_and_is_no_failure(
     assert all("finished" in line for line in said[:-1])
     assert holder(theirs.lock_file) == ""
     assert kept_by_another(theirs.lock_file, 0) == ""  # a dead one keeps nobody
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_cell_is_done_by_one_process_at_a_time(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(cell_module, "WAIT", 0.2)
+    files = CompareFolder(tmp_path / "out").cell(plan.cells[0])
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(files.lock_file, ready))
+    process.start()
+    assert ready.wait(20)
+    try:
+        with pytest.raises(RunError, match=rf"process {process.pid} on .* working on cell masks"):
+            do_cell(tmp_path / "out", plan.cells[0].name)
+    finally:
+        process.kill()
+        process.join()
+    assert not files.error_file.exists()  # it is not a failure of the cell
+    done = []
+    monkeypatch.setattr(cell_module, "_do", done.append)
+    do_cell(tmp_path / "out", plan.cells[0].name)  # the claim of the dead is taken over
+    assert len(done) == 1
 
 
 def test_a_live_claim_of_another_machine_is_refused_and_a_dead_one_is_taken_over(

@@ -22,7 +22,7 @@ from hintseg.report.pictures import class_colours, css, data_uri, label_picture,
 from hintseg.structures import VOID, Image
 
 SIDE = 240  # longer side of a picture, in pixels
-MOST = 16  # columns of pictures
+MOST = 40  # columns of pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def write_compare_page(path: Path, results: Results, seconds: Mapping[str, float
         labels=[row.label for row in results.drawn],
         pictures=[] if dataset is None else list(_pictures(results, dataset)),
         columns=[column.label for column in _columns(results)],
+        more=max(0, len(results.drawn) - MOST),
         legend=[] if dataset is None else _legend(dataset),
         made=[
             _made(result.record, results.root / "verified" / f"{result.cell.name}.json")

@@ -187,7 +187,7 @@ def _read(root: Path, plan: Plan, cell: Cell) -> CellResult:
 
 
 def learned_from(cell: Cell, record: Mapping[str, Any], run: Path) -> str:
-    """Kinds of hints that a training saw, and whether it made seeds of them.
+    """Kinds of hints that a training saw, and whether it made seeds: "tags, by seeds".
 
     A method from tags makes seeds only of classes that hints name but do not show.
     """
@@ -199,7 +199,7 @@ def learned_from(cell: Cell, record: Mapping[str, Any], run: Path) -> str:
     if LOCALISE not in find_method(cell.method).stage_names:
         return text
     seeds = (run / LOCALISE / "manifest.json").is_file()
-    return f"{text}, seeds made of them" if seeds else f"{text} alone: no seeds made"
+    return f"{text}, by seeds" if seeds else f"{text}, no seeds"
 
 
 def _inner(content: Mapping[str, Any], keys: Sequence[str]) -> float | None:
