@@ -332,12 +332,12 @@ def test_pictures_of_the_page_are_as_small_as_they_are_shown(finished):
 
 def test_tables_go_between_the_marks_of_a_document_and_nothing_else_changes(finished, tmp_path):
     page = tmp_path / "results.md"
-    page.write_text(f"# Results\n\n{BEGIN}\nold\n{END}\n\nmine\n")
+    page.write_text(f"# Results\n\n{BEGIN}\nWRONG\n{END}\n\nmine\n")
     write_into(page, [finished])
     text = page.read_text()
     assert text.startswith(f"# Results\n\n{BEGIN}\n### data: 4 of 6 cells")
     assert text.endswith(f"{END}\n\nmine\n")
-    assert "old" not in text
+    assert "WRONG" not in text
     ours, published = text.split("### Published, not run here")
     assert "| points | partial | points | plain |" in ours
     assert "76.1" in published

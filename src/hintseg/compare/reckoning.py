@@ -35,17 +35,17 @@ def training_work(plan: Plan, cell: Cell, dataset: Dataset) -> float:
     config = plan.config(cell, "")
     train, own = config.train, config.own.model_dump()
     images = len(dataset.train_names())
-    plain, seeded = train.steps * train.batch, needs_seeds(cell.hints, own)
+    plain, seeded = float(train.steps * train.batch), needs_seeds(cell.hints, own)
     parts = [plain * STEP_COST.get(cell.method, 1.0)]
     if seeded:
         parts.append(_localising(own["localise"], train.steps, train.batch, images))
     if "first" in own:
-        parts.append(own["first"]["steps"] * train.batch)
+        parts.append(float(own["first"]["steps"] * train.batch))
     if "fine_steps" in own:
         fine = own["fine_steps"]
         parts.append((train.steps if fine is None else fine) * train.batch * STEP_COST["ldf"])
     if "relabel" in own:
-        parts.append(_relations(own, plain, images, seeded=seeded))
+        parts.append(_relations(own, train.steps, train.batch, images, seeded=seeded))
     return sum(parts)
 
 
@@ -92,10 +92,12 @@ def _localising(settings: Mapping[str, Any], steps: int, batch: int, images: int
     return work + images * (area * PREDICTION * fine**0.5 + agreed)
 
 
-def _relations(own: Mapping[str, Any], plain: float, images: int, *, seeded: bool) -> float:
+def _relations(
+    own: Mapping[str, Any], steps: int, batch: int, images: int, *, seeded: bool
+) -> float:
     """What SPML does beside its embedding: regions, pseudo labels, classifier, prototypes."""
-    steps = own["classify"]["steps"]
-    share = CLASSIFY_SHARE * plain if seeded else 0.0
-    classify = share if steps is None else steps
+    classify = own["classify"]["steps"]
+    if classify is None:
+        classify = CLASSIFY_SHARE * steps if seeded else 0.0
     turns = len(own["relabel"]["rounds"])
-    return images * (REGIONS + 2 * PREDICTION * (turns + 1)) + turns * classify
+    return images * (REGIONS + 2 * PREDICTION * (turns + 1)) + turns * float(classify) * batch
