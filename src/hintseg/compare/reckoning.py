@@ -17,7 +17,7 @@ STEP_COST = {"spml": 1.5, "regularized": 1.2, "sec": 1.3, "ldf": 1.5}
 """Of a training step, where it is more than that of a plain network."""
 
 STRIDE = 16.0  # pixels for a cell of the activation maps, by which costs of localisers are known
-LOCALISER_COST = {"cam": 1.0, "sc_cam": 2.0, "seam": 1.4, "rca": 1.4}
+LOCALISER_COST = {"cam": 1.0, "sc_cam": 1.0, "seam": 1.4, "rca": 1.4}
 CLASSIFY_SHARE = 0.2  # of the steps, after seeds in doubt
 SHARE = 0.4  # of the steps, of a classifier of tags and of what spreads its maps
 REGIONS = 1.0  # of an image, in steps
@@ -77,19 +77,19 @@ def needs_seeds(hints: HintChoice, own: Mapping[str, Any]) -> bool:
 
 def _localising(settings: Mapping[str, Any], steps: int, batch: int, images: int) -> float:
     """Of the classifier, of what spreads its maps, and of the maps of all images."""
-    fine = (STRIDE / settings["output_stride"]) ** 2 if settings["output_stride"] < STRIDE else 1.0
-    cost = LOCALISER_COST[settings["by"]] * fine**0.5
+    fine = max(1.0, STRIDE / float(settings["output_stride"]))  # only the last blocks are finer
+    cost = LOCALISER_COST[settings["by"]] * fine
     rounds = 1 + settings["sub"]["rounds"] * (settings["by"] == "sc_cam")
-    own = SHARE * steps if settings["steps"] is None else settings["steps"]
+    own = SHARE * steps if settings["steps"] is None else float(settings["steps"])
     work = own * batch * cost * rounds
     expand = settings["expand"]
     if expand["by"] in ("affinity", "irn"):
-        more = SHARE * steps if expand["steps"] is None else expand["steps"]
+        more = SHARE * steps if expand["steps"] is None else float(expand["steps"])
         work += more * batch
     views: Sequence[float] = settings["scales"]
     area = sum(view**2 for view in views) * MAPS * (2 if settings["flip"] else 1)
-    agreed = AGREEMENT * settings["agreement"]["rounds"]
-    return work + images * (area * PREDICTION * fine**0.5 + agreed)
+    agreed = AGREEMENT * float(settings["agreement"]["rounds"])
+    return work + images * (area * PREDICTION * fine + agreed)
 
 
 def _relations(

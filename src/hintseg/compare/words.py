@@ -121,10 +121,10 @@ def _methods(results: Results) -> Iterator[str]:
         yield f"{start} {best.method} has the highest mean, {_percent(results, best)}."
         groups: dict[str, list[str]] = {}
         for pair in _pairs(results, rows):
-            told = f"{pair.other.method} {points(pair.found)}"
-            groups.setdefault(pair.verdict, []).append(told)
-        for said, told in groups.items():
-            yield f"{start} {best.method} against {', '.join(told)}: {said}."
+            by = f"{pair.other.method} {points(pair.found)}"
+            groups.setdefault(pair.verdict, []).append(by)
+        for said, others in groups.items():
+            yield f"{start} {best.method} against {', '.join(others)}: {said}."
 
 
 def _twins(results: Results) -> Iterator[str]:
