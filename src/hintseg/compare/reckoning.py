@@ -87,7 +87,7 @@ def _localising(settings: Mapping[str, Any], steps: int, batch: int, images: int
         more = SHARE * steps if expand["steps"] is None else float(expand["steps"])
         work += more * batch
     views: Sequence[float] = settings["scales"]
-    area = sum(view**2 for view in views) * MAPS * (2 if settings["flip"] else 1)
+    area = sum(float(view) ** 2 for view in views) * MAPS * (2 if settings["flip"] else 1)
     agreed = AGREEMENT * float(settings["agreement"]["rounds"])
     return work + images * (area * PREDICTION * fine + agreed)
 

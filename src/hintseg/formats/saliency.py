@@ -19,6 +19,7 @@ from hintseg.images.photographs import read_image
 from hintseg.structures import VOID, LabelMap
 
 CLASSES = ("background", "object")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 HALF = 128  # of 255
 MASKS = ("mask", "masks", "gt", "gts", "ground")
 SPLITS = {"tr": "train", "train": "train", "te": "test", "test": "test", "val": "val"}
@@ -32,7 +33,7 @@ def read(request: Request) -> Source:
     """
     source = request.source
     files = [path for path in sorted(source.rglob("*")) if is_image_name(path) and path.is_file()]
-    masks = [path for path in files if _words(path.parent.name) & {*MASKS}]
+    masks = [path for path in files if _mask_folder(path, source) is not None]
     if not masks:
         raise DataError(
             f"{request.name}: no masks in a folder called {', '.join(MASKS)} or such as "
@@ -58,21 +59,32 @@ def _words(name: str) -> set[str]:
     return set(name.casefold().replace("-", "_").replace(" ", "_").split("_"))
 
 
+def _mask_folder(path: Path, source: Path) -> Path | None:
+    """The innermost folder of masks that a file lies in."""
+    for folder in path.parents:
+        if folder == source:
+            return None
+        if _words(folder.name) & {*MASKS}:
+            return folder
+    return None
+
+
 def _image_of(mask: Path, source: Path) -> str:
     """The path of an image, by the folder of its mask: DUTS-TR-Image for DUTS-TR-Mask."""
-    folder = mask.parent
+    folder = _mask_folder(mask, source)
+    assert folder is not None, "it is one of the masks"
+    inner = mask.relative_to(folder).with_suffix("")
     beside = [
         other
         for other in sorted(folder.parent.iterdir())
-        if other.is_dir() and other != folder and any(_same(other, mask.stem))
+        if other.is_dir() and other != folder and _has_image(other / inner)
     ]
-    home = beside[0] if beside else folder
-    return (home / mask.stem).relative_to(source).as_posix()
+    return ((beside[0] if beside else folder) / inner).relative_to(source).as_posix()
 
 
-def _same(folder: Path, stem: str) -> list[Path]:
-    endings = (".jpg", ".jpeg", ".png", ".bmp")
-    return [path for ending in endings if (path := folder / f"{stem}{ending}").is_file()]
+def _has_image(path: Path) -> bool:
+    """Whether there is a photograph of that name, whatever its ending."""
+    return any(path.with_name(f"{path.name}{ending}").is_file() for ending in ENDINGS)
 
 
 def _split_of(mask: Path, source: Path) -> str:
