@@ -107,16 +107,30 @@ def test_the_data_of_a_recipe_as_it_lies_on_disk_can_teach_it(name, layouts, tmp
     assert supervised == recipe.about["hints"].startswith("none")
 
 
+def shortened(method):
+    """Settings by which every stage of a method has a step or two."""
+    localise = {"steps": 1, "output_stride": 16, "scales": [1.0], "flip": False, "crf": None}
+    expand = {"expand": {"steps": 1, "walk": 2, "crf": None}}
+    own = {
+        "localise": {**localise, **expand},
+        "first": {"steps": 1},
+        "classify": {"steps": 1},
+        "relabel": {"steps": 1, "crf": None},
+        "fine_steps": 1,
+    }
+    fields = make_config(method, "").recipe.settings.model_fields
+    mine = {key: value for key, value in own.items() if key in fields}
+    if method == "regularized":
+        del mine["localise"]  # strokes need no seeds
+    return {"train": SMALL, **({method: mine} if mine else {})}
+
+
 @pytest.mark.filterwarnings("ignore::hintseg.errors.DataWarning")
-@pytest.mark.parametrize(
-    "name", ["voc2012/full", "voc2012/regularized-scribble", "voc2012/cam-tag", "duts/ldf-mask"]
-)
+@pytest.mark.parametrize("name", recipe_names())
 def test_the_command_trains_a_recipe(name, layouts, tmp_path, monkeypatch):
     data = brought_in(name, layouts, tmp_path / "data").root
     recipe = read_recipe(name)
-    short = {"ldf": {"fine_steps": 1}, "cam": {"localise": {"steps": 1, "output_stride": 16}}}
-    changes = {"train": SMALL, **{key: short[key] for key in short if key == recipe.method}}
-    pairs = [word for word in setting_words(changes) if word]
+    pairs = setting_words(shortened(recipe.method))
     run = tmp_path / "run"
     words = ["train", str(data), "--recipe", name, "--out", str(run), *pairs]
     monkeypatch.setattr("sys.argv", ["hintseg", *words])

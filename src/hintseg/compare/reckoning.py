@@ -79,7 +79,7 @@ def _localising(settings: Mapping[str, Any], steps: int, batch: int, images: int
     """Of the classifier, of what spreads its maps, and of the maps of all images."""
     fine = max(1.0, STRIDE / float(settings["output_stride"]))  # only the last blocks are finer
     cost = LOCALISER_COST[settings["by"]] * fine
-    rounds = 1 + settings["sub"]["rounds"] * (settings["by"] == "sc_cam")
+    rounds = 1 + (int(settings["sub"]["rounds"]) if settings["by"] == "sc_cam" else 0)
     own = SHARE * steps if settings["steps"] is None else float(settings["steps"])
     work = own * batch * cost * rounds
     expand = settings["expand"]
