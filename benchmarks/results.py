@@ -2,9 +2,9 @@
 
     python benchmarks/results.py COMPARISON... --into docs/results.md
 
-COMPARISON are folders of `hintseg compare`. Their tables, and apart from them what papers report,
-come between the lines `<!-- compare: begin -->` and `<!-- compare: end -->`; the rest stays as
-it is.
+COMPARISON are folders of `hintseg compare`, any number of them. Their tables, and apart from them
+what papers report, come between the lines `<!-- compare: begin -->` and `<!-- compare: end -->`;
+the rest stays as it is.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from hintseg.errors import HintSegError
 def main() -> None:
     """Read the folders, write the document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("folders", type=Path, nargs="*")
     parser.add_argument("--into", type=Path, required=True)
     options = parser.parse_args()
     try:

@@ -105,8 +105,8 @@ def import_(
         str,
         typer.Argument(
             metavar="FORMAT",
-            help="coco, voc, yolo, cvat, labelstudio, labelme, via, tags, masks, s4, napari or "
-            "ilastik",
+            help="coco, voc, yolo, cvat, labelstudio, labelme, via, tags, masks, s4, napari, "
+            "ilastik, densepose or saliency",
         ),
     ],
     source: Annotated[Path, typer.Argument(help="file, folder or ZIP file of the other tool")],
@@ -118,6 +118,7 @@ def import_(
         str | None,
         typer.Option(help="a,b,c or a file, in the order of their index; a=x|y: called x or y"),
     ] = None,
+    only: Annotated[str, typer.Option(help="what to take, such as scribbles,masks")] = "",
     link: Annotated[
         bool, typer.Option("--link/--copy", help="link to the images, or copy them")
     ] = False,
@@ -133,6 +134,7 @@ def import_(
             out,
             images=images,
             classes=classes,
+            kinds=[kind.strip() for kind in only.split(",") if kind.strip()],
             placing="link" if link else "copy",
         )
     print_import(result)

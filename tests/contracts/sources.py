@@ -348,10 +348,34 @@ def ilastik(folder):
     return {("mask", "grass"): 2}, 0
 
 
+def densepose(folder):
+    """A person with a torso, a head and a point in each image."""
+    images, people = [], []
+    whole = {"size": [256, 256], "counts": [0, 256 * 256]}
+    for number, (name, (height, width)) in enumerate(SIZES.items()):
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        box = {"bbox": [2.0, 2.0, 16.0, 8.0], "segmentation": [[1, 1, 20, 1, 20, 12, 1, 12]]}
+        points = {"dp_x": [128.0], "dp_y": [128.0], "dp_I": [2.0], "dp_masks": [whole]}
+        people.append({"id": number, "image_id": number, "category_id": 1, **box, **points})
+    content = {"images": images, "annotations": people, "categories": []}
+    (folder / "densepose_coco_2014_train.json").write_text(json.dumps(content), "utf-8")
+    return {("point", "torso"): 2, ("dense", "background"): 2, ("dense", "torso"): 2}, 2
+
+
+def saliency(folder):
+    """A grey mask of each image."""
+    for name, size in SIZES.items():
+        path = (folder / "masks" / name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PillowImage.fromarray(bitmap(size).astype(np.uint8) * 200).save(path)
+    return {("dense", "background"): 2, ("dense", "object"): 2}, 2
+
+
 WRITERS = {
     writer.__name__: writer
     for writer in (
         *(coco, voc, yolo, cvat, labelstudio, labelme, via, tags, masks, s4, napari, ilastik),
+        *(densepose, saliency),
     )
 }
 

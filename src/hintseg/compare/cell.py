@@ -66,7 +66,7 @@ def do_cell(root: Path, name: str) -> Cell:
         raise RunError(f"{cell.name}: makes no sense: {cell.reason}")
     work = Work(root, plan, cell)
     _end_with_parent()
-    with held(work.files.root / "lock", f"working on cell {cell.name}", wait=WAIT):
+    with held(work.files.lock_file, f"working on cell {cell.name}", wait=WAIT):
         work.files.error_file.unlink(missing_ok=True)
         with _failure_kept(work.files), out_of_memory_named():
             _do(work)
@@ -162,7 +162,7 @@ def _facts(work: Work, hinted: Dataset) -> dict[str, Any]:
         "commit": provenance.commit(),
         "source": provenance.source_hash(),
         "versions": provenance.versions(),
-        "machine": provenance.machine(),
+        "machine": provenance.machine(_gpu(plan)),
         "device": _device(plan),
         "init": run.get("init", {}),
         "steps": plan.config(cell, "").train.steps,
@@ -198,6 +198,13 @@ def _device(plan: Plan) -> str:
 
     chosen = plan.settings.get("train", {}).get("device", "auto")
     return "cuda" if chosen != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _gpu(plan: Plan) -> str | None:
+    """The GPU's name, where there is one and the cell uses it."""
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.get_device_name() if _device(plan) == "cuda" else None
 
 
 def _memory() -> dict[str, float | None]:

@@ -47,9 +47,11 @@ def published_section() -> str:
     lines = [
         "### Published, not run here",
         "",
-        "Full scale, other data, larger networks: not to be compared with the figures above.",
+        "By their papers, at full scale, on other data, with larger networks: not to be compared "
+        "with the figures above. mIoU % where no other measure is named. Commands: "
+        "[reproduce.md](reproduce.md).",
         "",
-        "| recipe | paper | hints | published mIoU % | conditions |",
+        "| recipe | paper | hints | published % | conditions |",
         "| --- | --- | --- | --- | --- |",
     ]
     for recipe in map(read_recipe, recipe_names()):

@@ -7,61 +7,65 @@ from pathlib import Path
 
 from hintseg.compare.folder import CompareFolder
 from hintseg.compare.plan import Cell, Plan
+from hintseg.compare.reckoning import needs_seeds, work_of
+from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
 from hintseg.files import read_json
 from hintseg.methods.settings import TrainSettings
 
-PREDICTION = 1 / 3  # of a training step of one image: no backward pass
-VARIANT_COST = {"plain": 1.0, "scales": 6.0, "crf": 2.0, "retrieval": 2.0}
+PASSED, TRIES = 4, 5  # images in a step, and how often, to time it
+Kind = tuple[str, bool]
+"""A method, and whether it has to make seeds."""
 
 
 def estimate(root: Path, plan: Plan) -> Mapping[str, float]:
     """Seconds for each cell that is not done, by its name.
 
-    Cells of a method that has been timed here take what those took, in the median. Others are
-    reckoned by a step of a plain network of the same size; a method of several stages takes two to
-    four times that.
+    Cells like those that are done here take what those took, in the median. Others are reckoned
+    stage by stage (reckoning.py), by what the cells that are done took for their share, or, before
+    any is done, by a step of the network.
     """
-    folder = CompareFolder(root)
+    folder, dataset = CompareFolder(root), plan.dataset()
     todo = [cell for cell in plan.todo if not folder.is_done(plan, cell)]
-    known = _timed(folder, plan)
-    unknown = [cell for cell in todo if cell.method not in known]
-    rough = _by_one_step(plan, unknown[0]) if unknown else 0.0
-    return {cell.name: known.get(cell.method, rough) for cell in todo}
+    if not todo:
+        return {}
+    known, share = _timed(folder, plan, dataset)
+    unknown = [cell for cell in todo if _kind(plan, cell) not in known]
+    unit = share or (_step_of_one_image(plan.config(unknown[0], "").train) if unknown else 0.0)
+    rough = {cell.name: unit * work_of(plan, cell, dataset) for cell in unknown}
+    return {cell.name: known.get(_kind(plan, cell), rough.get(cell.name, 0.0)) for cell in todo}
 
 
-def _timed(folder: CompareFolder, plan: Plan) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
+def _kind(plan: Plan, cell: Cell) -> Kind:
+    return cell.method, needs_seeds(cell.hints, plan.config(cell, "").own.model_dump())
+
+
+def _timed(folder: CompareFolder, plan: Plan, dataset: Dataset) -> tuple[dict[Kind, float], float]:
+    """Seconds by kind of cell, and seconds for a unit of work; of cells that are done."""
+    found, shares = dict[Kind, list[float]](), list[float]()
     for cell in plan.todo:
-        files = folder.cell(cell)
-        if not folder.is_done(plan, cell):
-            continue
-        judged = [
-            files.figures_file(split, variant) for split in plan.splits for variant in plan.variants
-        ]
-        try:
-            seconds = float(files.record().get("seconds", 0.0))
-            seconds += sum(_seconds_of(file) for file in judged)
-        except HintSegError:
-            continue
-        found.setdefault(cell.method, []).append(seconds)
-    return {method: statistics.median(values) for method, values in found.items()}
+        seconds = _took(folder, plan, cell) if folder.is_done(plan, cell) else None
+        if seconds is not None:
+            found.setdefault(_kind(plan, cell), []).append(seconds)
+            shares.append(seconds / work_of(plan, cell, dataset))
+    medians = {kind: statistics.median(values) for kind, values in found.items()}
+    return medians, statistics.median(shares) if shares else 0.0
+
+
+def _took(folder: CompareFolder, plan: Plan, cell: Cell) -> float | None:
+    files = folder.cell(cell)
+    judged = [
+        files.figures_file(split, variant) for split in plan.splits for variant in plan.variants
+    ]
+    try:
+        trained = float(files.record().get("seconds", 0.0))
+        return trained + sum(_seconds_of(file) for file in judged)
+    except HintSegError:
+        return None
 
 
 def _seconds_of(file: Path) -> float:
     return float(read_json(file).get("seconds", 0.0))
-
-
-def _by_one_step(plan: Plan, cell: Cell) -> float:
-    settings = plan.config(cell, "").train
-    step = _step_of_one_image(settings)
-    dataset = plan.dataset()
-    images = sum(len(dataset.names(split)) for split in plan.splits)
-    views = sum(
-        max(VARIANT_COST[part] for part in name.split("+")) if "+" not in name else 8.0
-        for name in plan.variants
-    )
-    return settings.steps * settings.batch * step + images * views * step * PREDICTION
 
 
 def _step_of_one_image(settings: TrainSettings) -> float:
@@ -81,15 +85,15 @@ def _step_of_one_image(settings: TrainSettings) -> float:
     device = torch.device("cuda" if gpu else "cpu")
     with torch.random.fork_rng():
         model = build_model(description).to(device).eval()
-    image = torch.zeros(1, 3, settings.crop, settings.crop, device=device)
-    spent = 0.0
-    for _ in range(2):  # the first one warms up
+    images = torch.zeros(PASSED, 3, settings.crop, settings.crop, device=device)
+    spent = []
+    for _ in range(TRIES):  # the first one warms up; others on the machine slow some of them
         began = time.perf_counter()
-        model(image).sum().backward()
+        model(images).sum().backward()
         if gpu:
             torch.cuda.synchronize()
-        spent = time.perf_counter() - began
-    return spent
+        spent.append(time.perf_counter() - began)
+    return min(spent) / PASSED
 
 
 def in_words(seconds: float) -> str:

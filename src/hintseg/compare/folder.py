@@ -38,6 +38,11 @@ class CellFolder:
         return self.root / "log.txt"
 
     @property
+    def lock_file(self) -> Path:
+        """Held by the process that is working on it."""
+        return self.root / "lock"
+
+    @property
     def pictures(self) -> Path:
         """Predictions of the images that the page shows."""
         return self.root / "pictures"

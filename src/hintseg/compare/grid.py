@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from hintseg.compare.choices import (
@@ -17,8 +18,12 @@ from hintseg.compare.choices import (
 )
 from hintseg.compare.plan import SPLITS, Cell, Plan, Sections, checked_settings, config_of, joined
 from hintseg.data.dataset import Dataset, open_dataset
+from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError, DataError, DataWarning
 from hintseg.evaluation import names_with_masks
+from hintseg.methods.config import Config
+from hintseg.methods.localise.stage import images_needing_seeds
+from hintseg.methods.seeded.recipe import seeded_stages
 from hintseg.methods.settings import merge
 from hintseg.predict.options import PredictOptions
 
@@ -169,4 +174,16 @@ def _verdict(dataset: Dataset, method: str, settings: Sections) -> tuple[bool, s
             recipe.check(dataset, config.own)
     except (ConfigError, DataError) as error:
         return uses_hints, str(error).replace(f"{dataset.root}/", "").replace("hints: ", "", 1)
-    return uses_hints, ""
+    return uses_hints, _nothing_left(dataset, config)
+
+
+def _nothing_left(dataset: Dataset, config: Config) -> str:
+    """Why a method that makes seeds has none to make of these hints: it would be `partial`."""
+    train = config.train
+    weak = partial(load_weak, dataset, size=train.size, brush=train.brush)
+    if config.recipe.stages is not seeded_stages or images_needing_seeds(dataset, weak):
+        return ""
+    return (
+        "differs from partial by its seeds for classes that hints name but do not show; these "
+        "hints show all, so that it would be partial once more"
+    )

@@ -11,8 +11,8 @@ from hintseg.compare.effort import checked_rates, rates_in_words
 from hintseg.compare.folder import CompareFolder
 from hintseg.compare.judging import shown_names
 from hintseg.compare.results import Results, Row
-from hintseg.compare.tables import effort_of, percent
-from hintseg.compare.words import sentences
+from hintseg.compare.tables import effort_of, left_out, percent
+from hintseg.compare.words import Pair, pairs_of, points, summary
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import HintSegError
 from hintseg.files import read_json
@@ -22,7 +22,7 @@ from hintseg.report.pictures import class_colours, css, data_uri, label_picture,
 from hintseg.structures import VOID, Image
 
 SIDE = 240  # longer side of a picture, in pixels
-MOST = 16  # columns of pictures
+MOST = 40  # columns of pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,19 @@ def write_compare_page(path: Path, results: Results, seconds: Mapping[str, float
         split=split,
         crf=results.plan.crf,
         cells=f"{done} of {len(results.cells)}",
-        sentences=sentences(results),
+        sentences=summary(results),
         charts=charts(results, rates),
         variants=results.plan.variants,
-        rows=[_row(results, row, rates) for row in results.rows],
+        rows=[_row(results, row, rates) for row in results.drawn],
+        pairs=[_pair(pair) for pair in pairs_of(results)],
+        without=left_out(results),
+        failed=any(result.state == "failed" for result in results.cells),
         rates=rates_in_words(seconds),
         classes=list(_classes(results)),
         labels=[row.label for row in results.drawn],
         pictures=[] if dataset is None else list(_pictures(results, dataset)),
         columns=[column.label for column in _columns(results)],
+        more=max(0, len(results.drawn) - MOST),
         legend=[] if dataset is None else _legend(dataset),
         made=[
             _made(result.record, results.root / "verified" / f"{result.cell.name}.json")
@@ -77,6 +81,7 @@ def _row(results: Results, row: Row, rates: Mapping[str, float]) -> dict[str, An
     return {
         "hints": row.hints.label,
         "method": row.method,
+        "learned": row.learned,
         "scores": [_score(results, row, variant) for variant in results.plan.variants],
         "near": percent(row.mean_of(results.split, "plain", "trimap", "5", "miou")),
         "of_full": percent(results.share(row), 0),
@@ -84,6 +89,16 @@ def _row(results: Results, row: Row, rates: Mapping[str, float]) -> dict[str, An
         "peak": "-" if peak is None else f"{peak:.0f}",
         "effort": "-" if effort is None else f"{effort:.0f}",
         "notes": row.notes,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, str]:
+    return {
+        "hints": pair.hints.label,
+        "best": pair.best.method,
+        "other": pair.other.method,
+        "difference": points(pair.found),
+        "verdict": pair.verdict,
     }
 
 

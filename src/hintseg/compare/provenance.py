@@ -33,9 +33,9 @@ def source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def machine() -> dict[str, Any]:
-    """System, processor and threads; equal where bit-equal results are to be expected."""
-    return {
+def machine(gpu: str | None = None) -> dict[str, Any]:
+    """System, processor, threads and GPU; equal where bit-equal results are to be expected."""
+    return ({} if gpu is None else {"gpu": gpu}) | {
         "system": platform.platform(),
         "processor": _processor(),
         "threads": os.environ.get("OMP_NUM_THREADS"),

@@ -13,7 +13,18 @@ from hintseg.compare.judging import Counts, read_counts
 from hintseg.compare.plan import Cell, Plan
 from hintseg.errors import HintSegError, RunError
 from hintseg.files import read_json
+from hintseg.methods import find_method
+from hintseg.methods.seeded import LOCALISE
 
+PLURALS = {
+    "tag": "tags",
+    "box": "boxes",
+    "point": "points",
+    "scribble": "scribbles",
+    "polygon": "polygons",
+    "mask": "bitmaps",
+    "painted": "painted pixels",
+}
 Figures = Mapping[str, Any]
 
 
@@ -26,6 +37,7 @@ class CellResult:
     note: str  # why it is not done
     record: Mapping[str, Any]
     figures: Mapping[tuple[str, str], Figures]  # (split, variant) -> figures
+    learned: str = ""  # what from, in words
 
     def miou(self, split: str, variant: str) -> float | None:
         """Its mIoU; None where there is none."""
@@ -50,6 +62,11 @@ class Row:
     def done(self) -> list[CellResult]:
         """Cells with figures, by seed."""
         return [result for result in self.cells if result.state == "done"]
+
+    @property
+    def learned(self) -> str:
+        """What it learned from, in words; empty as long as it is not known."""
+        return next((result.learned for result in self.done if result.learned), "")
 
     def scores(self, split: str, variant: str) -> list[float]:
         """The mIoU of each seed, in order."""
@@ -165,8 +182,9 @@ def _read(root: Path, plan: Plan, cell: Cell) -> CellResult:
         figures = {place: read_json(files.figures_file(*place)) for place in judged}
         for place, found in figures.items():
             _refuse_odd(files.figures_file(*place), found)
-        _refuse_odd_record(files.record_file, files.record())
-        return CellResult(cell, state, "", files.record(), figures)
+        record = files.record()
+        _refuse_odd_record(files.record_file, record)
+        return CellResult(cell, state, "", record, figures, learned_from(cell, record, files.run))
     except HintSegError as error:
         return CellResult(cell, "failed", str(error), {}, {})
 
@@ -190,8 +208,25 @@ def _refuse_odd_record(file: Path, record: Mapping[str, Any]) -> None:
         for value in parts[key].values()
     )
     texts = isinstance(record.get("source"), str | None)
-    if not (known and texts and isinstance(record.get("commands", []), list)):
+    used = isinstance(record.get("hints_used") or {}, Mapping)
+    if not (known and texts and used and isinstance(record.get("commands", []), list)):
         raise RunError(f"{file}: no record of a cell; delete it and run the comparison again")
+
+
+def learned_from(cell: Cell, record: Mapping[str, Any], run: Path) -> str:
+    """Kinds of hints that a training saw, and whether it made seeds: "tags, by seeds".
+
+    A method from tags makes seeds only of classes that hints name but do not show.
+    """
+    used = record.get("hints_used") or {}
+    kinds = [kind for kind in used if kind != "images"]
+    if not kinds:
+        return "dense masks" if cell.hints.name == MASKS else cell.hints.name
+    text = " + ".join(PLURALS.get(kind, kind) for kind in kinds)
+    if LOCALISE not in find_method(cell.method).stage_names:
+        return text
+    seeds = (run / LOCALISE / "manifest.json").is_file()
+    return f"{text}, by seeds" if seeds else f"{text}, no seeds"
 
 
 def _inner(content: Mapping[str, Any], keys: Sequence[str]) -> float | None:

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import IO
 
 from hintseg.compare.cell import PARENT
+from hintseg.compare.devices import VISIBLE, groups_of, least_used, visible_gpus
 from hintseg.compare.folder import CellFolder, CompareFolder
 from hintseg.compare.plan import Cell, Plan
 from hintseg.cores import COUNTS, threads_of_rank
 from hintseg.errors import HintSegError
 from hintseg.files import write_json, writing
+from hintseg.locks import holder, kept_by_another
 from hintseg.progress import progress
 
 PAUSE = 0.2  # seconds between two looks at the processes
+PATIENCE = 60.0  # seconds to wait for other processes where they have all that is left
 GRACE = 90.0  # seconds for a cell to finish its step and save, after Ctrl-C
 Say = Callable[[str], None]
 
@@ -32,6 +35,7 @@ class _Running:
     process: "subprocess.Popen[bytes]"
     log: IO[bytes]
     began: float
+    gpus: str = ""  # its own; empty: all there are
 
     def ended(self) -> bool:
         """Whether its process is gone."""
@@ -44,10 +48,12 @@ class _Running:
 def run_cells(root: Path, plan: Plan, *, jobs: int, say: Say) -> bool:
     """Do all cells that are not done, at most `jobs` at once; failed ones are tried again.
 
+    A cell on which another process is at work (`--cell`) is left to that one.
+
     Args:
         root: The folder of the comparison.
         plan: Its plan, as the folder keeps it.
-        jobs: Number of processes; they share the cores.
+        jobs: Number of processes; they share the cores, and the GPUs where there are several.
         say: Told what became of each cell.
 
     Returns:
@@ -58,13 +64,15 @@ def run_cells(root: Path, plan: Plan, *, jobs: int, say: Say) -> bool:
     """
     folder = CompareFolder(root)
     todo = [cell for cell in plan.todo if not folder.is_done(plan, cell)]
-    running: list[_Running] = []
-    good, waiting, done = True, list(reversed(todo)), len(plan.todo) - len(todo)
+    groups = groups_of(plan.settings.get("train", {}), visible_gpus()) if todo else []
+    queue, running = _Queue(folder, todo, say), list[_Running]()
+    good, done = True, len(plan.todo) - len(todo)
     with progress("compare", len(plan.todo), done=done) as advance:
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    running.append(_start(root, waiting.pop(), jobs))
+            while queue.waiting or running:
+                while len(running) < jobs and (cell := queue.next(idle=not running)) is not None:
+                    gpus = least_used(groups, [one.gpus for one in running]) if groups else ""
+                    running.append(_start(root, cell, jobs, gpus))
                 time.sleep(PAUSE)
                 for one in [one for one in running if one.ended()]:
                     running.remove(one)
@@ -75,13 +83,43 @@ def run_cells(root: Path, plan: Plan, *, jobs: int, say: Say) -> bool:
     return good
 
 
-def _start(root: Path, cell: Cell, jobs: int) -> _Running:
+class _Queue:
+    """Cells to do, in order; those on which another process is at work come last."""
+
+    def __init__(self, folder: CompareFolder, cells: Sequence[Cell], say: Say) -> None:
+        self.folder, self.waiting, self.say = folder, list(cells), say
+        self.since: float | None = None  # when nothing was left but what others are doing
+
+    def next(self, *, idle: bool) -> Cell | None:
+        """The next one that nobody holds; None where there is none yet."""
+        for cell in self.waiting:
+            if not holder(self.folder.cell(cell).lock_file):
+                self.waiting.remove(cell)
+                return cell
+        if idle:
+            self._leave()
+        return None
+
+    def _leave(self) -> None:
+        """After a while: a process that was killed just now may be finishing its step."""
+        self.since = self.since or time.monotonic()
+        if time.monotonic() - self.since < PATIENCE:
+            return
+        for cell in self.waiting:
+            other = holder(self.folder.cell(cell).lock_file) or "another process"
+            self.say(f"{cell.name}: left to {other}, which is working on it")
+        self.waiting = []
+
+
+def _start(root: Path, cell: Cell, jobs: int, gpus: str) -> _Running:
     files = CompareFolder(root).cell(cell)
     with writing(files.log_file):
         files.root.mkdir(parents=True, exist_ok=True)
         log = files.log_file.open("wb")
     words = [sys.executable, "-m", "hintseg", "compare", str(root), "--cell", cell.name]
-    return _Running(cell, files, spawned(words, log, jobs), log, time.monotonic())
+    own = {VISIBLE: gpus} if gpus else {}
+    process = spawned(words, log, jobs, environment=own)
+    return _Running(cell, files, process, log, time.monotonic(), gpus)
 
 
 def spawned(
@@ -111,6 +149,10 @@ def _told(one: _Running, say: Say) -> bool:
     seconds = time.monotonic() - one.began
     if one.process.returncode == 0:
         say(f"{one.cell.name}: finished in {seconds:.0f} s")
+        return True
+    other = kept_by_another(one.files.lock_file, one.process.pid)
+    if other:
+        say(f"{one.cell.name}: left to {other}, which is working on it")
         return True
     if not one.files.error_file.is_file():
         reason = reason_of(one.process.returncode, one.files.log_file)

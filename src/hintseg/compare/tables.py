@@ -20,25 +20,48 @@ CSV_HEAD = (
 
 
 def markdown(results: Results, seconds: Mapping[str, float]) -> str:
-    """One line for each method, kind of hints and variant; below it what cannot be a number."""
+    """One line for each method, kind of hints and variant; below it what cannot be a number.
+
+    Fit to be pasted where Markdown is understood.
+    """
     split, rates = results.split, checked_rates(seconds)
+    with_val = "val" in results.plan.splits and split != "val"
     head = (
-        *("hints", "method", "variant", f"{split} mIoU %", "by seed", "of full %"),
-        *(["val mIoU %"] if "val" in results.plan.splits and split != "val" else []),
+        *("hints", "method", "learned from", "variant", f"{split} mIoU %", "by seed", "of full %"),
+        *(["val mIoU %"] if with_val else []),
         *("pixel accuracy %", f"within {TRIMAP} px %", "train min", "peak MB", "annotate s/image"),
     )
     lines = [_line(head), _line(["---"] * len(head))]
     for row in results.rows:
         for variant in results.plan.variants:
             if row.scores(split, variant):
-                cells = _figures(results, row, variant, with_val="val mIoU %" in head)
+                cells = _figures(results, row, variant, with_val=with_val)
                 effort = _number(effort_of(row, rates), digits=0)
                 lines.append(_line([*cells, effort]))
+    lists = [
+        [f"- {_plain(text)}" for text in sentences(results)],
+        [f"- {_plain(note)}" for note in left_out(results)],
+        [_provenance(results)],
+    ]
+    table = [] if len(lines) == 2 else lines
+    return "\n\n".join("\n".join(part) for part in (table, *lists) if part) + "\n"
+
+
+def left_out(results: Results) -> list[str]:
+    """Why there are cells without figures: each reason once, failures before what was skipped.
+
+    A reason comes with the rows that share it, such as "partial on tags, boxes".
+    """
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for row in results.rows:
         for note in row.notes:
-            lines.append(_line([row.hints.label, row.method, _plain(note)], len(head)))
-    told = [f"- {_plain(text)}" for text in sentences(results)]
-    made = [_provenance(results)]
-    return "\n".join([*lines, "", *told, *([""] if told else []), *made]) + "\n"
+            methods = reasons.setdefault(note, {})
+            methods.setdefault(row.method, []).append(row.hints.label)
+    told = []
+    for note, rows in reasons.items():
+        named = (f"{method} on {', '.join(hints)}" for method, hints in rows.items())
+        told.append(f"{'; '.join(named)}: {note}")
+    return sorted(told, key=lambda text: "skipped: " in text)
 
 
 def comma_separated(results: Results, seconds: Mapping[str, float]) -> str:
@@ -90,6 +113,7 @@ def _figures(results: Results, row: Row, variant: str, *, with_val: bool) -> lis
     return [
         row.hints.label,
         row.method,
+        row.learned,
         variant,
         mean if spread is None else f"{mean} ± {100 * spread:.1f}",
         ", ".join(percent(score) for score in row.scores(split, variant)),
@@ -155,6 +179,7 @@ def _row_record(results: Results, row: Row, rates: Mapping[str, float]) -> dict[
     return {
         "method": row.method,
         "hints": asdict(row.hints),
+        "learned_from": row.learned,
         "mean": {variant: results.mean(row, variant) for variant in results.plan.variants},
         "spread": {variant: results.spread(row, variant) for variant in results.plan.variants},
         "of_full": {variant: results.share(row, variant) for variant in results.plan.variants},

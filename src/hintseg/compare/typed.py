@@ -45,7 +45,7 @@ def compare(
         str,
         typer.Option(help="a person's own: tag=1,point=2.4,more=0.9,scribble=10.9,box=7,mask=79"),
     ] = "",
-    jobs: Annotated[int, typer.Option(help="cells at once; they share the cores")] = 1,
+    jobs: Annotated[int, typer.Option(help="cells at once; they share cores and GPUs")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and the time")] = False,
     one: Annotated[
         str | None, typer.Option("--cell", help="do this one alone: name or number")

@@ -1,17 +1,28 @@
 """What the figures allow one to say, in sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from hintseg.compare.bootstrap import LEVEL, Difference, difference
 from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.results import Results, Row
 
+SURE = "larger than seeds and test images explain"
 FEW = 30  # images, below which a bootstrap says little
 
 
 def sentences(results: Results) -> list[str]:
     """For every kind of hints: which method is best and by how much; then what variants add."""
-    return [*_methods(results), *_ceiling(results), *_variants(results), *_caveats(results)]
+    return [*_methods(results), *_rest(results)]
+
+
+def summary(results: Results) -> list[str]:
+    """The same without what `pairs_of` has: who is best, and what cannot be told from it."""
+    return [*_best(results), *_rest(results)]
+
+
+def _rest(results: Results) -> list[str]:
+    return [*_twins(results), *_ceiling(results), *_variants(results), *_caveats(results)]
 
 
 def verdict(found: Difference) -> str:
@@ -30,7 +41,7 @@ def verdict(found: Difference) -> str:
         return "one seed only: not known whether another would say the same"
     if found.within_seeds:
         return "within the spread of seeds"
-    return "larger than seeds and test images explain"
+    return SURE
 
 
 def compared(results: Results, one: Row, other: Row, variant: str = "plain") -> Difference | None:
@@ -52,22 +63,87 @@ def points(found: Difference) -> str:
     return f"{100 * found.mean:+.1f} points ({100 * LEVEL:.0f} %: {low:+.1f} to {high:+.1f})"
 
 
-def _methods(results: Results) -> Iterator[str]:
-    for hints in dict.fromkeys(row.hints for row in results.drawn):
-        rows = [row for row in results.drawn if row.hints == hints]
-        if hints.name == MASKS or len(rows) < 2:
+def _best(results: Results) -> Iterator[str]:
+    for rows in _by_hints(results):
+        if len(rows) < 2:
             continue
-        best = max(rows, key=lambda row: results.mean(row) or 0.0)
-        yield f"{_start(hints)} {best.method} has the highest mean, {_percent(results, best)}."
+        pairs = list(_pairs(results, rows))
+        sure = [pair.other.method for pair in pairs if pair.verdict == SURE]
+        open_ = [pair.other.method for pair in pairs if pair.verdict != SURE]
+        told = f"{_start(rows[0].hints)} {rows[0].method} has the highest mean, "
+        told += _percent(results, rows[0])
+        told += f"; better than {', '.join(sure)}" if sure else ""
+        told += f"; not to be told from {', '.join(open_)}" if open_ else ""
+        yield f"{told}."
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The best method on some hints against another."""
+
+    hints: HintChoice
+    best: Row
+    other: Row
+    found: Difference
+
+    @property
+    def verdict(self) -> str:
+        """How far the difference can be believed."""
+        return verdict(self.found)
+
+
+def pairs_of(results: Results) -> list[Pair]:
+    """On every kind of hints, the method with the highest mean against each other one."""
+    return [pair for rows in _by_hints(results) for pair in _pairs(results, rows)]
+
+
+def _by_hints(results: Results) -> Iterator[list[Row]]:
+    for hints in dict.fromkeys(row.hints for row in results.drawn):
+        if hints.name != MASKS:
+            rows = [row for row in results.drawn if row.hints == hints]
+            yield sorted(rows, key=lambda row: -(results.mean(row) or 0.0))
+
+
+def _pairs(results: Results, rows: Sequence[Row]) -> Iterator[Pair]:
+    """Rows of one kind of hints, the best one first."""
+    for row in rows[1:]:
+        found = compared(results, rows[0], row)
+        if found is not None:
+            yield Pair(row.hints, rows[0], row, found)
+
+
+def _methods(results: Results) -> Iterator[str]:
+    """The best of every kind of hints, and over which others by how much; one verdict a line."""
+    for rows in _by_hints(results):
+        best, start = rows[0], _start(rows[0].hints)
+        if len(rows) < 2:
+            continue
+        yield f"{start} {best.method} has the highest mean, {_percent(results, best)}."
+        groups: dict[str, list[str]] = {}
+        for pair in _pairs(results, rows):
+            by = f"{pair.other.method} {points(pair.found)}"
+            groups.setdefault(pair.verdict, []).append(by)
+        for said, others in groups.items():
+            yield f"{start} {best.method} against {', '.join(others)}: {said}."
+
+
+def _twins(results: Results) -> Iterator[str]:
+    """Rows that are one training by several names."""
+    for rows in _by_hints(results):
+        by_weights: dict[tuple[str, ...], list[str]] = {}
         for row in rows:
-            found = None if row is best else compared(results, best, row)
-            if found is not None:
-                pair = f"{best.method} against {row.method}"
-                yield f"{_start(hints)} {pair}: {points(found)}; {verdict(found)}."
+            weights = tuple(str(one.record.get("model_sha256", "")) for one in row.done)
+            by_weights.setdefault(weights, []).append(row.method)
+        for same in by_weights.values():
+            if len(same) > 1:
+                yield (
+                    f"{_start(rows[0].hints)} {' and '.join(same)} gave the same weights: they "
+                    "differ only where seeds have to be made, and count as one method here."
+                )
 
 
 def _start(hints: HintChoice) -> str:
-    return f"With {hints.label}"
+    return f"With {hints.label},"
 
 
 def _percent(results: Results, row: Row) -> str:

@@ -63,7 +63,7 @@ class Run:
         Raises:
             RunError: Another training is at work here; or a new run finds one.
         """
-        with held(self.root / LOCK, "training"):
+        with held(self.root / LOCK, "training", required=False):
             if not resume and self.config_file.exists():  # begun since it was looked at
                 refuse_existing(self.root)
             remove_parts(self.root)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from hintseg.formats.fitting import Canvas, fit_map, fit_shapes, fit_tags
 from hintseg.formats.found import Found, Numbers, Reader, Request, Source
 from hintseg.formats.journal import Journal
 from hintseg.formats.pictures import Pictures, name_for, parts_of
+from hintseg.formats.selecting import only
 from hintseg.hints.labelme import write_labelme
 from hintseg.hints.shapes import overdrawn
 from hintseg.images.label_maps import write_label_map
@@ -32,7 +33,7 @@ from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, LabelMap, Shap
 
 FORMATS = (
     *("coco", "voc", "yolo", "cvat", "labelstudio", "labelme", "via"),
-    *("tags", "masks", "s4", "napari", "ilastik"),
+    *("tags", "masks", "s4", "napari", "ilastik", "densepose", "saliency"),
 )
 JOURNAL_FILE = "import.json"
 MOST_THREADS = 8
@@ -84,6 +85,7 @@ def import_dataset(
     *,
     images: str | Path | None = None,
     classes: str | None = None,
+    kinds: Collection[str] = (),
     placing: Placing = "copy",
 ) -> ImportResult:
     """Write the data set that another tool's files describe (docs/formats.md).
@@ -96,6 +98,7 @@ def import_dataset(
         out: Folder to write.
         images: Where the images are, if not with the source.
         classes: Names in the order of their index, or a file of them; nothing else is taken.
+        kinds: What to take (selecting.ONLY); empty: all.
         placing: Copy the images, or link to them.
 
     Raises:
@@ -111,7 +114,7 @@ def import_dataset(
     journal = Journal()
     with unpacked(source, out.absolute().parent) as place:
         request = Request(place.resolve(), str(source), journal, pictures, asked)
-        given = read(request)
+        given = only(read(request), kinds) if kinds else read(request)
         if place != source and placing == "link":
             placing = "copy"
             journal.change("images of a ZIP file are copied, not linked", str(source))

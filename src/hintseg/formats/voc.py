@@ -3,7 +3,14 @@
 - `Annotations/*.xml`: boxes in pixels counted from 1, the last one included; polygons of other
   tools; scribbles of ScribbleSup (https://arxiv.org/abs/1604.05144: `polygon`, `tag`, `point`).
 - `SegmentationClass/*.png`: class indices with 255 for void, or the colours of a `labelmap.txt`.
+- `pascal_2012_scribble/*.png`: ScribbleSup's strokes as they were painted for regularised losses
+  (https://arxiv.org/abs/1803.09569), 255 without a label.
 - What's the Point (https://arxiv.org/abs/1506.02106): JSON, image -> list of x, y, cls (1 to 20).
+- SBD: `cls/*.mat` (sbd.py).
+
+All may lie in one folder: what is found of an image is joined, and of several masks that of VOC
+itself counts. The train split is the longest that is listed: `trainaug.txt` before `train.txt`; it
+is VOC's and SBD's without VOC's val where SBD is there without such a list.
 """
 
 from collections.abc import Iterator
@@ -23,14 +30,19 @@ from hintseg.formats.maps import (
     by_values,
 )
 from hintseg.formats.reading import load_json, load_text, load_xml, number, size_of
+from hintseg.formats.sbd import by_segmentation, is_sbd
 from hintseg.hints.shapes import Point
 from hintseg.images.label_maps import Colour
-from hintseg.structures import VOID
+from hintseg.structures import UNLABELLED, VOID
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MAPS = ("SegmentationClass", "SegmentationClassAug", "SegmentationClassRaw")
+STROKES = ("pascal_2012_scribble",)
+CONTEXT = "pascal_2010"  # of ScribbleSup: the classes of PASCAL-Context
+AUGMENTED = ("trainaug", "train_aug")
+MAIN, MORE = "_main.json", "_supp.json"  # of What's the Point: one person's clicks, and others'
 OTHER_MAPS = ("SegmentationObject",)
 LABELMAP = "labelmap.txt"
 SETS = ("Segmentation", "Main")
@@ -70,20 +82,27 @@ class _Folder:
     found: dict[str, Found] = field(default_factory=dict)
     maps: set[Path] = field(default_factory=set)
     indexed: bool = False  # label maps or points, whose numbers are those of VOC's classes
+    augmented: set[str] = field(default_factory=set)  # images of SBD
 
     def read(self) -> None:
         """Read all files."""
         source = self.request.source
-        files = [source] if source.is_file() else sorted(source.rglob("*"))
+        files = [source] if source.is_file() else sorted(source.rglob("*"), key=_rank)
         labelmap = self._labelmap(files)
         for path in files:
             ending, place = path.suffix.lower(), self.request.place(path)
             folders = {part for part in path.relative_to(source).parts[:-1]}
             with self.request.journal.leaving(place):
+                if ending in (".xml", ".mat") and CONTEXT in folders:
+                    raise DataError("of PASCAL-Context, whose classes are others")
                 if ending == ".xml":
                     self._xml(path, place)
                 elif ending == ".json":
                     self._points(path, place)
+                elif is_sbd(path):
+                    self._sbd(path, place)
+                elif ending == ".png" and folders & {*STROKES}:
+                    self._strokes(path, place)
                 elif ending == ".png" and folders & {*OTHER_MAPS}:
                     self.maps.add(path.resolve())
                     raise DataError("numbers of objects, which are no classes")
@@ -102,18 +121,28 @@ class _Folder:
         return tuple(name for name in VOC if name in drawn) if drawn <= {*VOC} else ()
 
     def splits(self) -> dict[str, list[str]]:
-        """The lists of ImageSets."""
-        splits: dict[str, list[str]] = {}
-        folders = [path for name in SETS for path in self.request.source.rglob(f"ImageSets/{name}")]
-        for split in ("train", "val", "test"):
-            for folder in folders[:1]:
+        """The lists of ImageSets; SBD adds to the train split."""
+        lists = {split: self._listed(split) for split in ("train", "val", "test", *AUGMENTED)}
+        longer = max((lists.pop(name) for name in AUGMENTED), key=len)
+        if longer:
+            lists["train"] = longer
+        elif lists["train"] and self.augmented:
+            lists["train"] = sorted({*lists["train"], *self.augmented} - {*lists["val"]})
+        found = {
+            split: [self.found[stem].image for stem in stems if stem in self.found]
+            for split, stems in lists.items()
+        }
+        return {split: names for split, names in found.items() if names}
+
+    def _listed(self, split: str) -> list[str]:
+        """The names in the list of a split; a line may hold the paths of image and mask."""
+        for name in SETS:
+            for folder in sorted(self.request.source.rglob(f"ImageSets/{name}")):
                 path = folder / f"{split}.txt"
                 if path.is_file():
                     lines = load_text(path, self.request.place(path)).split("\n")
-                    stems = [line.split()[0] for line in lines if line.strip()]
-                    known = [self.found[stem].image for stem in stems if stem in self.found]
-                    splits.setdefault(split, []).extend(known)
-        return {split: names for split, names in splits.items() if names}
+                    return [Path(line.split()[0]).stem for line in lines if line.strip()]
+        return []
 
     def _labelmap(self, files: list[Path]) -> ClassList | None:
         for path in files:
@@ -160,7 +189,24 @@ class _Folder:
         else:
             raise DataError("an object without a box")
 
+    def _sbd(self, path: Path, place: str) -> None:
+        self.augmented.add(path.stem)
+        self.indexed = True
+        found = self._of(path.stem, place)
+        if found.mask is not None:
+            raise DataError("a second mask of one image: VOC's own counts")
+        found.mask = by_segmentation(path, place)
+
+    def _strokes(self, path: Path, place: str) -> None:
+        self.indexed = True
+        self.maps.add(path.resolve())
+        names = dict(enumerate(self._indexed_names()))
+        found = self._of(path.stem, place)
+        found.hints = by_values(path, place, names, nothing=UNLABELLED, without=[VOID_VALUE])
+
     def _points(self, path: Path, place: str) -> None:
+        if path.name.endswith(MORE) and path.with_name(path.name.replace(MORE, MAIN)).is_file():
+            raise DataError("further clicks of What's the Point; those of *_main.json count")
         content = load_json(path, place)
         if not isinstance(content, dict) or not all(map(_is_clicks, content.values())):
             raise DataError("no points of What's the Point: image -> list of x, y, cls")
@@ -190,6 +236,11 @@ class _Folder:
 
     def _indexed_names(self) -> tuple[str, ...]:
         return VOC if self.request.classes is None else self.request.classes.names
+
+
+def _rank(path: Path) -> tuple[int, Path]:
+    """VOC's own masks before those that others made of the same images."""
+    return (int(path.suffix == ".mat" or path.parent.name in MAPS[1:]), path)
 
 
 def _coloured(path: Path, place: str, labelmap: ClassList) -> Painted:
