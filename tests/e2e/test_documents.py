@@ -64,13 +64,3 @@ def test_every_file_that_the_documents_name_is_there():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
-def library_examples():
-    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.S)
-
-
-@pytest.mark.parametrize("number", range(len(library_examples())))
-def test_an_example_of_the_library_page_runs(number):
-    exec(compile(library_examples()[number], "docs/library.md", "exec"), {})

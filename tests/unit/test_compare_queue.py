@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-from hintseg.locks import held, holder, kept_by_another
 
 from conftest import TINY
 from hintseg.compare import cell as cell_module
@@ -20,6 +19,7 @@ from hintseg.compare.folder import CompareFolder
 from hintseg.compare.grid import Request
 from hintseg.compare.running import run_cells
 from hintseg.errors import RunError
+from hintseg.locks import held, holder, kept_by_another
 
 SETTINGS = {"train": {**TINY, "steps": 2, "device": "auto"}}
 STAND_IN = """

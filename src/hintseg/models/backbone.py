@@ -3,10 +3,12 @@
 import hashlib
 import logging
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +23,7 @@ from safetensors.torch import load_file
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
-from hintseg.errors import ConfigError, UnknownNameError
+from hintseg.errors import ConfigError, DataWarning, UnknownNameError
 from hintseg.models.finite import first_not_finite
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
@@ -30,6 +32,7 @@ PACKAGED = {  # network -> its place in the family whose ImageNet weights pip in
     "tf_efficientnet_lite1": 1,  # with hintseg[backbones]
     "tf_efficientnet_lite2": 2,
 }
+GROUP = "hintseg.backbones"  # of entry points: modules that register networks with timm
 LISTING = 'python -c "import timm; print(*timm.list_models())"'
 
 
@@ -142,7 +145,7 @@ def _norms(module: nn.Module) -> list[nn.Module]:
 
 
 def _create(name: str, output_stride: int) -> nn.Module:
-    if not timm.is_model(name):
+    if not _is_known(name):
         raise UnknownNameError("backbone", name, timm.list_models(), listing=LISTING)
     options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
@@ -153,6 +156,18 @@ def _create(name: str, output_stride: int) -> nn.Module:
             f"{output_stride} ({error}); choose another network or --set train.output_stride=32"
         ) from error
     return network
+
+
+def _is_known(name: str) -> bool:
+    """Whether timm knows a network, if need be after other packages have registered theirs."""
+    if not timm.is_model(name):
+        for point in entry_points(group=GROUP):
+            try:
+                point.load()
+            except Exception as error:  # whatever another package does wrong
+                warnings.warn(f"backbone {point.name}: {error!r}", DataWarning, 2)
+    known: bool = timm.is_model(name)
+    return known
 
 
 def _normalisation(name: str) -> tuple[list[float], list[float]]:
