@@ -102,6 +102,18 @@ class Pictures:
             raise DataError(f"{name}: no tile {level}/{row}/{column}")
         return jpeg(part)
 
+    def crop(self, dataset: Dataset, name: str, box: tuple[float, float, float, float]) -> bytes:
+        """A small picture of a place and what is around it.
+
+        Args:
+            dataset: That has the image.
+            name: Of the image.
+            box: Left, top, right and bottom as shares of width and height.
+        """
+        return self._thumbs.get(
+            (*_state(dataset, name), box), lambda: jpeg(_around(dataset.image(name), box))
+        )
+
     def thumb(self, dataset: Dataset, name: str) -> bytes:
         """A small picture for the list."""
         return self._thumbs.get(_state(dataset, name), lambda: self._small(dataset, name))
@@ -119,6 +131,21 @@ def jpeg(image: Image) -> bytes:
     buffer = BytesIO()
     PillowImage.fromarray(image).save(buffer, format="JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def _around(image: Image, box: tuple[float, float, float, float]) -> Image:
+    """A square around a box, with half as much again of its surroundings, as far as there is."""
+    height, width = image.shape[:2]
+    left, right = sorted((box[0] * width, box[2] * width))
+    top, bottom = sorted((box[1] * height, box[3] * height))
+    reach = 0.75 * max(right - left, bottom - top, 16.0)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    rows = slice(max(0, int(y - reach)), max(1, int(min(height, y + reach))))
+    columns = slice(max(0, int(x - reach)), max(1, int(min(width, x + reach))))
+    part = image[rows, columns] if image[rows, columns].size else image
+    tall, wide = part.shape[:2]
+    side = min(THUMB, max(tall, wide))
+    return resize_image(np.ascontiguousarray(part), *fit_size(tall, wide, side))
 
 
 def _halved(image: Image) -> Pyramid:
