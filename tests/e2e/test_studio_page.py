@@ -272,9 +272,9 @@ def test_everything_can_be_reached_by_keyboard(opened, data_folder):
     with serving(data_folder) as address:
         page = opened(address)
         page.keyboard.press("?")
-        page.wait_for_selector("[role=dialog]")
+        page.wait_for_selector("dialog")
         page.keyboard.press("Escape")
-        page.wait_for_selector("[role=dialog]", state="detached")
+        page.wait_for_selector("dialog", state="detached")
         page.keyboard.press("PageDown")
         page.wait_for_selector("canvas[data-image='ridge']")
         names = page.evaluate(
