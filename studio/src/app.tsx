@@ -134,8 +134,8 @@ function Bar({ store, view }: { store: Store; view: Handle }) {
         {t.next}
       </button>
       <span class="fill" />
-      <button title="?" onClick={() => store.set({ help: true })}>
-        {t.help}
+      <button title={`${t.help} (?)`} aria-label={t.help} onClick={() => store.set({ help: true })}>
+        ?
       </button>
     </header>
   );

@@ -3,6 +3,8 @@ import type { Store } from "./store";
 import { t } from "./texts";
 import type { Added, Kin } from "./types";
 
+const SURE = 0.75; // likeness from which a place is chosen before anybody has looked
+
 /** Places of the data set that look like one that was clicked. */
 export class Relatives {
   places: Kin[] = []; // the first is the place itself
@@ -23,7 +25,7 @@ export class Relatives {
       const found = await api.similar(store.open.name, x, y);
       this.places = found.places;
       this.images = found.images;
-      this.chosen = new Set(found.places.filter((kin) => kin.likeness > 0.5));
+      this.chosen = new Set(found.places.filter((kin) => kin.likeness > SURE));
       this.added = [];
     } catch (error) {
       store.say(error instanceof Error ? error.message : String(error));

@@ -33,6 +33,7 @@ export class View {
   private layer: { seen: Seen | null; key: string; canvas: HTMLCanvasElement } | null = null;
   private asked = 0;
   private fitted = false;
+  private size: Point | null = null;
   private shownAt: Store["showAt"] = null;
 
   constructor(
@@ -49,6 +50,8 @@ export class View {
 
   resize() {
     const { clientWidth, clientHeight } = this.canvas;
+    if (!this.fitted && this.size) this.pan((clientWidth - this.size[0]) / 2, (clientHeight - this.size[1]) / 2);
+    this.size = [clientWidth, clientHeight];
     this.canvas.width = Math.max(1, Math.round(clientWidth * devicePixelRatio));
     this.canvas.height = Math.max(1, Math.round(clientHeight * devicePixelRatio));
     if (this.fitted) this.fit();

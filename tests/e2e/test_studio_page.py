@@ -20,7 +20,7 @@ from hintseg.studio.session import Session
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-PATIENCE = 60_000  # ms: the machine may be busy
+PATIENCE = 20_000  # ms: the machine may be busy
 
 
 @contextmanager

@@ -78,6 +78,7 @@ class Seeing:
     def __init__(self) -> None:
         self.run: Path | None = None
         self.generation = 0
+        self._network = 0  # features are those of this one
         self._lock = RLock()
         self._predictor: Predictor | None = None
         self._features: Callable[..., Features] | None = None
@@ -97,6 +98,7 @@ class Seeing:
         with self._lock:
             self.run, self._predictor, self._features = run, predictor, None
             self.generation += 1
+            self._network += 1
             self._cells.clear()
 
     def forget(self) -> None:
@@ -105,6 +107,7 @@ class Seeing:
             self._cells.clear()
             if self._predictor is not None:
                 self.run, self._predictor, self._features = None, None, None
+                self._network += 1
             self.generation += 1
 
     def shown(self, dataset: Dataset, name: str, what: str) -> Shown | None:
@@ -160,7 +163,7 @@ class Seeing:
         return with_hints(seen, _drawn(dataset, name, (height, width)).labels)
 
     def _noted(self, dataset: Dataset, name: str, seen: Seen) -> Tensor:
-        state = self.generation, dataset.images[name].stat().st_mtime_ns
+        state = self._network, dataset.images[name].stat().st_mtime_ns
         return self.relatives.note(dataset, name, state, seen.features)
 
     def doubt(self, dataset: Dataset, name: str) -> Doubt | None:
@@ -211,7 +214,7 @@ class Seeing:
     def _see(self, dataset: Dataset, name: str, *, keep: bool = True) -> Seen:
         if name not in dataset.images:
             raise DataError(f"{name}: no such image in {dataset.root}; reload the list")
-        key = self.generation, name, dataset.images[name].stat().st_mtime_ns
+        key = self._network, name, dataset.images[name].stat().st_mtime_ns
         if keep:
             return self._seen.get(key, lambda: self._look(dataset, name))
         return self._seen.peek(key) or self._look(dataset, name)
