@@ -3,7 +3,8 @@
     python benchmarks/studio.py DATA [--browser /usr/bin/chromium] [--strokes 20] [--opened 200]
 
 DATA is a folder of photographs with a dataset.yaml; it is copied, hints are drawn in the copy.
-Needs `pip install playwright` and a Chromium. The server is a process of its own, one thread. Prints
+Needs `pip install playwright` and a Chromium. The server is a process of its own, of one thread.
+Prints
 
 - the median time from lifting the pointer to the answer with the new prediction (save included),
 - the median time from choosing an image to its picture and to its prediction,

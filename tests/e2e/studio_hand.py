@@ -36,8 +36,8 @@ def serving(folder, port=0):
         listening.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
+@pytest.fixture(scope="module", name="browser")
+def the_browser():
     with playwright.sync_playwright() as started:
         found = started.chromium.launch(
             executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
@@ -74,8 +74,8 @@ class Hand:
         self.page.wait_for_selector("footer .saved", timeout=PATIENCE)
 
 
-@pytest.fixture
-def opened(browser):
+@pytest.fixture(name="opened")
+def opened_pages(browser):
     """Open the page on an image; errors on the page fail the test."""
     contexts, errors = [], []
 

@@ -6,14 +6,22 @@ import time
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from studio_hand import BROWSER, Hand, drawn, kinds, serving, wait_for
+from studio_hand import (  # noqa: F401 - fixtures
+    BROWSER,
+    Hand,
+    drawn,
+    kinds,
+    opened_pages,
+    serving,
+    the_browser,
+    wait_for,
+)
 
 from conftest import HEIGHT, WIDTH, draw_data, room_for
 from hintseg.data.dataset import open_dataset
 from hintseg.images.label_maps import read_label_map, write_label_map
 from hintseg.structures import UNLABELLED
 
-pytest_plugins = ("studio_hand",)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium")
 
 

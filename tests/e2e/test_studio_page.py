@@ -3,12 +3,20 @@
 import json
 
 import pytest
-from studio_hand import BROWSER, Hand, drawn, kinds, serving, wait_for
+from studio_hand import (  # noqa: F401 - fixtures
+    BROWSER,
+    Hand,
+    drawn,
+    kinds,
+    opened_pages,
+    serving,
+    the_browser,
+    wait_for,
+)
 
 from conftest import CLASSES
 from hintseg.studio.session import Session
 
-pytest_plugins = ("studio_hand",)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium")
 
 
