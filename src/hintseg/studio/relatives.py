@@ -12,9 +12,8 @@ from hintseg.errors import DataError
 from hintseg.predict.kin import Kin, nearest_regions, region_vectors
 from hintseg.predict.quick import Features
 from hintseg.regions.partition import image_regions
-from hintseg.resize import fit_size, resize_image
 from hintseg.studio.painted import mask_entry
-from hintseg.studio.pictures import Memory
+from hintseg.studio.pictures import Memory, Pictures, shrunken
 
 SIDE = 320  # longer side at which images are cut here: places matter, not outlines
 KEPT = 2**26  # bytes of region maps
@@ -24,7 +23,8 @@ TOP = 24
 class Relatives:
     """Mean features of the regions of all images that were looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
         self._banks: dict[str, tuple[Any, Tensor]] = {}
         self._maps: Memory[Any, np.ndarray] = Memory(KEPT, lambda regions: regions.nbytes)
 
@@ -82,9 +82,7 @@ class Relatives:
         """The regions of an image at `SIDE` pixels."""
 
         def cut() -> np.ndarray:
-            image = dataset.image(name)
-            height, width = image.shape[:2]
-            small = resize_image(image, *fit_size(height, width, min(SIDE, max(height, width))))
+            small = shrunken(self._pictures.view(dataset, name), SIDE)
             return image_regions(small).astype(np.int16)
 
         return self._maps.get((name, dataset.images[name].stat().st_mtime_ns), cut)

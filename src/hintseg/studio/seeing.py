@@ -35,12 +35,10 @@ from hintseg.resize import fit_size, pool_labels, resize_image, resize_labels
 from hintseg.structures import Hints, LabelMap, Shape, WeakLabels
 from hintseg.studio.drawings import hint_file
 from hintseg.studio.exporting import with_hints
-from hintseg.studio.pictures import Memory
+from hintseg.studio.pictures import Memory, Pictures
 from hintseg.studio.relatives import Relatives
 
 LARGEST = 1280  # longer side at which a model looks at an image here: an answer within seconds
-LARGEST_UNTRAINED = 640  # the same for the ImageNet network
-SHOWN_SIDE = 640  # of the label maps that the browser gets
 UNLIKELY = 0.1  # a class with no cell above this is left out
 KEPT_BYTES = 2**28  # of features
 WHAT = ("quick", "model")
@@ -75,7 +73,8 @@ class Shown:
 class Seeing:
     """Predictions of the images of a data set; one at a time, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Pictures | None = None) -> None:
+        self._pictures = pictures or Pictures()
         self.run: Path | None = None
         self.generation = 0
         self._network = 0  # features are those of this one
@@ -85,7 +84,7 @@ class Seeing:
         self._seen: Memory[tuple, Seen] = Memory(KEPT_BYTES, lambda seen: seen.bytes)
         self._regions: Memory[tuple, Tensor] = Memory(KEPT_BYTES // 4, lambda map_: map_.nbytes)
         self._cells: dict[str, tuple[str, HintedCells]] = {}
-        self.relatives = Relatives()
+        self.relatives = Relatives(self._pictures)
 
     def use(self, run: Path, dataset: Dataset) -> None:
         """See with the model of a finished run from now on.
@@ -221,13 +220,11 @@ class Seeing:
 
     def _look(self, dataset: Dataset, name: str) -> Seen:
         predictor, features = self._predictor, self._eyes()
-        reading = dataset if predictor is None else dataset.read_as(predictor.reading)
-        image = reading.image(name)
-        height, width = image.shape[:2]
         if predictor is None:
-            fitted = _at_most(height, width, LARGEST_UNTRAINED)
-        else:
-            fitted = _at_most(*predictor.fit(height, width), LARGEST)
+            view = self._pictures.view(dataset, name)
+            return Seen(features(view), (view.shape[0], view.shape[1]), None)
+        image = dataset.read_as(predictor.reading).image(name)
+        fitted = _at_most(*predictor.fit(image.shape[0], image.shape[1]), LARGEST)
         view = resize_image(image, *fitted)
         return Seen(features(view), fitted, self._model_scores(view))
 
@@ -235,9 +232,8 @@ class Seeing:
         """The regions of an image at the size in which it is shown."""
 
         def cut() -> Tensor:
-            image = dataset.image(name)
-            size = _at_most(image.shape[0], image.shape[1], SHOWN_SIDE)
-            return torch.from_numpy(image_regions(resize_image(image, *size)).astype(np.int64))
+            regions = image_regions(self._pictures.view(dataset, name))
+            return torch.from_numpy(regions.astype(np.int64))
 
         return self._regions.get((name, dataset.images[name].stat().st_mtime_ns), cut)
 

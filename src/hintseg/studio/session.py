@@ -32,7 +32,7 @@ class Session:
         finish_renaming(self.root)
         self.dataset = open_dataset(self.root)
         self.drawings, self.pictures = Drawings(), Pictures()
-        self.seeing = Seeing()
+        self.seeing = Seeing(self.pictures)
         self.trainer = Trainer(self.root, train_options)
         self.ranking = Ranking(self.seeing)
         self._summaries: dict[str, tuple[Any, dict[str, Any]]] = {}
