@@ -1,4 +1,18 @@
-import type { Content, Drawing, Facts, OpenImage, Seen, Shape, Summary, Training, What } from "./types";
+import type {
+  Added,
+  Content,
+  Drawing,
+  Exported,
+  Facts,
+  Kin,
+  OpenImage,
+  Problem,
+  Seen,
+  Shape,
+  Summary,
+  Training,
+  What,
+} from "./types";
 
 /** The server refused; `current` is the drawing as it is now where two changed it. */
 export class Refusal extends Error {
@@ -11,10 +25,12 @@ export class Refusal extends Error {
   }
 }
 
-const OWN = { "x-hintseg": "1" };
+/** The data set that this page belongs to: the server refuses changes that are meant for another. */
+let own = "1";
+export const belongTo = (id: string) => void (own = id);
 
 async function ask(path: string, init: RequestInit = {}): Promise<Response> {
-  const response = await fetch(path, { ...init, headers: { ...OWN, ...init.headers } });
+  const response = await fetch(path, { ...init, headers: { "x-hintseg": own, ...init.headers } });
   if (response.ok) return response;
   const text = await response.text();
   let content: { error?: string; current?: Drawing } = {};
@@ -41,6 +57,29 @@ export const tile = (name: string, level: number, row: number, column: number) =
 export const piece = (name: string, what: What, x: number, y: number) =>
   json<Shape>(ask(`/api/piece?${query(name)}&what=${what}&x=${x}&y=${y}`));
 export const addClass = (name: string) => json<Facts>(post("/api/classes", { name }));
+export const renameClass = (name: string, to: string) =>
+  json<Facts & { changed: number }>(post("/api/classes/rename", { name, to }));
+export const removeClass = (name: string, into: string | null) =>
+  json<Facts & { changed: number }>(post("/api/classes/remove", { name, into }));
+export const usesOfClass = async (name: string) =>
+  (await json<{ uses: number }>(ask(`/api/classes/uses?${query(name)}`))).uses;
+export const begin = (classes: string[], background: string | null) =>
+  json<Facts>(post("/api/begin", { classes, background }));
+export const settings = async () => (await json<{ text: string }>(ask("/api/settings"))).text;
+export const mend = (text: string) => json<Facts>(post("/api/settings", { text }));
+export const upload = (file: File) =>
+  ask(`/api/upload?${query(file.name)}`, { method: "PUT", body: file });
+export const aside = (name: string) => json<Drawing>(post("/api/aside", { name }));
+export const exportMasks = (which: string) => json<Exported>(post("/api/export", { which }));
+export const problems = async () => (await json<{ problems: Problem[] }>(ask("/api/problems"))).problems;
+export const similar = (name: string, x: number, y: number) =>
+  json<{ places: Kin[]; images: number }>(ask(`/api/similar?${query(name)}&x=${x}&y=${y}`));
+export const labelPlaces = async (places: Kin[], label: string) =>
+  (await json<{ added: Added[] }>(post("/api/similar/label", { places, label }))).added;
+export const unlabelPlaces = (added: Added[]) => post("/api/similar/undo", { added });
+export const crop = ({ name, left, top, right, bottom }: Kin) =>
+  `/api/crop?${query(name)}&left=${left}&top=${top}&right=${right}&bottom=${bottom}`;
+export const report = (run: string) => `/api/report?run=${encodeURIComponent(run)}`;
 export const train = (method: string, steps: number) =>
   json<Training>(post("/api/train/start", { method, steps }));
 export const stopTraining = () => json<Training>(post("/api/train/stop"));

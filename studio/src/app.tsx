@@ -1,8 +1,12 @@
 import { useEffect, useReducer, useRef } from "preact/hooks";
+import { ClassDialog } from "./classes";
+import { Dialog } from "./dialog";
+import { KinDrawer } from "./kin";
 import { ImageList } from "./list";
 import { listen } from "./keys";
 import { Panel } from "./panel";
 import { Pointer } from "./pointer";
+import { Mend, MendDialog, NewData } from "./start";
 import type { Store } from "./store";
 import { t } from "./texts";
 import type { Tool } from "./types";
@@ -17,21 +21,51 @@ export function useStore(store: Store) {
 export function App({ store }: { store: Store }) {
   useStore(store);
   const view = useRef<View | null>(null);
+  const state = store.facts?.state;
+  if (state === "new" || state === "broken") {
+    return (
+      <>
+        {state === "new" ? <NewData store={store} /> : <Mend store={store} />}
+        <Message store={store} />
+      </>
+    );
+  }
   return (
     <div class="app">
       <ImageList store={store} />
       <main>
         <Bar store={store} view={view} />
+        <Banner store={store} />
         <Stage store={store} view={view} />
+        <KinDrawer store={store} />
         <Status store={store} />
       </main>
       <Panel store={store} />
       {store.help && <Help store={store} />}
-      {store.message && (
-        <div class="message" role="alert">
-          {store.message}
-        </div>
-      )}
+      {store.editing !== null && <ClassDialog store={store} name={store.editing} />}
+      {store.mending && <MendDialog store={store} />}
+      <Message store={store} />
+    </div>
+  );
+}
+
+function Message({ store }: { store: Store }) {
+  if (!store.message) return null;
+  return (
+    <div class="message" role="alert">
+      {store.message}
+    </div>
+  );
+}
+
+/** What keeps the whole page from working, as long as it lasts. */
+function Banner({ store }: { store: Store }) {
+  const { facts, lost, saving, why } = store;
+  const trouble = saving === "unsaved" ? why : lost || (facts && !facts.writable ? t.readOnly : "");
+  if (!trouble) return null;
+  return (
+    <div class="banner bad" role="alert">
+      {trouble} {facts?.broken && <button onClick={() => store.set({ mending: true })}>{t.editSettings}</button>}
     </div>
   );
 }
@@ -100,8 +134,8 @@ function Bar({ store, view }: { store: Store; view: Handle }) {
         {t.next}
       </button>
       <span class="fill" />
-      <button title="?" onClick={() => store.set({ help: true })}>
-        {t.help}
+      <button title={`${t.help} (?)`} aria-label={t.help} onClick={() => store.set({ help: true })}>
+        ?
       </button>
     </header>
   );
@@ -112,7 +146,9 @@ function Status({ store }: { store: Store }) {
   return (
     <footer>
       <span>{open ? `${open.name} - ${open.width} x ${open.height} - ${t.hintsOf(open.shapes.length)}` : ""}</span>
-      <span class="fill">{t.toolHelp[store.tool]}</span>
+      <span class="fill" role="status">
+        {store.cursorAt || t.toolHelp[store.tool]}
+      </span>
       <span>{t.seeingWith(facts?.run ?? "")}</span>
       <span class={`saving ${saving}`} role="status">
         {t[saving]}
@@ -124,21 +160,18 @@ function Status({ store }: { store: Store }) {
 function Help({ store }: { store: Store }) {
   const close = () => store.set({ help: false });
   return (
-    <div class="veil" onClick={close}>
-      <section role="dialog" aria-modal="true" aria-label={t.help} onClick={(event) => event.stopPropagation()}>
-        <h2>{t.title}</h2>
-        <dl>
-          {t.keys.map(([key, what]) => (
-            <>
-              <dt>{key}</dt>
-              <dd>{what}</dd>
-            </>
-          ))}
-        </dl>
-        <button autofocus onClick={close}>
-          {t.close}
-        </button>
-      </section>
-    </div>
+    <Dialog title={t.title} close={close}>
+      <dl>
+        {t.keys.map(([key, what]) => (
+          <>
+            <dt>{key}</dt>
+            <dd>{what}</dd>
+          </>
+        ))}
+      </dl>
+      <button autofocus onClick={close}>
+        {t.close}
+      </button>
+    </Dialog>
   );
 }

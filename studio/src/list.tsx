@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api";
+import { Upload } from "./start";
 import type { Filter, Store } from "./store";
 import { t } from "./texts";
 import type { Summary } from "./types";
@@ -64,6 +65,10 @@ export function ImageList({ store }: { store: Store }) {
         </div>
         {!shown.length && store.images.length > 0 && <p>{t.nothing}</p>}
       </div>
+      <details>
+        <summary>{t.moreImages}</summary>
+        <Upload store={store} />
+      </details>
       <small>
         {t.count(shown.length, store.images.length)}
         <br />

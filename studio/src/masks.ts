@@ -1,3 +1,4 @@
+import { trace } from "./brush";
 import type { Point } from "./geometry";
 import type { Shape } from "./types";
 
@@ -24,8 +25,7 @@ export function bitmapOf(shape: Shape, ready: () => void): HTMLCanvasElement | n
   const text = shape.mask ?? "";
   const known = decoded.get(text);
   if (known !== undefined) return known;
-  decoded.set(text, null);
-  if (decoded.size > KEPT) decoded.delete(decoded.keys().next().value!);
+  remember(text, null);
   const image = new Image();
   image.onload = () => {
     const canvas = document.createElement("canvas");
@@ -56,12 +56,7 @@ export function carved(shape: Shape, line: Point[], radius: number): Shape | nul
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.drawImage(source, 0, 0);
   context.globalCompositeOperation = "destination-out";
-  context.lineCap = context.lineJoin = "round";
-  context.lineWidth = 2 * radius;
-  context.beginPath();
-  line.forEach(([x, y], i) => (i ? context.lineTo(x - left, y - top) : context.moveTo(x - left, y - top)));
-  if (line.length === 1) context.lineTo(line[0][0] - left + 1e-3, line[0][1] - top);
-  context.stroke();
+  trace(context, line, radius, { ...placeOf(shape), left, top });
   return encoded(shape, canvas, context, source);
 }
 
@@ -85,5 +80,64 @@ function encoded(
   if (!touched) return shape;
   if (!left) return null;
   context.putImageData(pixels, 0, 0);
-  return { ...shape, mask: canvas.toDataURL("image/png").split(",")[1] };
+  return { ...shape, mask: kept(canvas, pixels) };
+}
+
+/** A drawn canvas as text: white where more than half of a pixel is covered, else black. */
+export function maskOf(canvas: HTMLCanvasElement, context: CanvasRenderingContext2D): string {
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < pixels.data.length; i += 4) {
+    pixels.data.fill(pixels.data[i + 3] > 127 ? 255 : 0, i, i + 3);
+    pixels.data[i + 3] = 255;
+  }
+  context.putImageData(pixels, 0, 0);
+  return kept(canvas, pixels);
+}
+
+/** The text of a canvas; its bitmap is known at once, so that nothing flickers. */
+function kept(canvas: HTMLCanvasElement, pixels: ImageData): string {
+  const text = canvas.toDataURL("image/png").split(",")[1];
+  for (let i = 0; i < pixels.data.length; i += 4) {
+    pixels.data[i + 3] = pixels.data[i];
+    pixels.data.fill(255, i, i + 3);
+  }
+  canvas.getContext("2d")!.putImageData(pixels, 0, 0);
+  remember(text, canvas);
+  return text;
+}
+
+function remember(text: string, canvas: HTMLCanvasElement | null) {
+  decoded.set(text, canvas);
+  if (decoded.size > KEPT) decoded.delete(decoded.keys().next().value!);
+}
+
+/** The server has written a bitmap in another way: it looks the same. */
+export function sameAs(text: string | null | undefined, known: string | null | undefined) {
+  const canvas = known ? decoded.get(known) : null;
+  if (text && canvas) remember(text, canvas);
+}
+
+const tints = new WeakMap<HTMLCanvasElement, { colour: string; canvas: HTMLCanvasElement }>();
+
+/** A bitmap in the colour of its class, hatched: a person's word, no prediction. */
+export function tinted(bitmap: HTMLCanvasElement, colour: string): HTMLCanvasElement {
+  const known = tints.get(bitmap);
+  if (known?.colour === colour) return known.canvas;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  const context = canvas.getContext("2d")!;
+  context.drawImage(bitmap, 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = colour;
+  context.fillRect(0, 0, bitmap.width, bitmap.height);
+  context.globalCompositeOperation = "destination-out";
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (let x = -bitmap.height; x < bitmap.width; x += 7) {
+    context.moveTo(x, bitmap.height);
+    context.lineTo(x + bitmap.height, 0);
+  }
+  context.stroke();
+  tints.set(bitmap, { colour, canvas });
+  return canvas;
 }

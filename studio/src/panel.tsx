@@ -1,5 +1,8 @@
 import { useState } from "preact/hooks";
-import type { Palette } from "./colours";
+import * as api from "./api";
+import { Classes } from "./classes";
+import { Export } from "./export";
+import { Shapes } from "./shapes";
 import type { Store } from "./store";
 import { t } from "./texts";
 import type { Training as Facts, What } from "./types";
@@ -7,76 +10,18 @@ import type { Training as Facts, What } from "./types";
 /** Right of the image: classes, what is shown, training. */
 export function Panel({ store }: { store: Store }) {
   return (
-    <aside>
+    <aside aria-label={t.panel}>
       <Classes store={store} />
+      <Shapes store={store} />
       <Layers store={store} />
       <Training store={store} />
+      <Export store={store} />
     </aside>
   );
 }
 
-function Classes({ store }: { store: Store }) {
-  const [name, setName] = useState("");
-  const flags = store.open?.flags ?? {};
-  const drawn = new Set(store.shapes.map((shape) => shape.label));
-  return (
-    <section class="classes">
-      <h2>{t.classes}</h2>
-      <ul>
-        {store.facts?.classes.map((known, index) => (
-          <li class={drawn.has(known.name) ? "drawn" : ""}>
-            <button
-              aria-pressed={store.chosen === index}
-              title={known.name}
-              onClick={() => store.set({ chosen: index })}
-            >
-              <i style={{ background: store.colour(index) }} />
-              <span>{known.name}</span>
-              {index < 9 && <kbd>{index + 1}</kbd>}
-            </button>
-            <input
-              type="checkbox"
-              title={t.tags}
-              aria-label={`${t.tags}: ${known.name}`}
-              checked={flags[known.name] ?? false}
-              onChange={() => store.toggleTag(index)}
-            />
-          </li>
-        ))}
-      </ul>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (name.trim()) void store.addClass(name.trim());
-          setName("");
-        }}
-      >
-        <input
-          placeholder={t.addClass}
-          aria-label={t.addClass}
-          maxLength={80}
-          value={name}
-          onInput={(event) => setName(event.currentTarget.value)}
-        />
-        <button>{t.add}</button>
-      </form>
-      <label>
-        {t.palette}
-        <select
-          value={store.palette}
-          onChange={(event) => store.set({ palette: event.currentTarget.value as Palette })}
-        >
-          {Object.entries(t.palettes).map(([value, label]) => (
-            <option value={value}>{label}</option>
-          ))}
-        </select>
-      </label>
-    </section>
-  );
-}
-
 function Layers({ store }: { store: Store }) {
-  const box = (key: "showHints" | "showSeen" | "showDoubt", label: string, hint: string) => (
+  const box = (key: "showHints" | "showSeen" | "showDoubt" | "split", label: string, hint: string) => (
     <label title={hint}>
       <input type="checkbox" checked={store[key]} onChange={() => store.set({ [key]: !store[key] })} />
       {label} <kbd>{hint}</kbd>
@@ -87,6 +32,7 @@ function Layers({ store }: { store: Store }) {
       {box("showHints", t.hints, "V")}
       {box("showSeen", t.prediction, "M")}
       {box("showDoubt", t.doubt, "U")}
+      {box("split", t.split, "W")}
       <label>
         {t.opacity}
         <input
@@ -156,6 +102,11 @@ function Training({ store }: { store: Store }) {
         </button>
       </div>
       <Progress training={training} />
+      {training.state === "finished" && (
+        <a href={api.report(training.run)} target="_blank" rel="noreferrer">
+          {t.report}
+        </a>
+      )}
       {store.facts?.trouble && <p class="bad">{store.facts.trouble}</p>}
     </section>
   );

@@ -1,14 +1,18 @@
 import * as api from "./api";
 import { colourOf, type Palette } from "./colours";
+import { sameAs } from "./masks";
 import { merge, same } from "./merge";
+import { Relatives } from "./relatives";
 import { t } from "./texts";
-import type { Content, Facts, OpenImage, Seen, Shape, Summary, Tool, Training, What } from "./types";
+import type { Content, Drawing, Facts, OpenImage, Seen, Shape, Summary, Tool, Training, What } from "./types";
 
 export type Filter = keyof typeof t.filters | `class:${string}`;
 type Saving = "saved" | "saving" | "unsaved";
 
 const POLL = 2000; // ms
 const RETRY = 2000;
+const UNSURE = 0.5; // mean doubt
+const PAINTED = "hintseg:painted"; // shapes that lie in a PNG
 const MOST_STROKES_KEPT = 4e6; // characters of unsaved work in the browser's storage
 
 /** Everything that the page shows; components draw themselves anew after `changed`. */
@@ -24,15 +28,23 @@ export class Store {
   showHints = true;
   showSeen = true;
   showDoubt = false;
+  split = false; // hints beside the prediction, not on it
   opacity = 0.5;
-  eraser = 12; // CSS pixels
+  eraser = 12; // radius of eraser and brush in CSS pixels
   palette: Palette = "bright";
   filter: Filter = "all";
   search = "";
   saving: Saving = "saved";
+  why = ""; // it is not saved
   message = "";
   help = false;
-  target: { x: number; y: number } | null = null; // a doubtful place to look at, shares
+  cursorAt = ""; // of the cursor of the keyboard, in words
+  editing: string | null = null; // the class in the dialog
+  mending = false; // dataset.yaml is in the dialog
+  lost = ""; // why there is no list: the server or the data set does not answer
+  target: { x: number; y: number } | null = null; // a place to look at, shares
+  showAt: { x: number; y: number; share: number } | null = null; // the same, close by
+  readonly relatives = new Relatives(this);
 
   private base: Content = empty();
   private past: Content[] = [];
@@ -64,13 +76,19 @@ export class Store {
   private silence = 0;
 
   async start() {
+    window.setInterval(() => void this.poll(), POLL);
     await this.poll();
+  }
+
+  /** The folder is a data set: show the image that the address names. */
+  private async begin() {
+    this.begun = true;
     await this.list();
     const wanted = decodeURIComponent(location.hash.slice(1));
     const first = this.images.find((image) => image.name === wanted) ?? this.images[0];
     if (first) await this.openImage(first.name);
-    window.setInterval(() => void this.poll(), POLL);
   }
+  private begun = false;
 
   /** News of the training, the model, and of whoever else changes this image. */
   async poll() {
@@ -78,24 +96,52 @@ export class Store {
     try {
       const facts = await api.facts();
       const old = this.facts;
-      this.set({ facts });
+      if (old && old.id !== facts.id && this.begun) return location.reload();
+      api.belongTo(facts.id);
+      this.set({ facts, lost: facts.broken ?? "" });
+      if (facts.state !== "ready") return;
+      if (!this.begun) return await this.begin();
       if (old && facts.generation !== this.generation && this.open) void this.look();
       this.generation = facts.generation;
       if (++this.rounds % 5 === 0 || (old && old.ranked !== facts.ranked && this.rounds % 2 === 0)) await this.list();
       if (old && this.rounds % 2 === 0) await this.refresh();
-    } catch {
-      /* the server is away: saving says so, and the next round asks again */
+    } catch (error) {
+      this.set({ lost: error instanceof api.Refusal ? error.message : t.away });
     }
   }
 
   async list() {
-    this.set({ images: await api.images() });
+    const images = await api.images();
+    this.set({ images });
+    const open = this.open;
+    if (open && !images.some((image) => image.name === open.name)) this.say(t.gone(open.name));
+  }
+
+  /** What changed besides the strokes of this page: the list, the open image, what is seen. */
+  async renew() {
+    await this.attempt(async () => {
+      await this.list();
+      await this.refresh(false);
+    });
+  }
+
+  /** Do something that the server may refuse; its reason is shown. Whether it was done. */
+  async attempt(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.say(text(error));
+      return false;
+    }
   }
 
   // --- one image
 
-  async openImage(name: string, target: { x: number; y: number } | null = null) {
+  async openImage(name: string, target: { x: number; y: number } | null = null, share = 0) {
     if (this.open && this.saving !== "saved") await this.save();
+    const showAt = target && share ? { ...target, share } : null;
+    if (this.open?.name === name && showAt) return this.set({ target, showAt: { ...showAt } });
     const turn = ++this.opened;
     try {
       const open = await api.image(name);
@@ -103,7 +149,7 @@ export class Store {
       this.base = contentOf(open);
       this.past = [];
       this.future = [];
-      this.set({ open, seen: null, target, saving: "saved" });
+      this.set({ open, seen: null, target, showAt, saving: "saved" });
       history.replaceState(null, "", `#${encodeURIComponent(name)}`);
       this.restore();
       void this.look();
@@ -113,15 +159,28 @@ export class Store {
   }
 
   /** Read the open image again if somebody else has changed it. */
-  private async refresh() {
+  private async refresh(told = true) {
     const open = this.open;
     if (!open || this.busy || this.saving !== "saved") return;
     const now = await api.image(open.name);
     if (this.open !== open || this.busy || now.version === open.version) return;
     this.base = contentOf(now);
     this.set({ open: now });
-    this.say(t.reloaded);
+    if (told) this.say(t.reloaded);
     void this.look();
+  }
+
+  /** Move a broken hint file of the open image out of the way. */
+  async setAside() {
+    const open = this.open;
+    if (!open) return;
+    await this.attempt(async () => {
+      const now = { ...open, ...(await api.aside(open.name)) };
+      this.base = contentOf(now);
+      this.set({ open: now });
+      this.say(t.asideDone);
+    });
+    await this.renew();
   }
 
   get shapes(): Shape[] {
@@ -178,8 +237,9 @@ export class Store {
         void this.look();
       }
     } catch (error) {
+      if (error instanceof api.Refusal && error.status === 410) return location.reload(); // kept
       if (error instanceof api.Refusal && error.status < 500) return this.giveUp(error);
-      this.set({ saving: "unsaved" });
+      this.set({ saving: "unsaved", why: error instanceof api.Refusal ? error.message : t.away });
       window.setTimeout(() => void this.save(), RETRY);
     } finally {
       this.busy = false;
@@ -192,6 +252,7 @@ export class Store {
       const saved = await api.save(open.name, mine, open.version);
       this.base = mine;
       const { version, problems, readable } = saved;
+      this.adopt(open, saved);
       this.set({
         open: this.open?.name === open.name ? { ...this.open, version, problems, readable } : this.open,
         images: this.images.map((image) => (image.name === open.name ? saved.summary : image)),
@@ -206,9 +267,22 @@ export class Store {
     }
   }
 
+  /** Bitmaps come back as the file has them; take them over unless there is a new stroke already. */
+  private adopt(sent: OpenImage, saved: Drawing) {
+    const now = this.open;
+    if (!now || now.name !== sent.name || now.shapes !== sent.shapes) return;
+    if (saved.shapes.length !== sent.shapes.length) return;
+    const order = (shapes: Shape[]) => [...shapes.filter((one) => one[PAINTED]), ...shapes.filter((one) => !one[PAINTED])];
+    const mine = order(sent.shapes);
+    saved.shapes.forEach((shape, i) => sameAs(shape.mask, mine[i].label === shape.label ? mine[i].mask : null));
+    this.open = { ...now, shapes: saved.shapes };
+    this.base = contentOf({ ...this.base, shapes: saved.shapes });
+  }
+
   /** The server will never take this change: say why and go back to what the file holds. */
   private giveUp(error: Error) {
     this.drop();
+    this.future = [];
     this.past.pop();
     this.set({ open: { ...this.open!, ...this.base }, saving: "saved" });
     this.say(error.message);
@@ -306,15 +380,45 @@ export class Store {
   }
 
   async addClass(name: string) {
-    try {
+    await this.attempt(async () => {
       this.set({ facts: await api.addClass(name) });
       this.set({ chosen: this.facts!.classes.length - 1 });
-    } catch (error) {
-      this.say(text(error));
-    }
+    });
+  }
+
+  async renameClass(name: string, to: string): Promise<boolean> {
+    await this.save();
+    return this.changeClasses(() => api.renameClass(name, to));
+  }
+
+  async removeClass(name: string, into: string | null): Promise<boolean> {
+    await this.save();
+    return this.changeClasses(() => api.removeClass(name, into));
+  }
+
+  /** Hints follow a class: the open image is read again, and there is nothing to undo into. */
+  private async changeClasses(change: () => Promise<Facts & { changed: number }>): Promise<boolean> {
+    const done = await this.attempt(async () => {
+      const facts = await change();
+      this.past = [];
+      this.future = [];
+      const chosen = Math.min(this.chosen, facts.classes.length - 1);
+      this.set({ facts, chosen, editing: null });
+      this.say(t.classChanged(facts.changed));
+    });
+    await this.renew();
+    return done;
   }
 
   // --- training
+
+  async exportMasks(which: string) {
+    await this.save();
+    await this.attempt(async () => {
+      const done = await api.exportMasks(which);
+      if (this.facts) this.set({ facts: { ...this.facts, export: done } });
+    });
+  }
 
   async train(what: "start" | "stop" | "resume", method = "spml", steps = 300) {
     const ask = { start: () => api.train(method, steps), stop: api.stopTraining, resume: api.resumeTraining };
@@ -344,11 +448,11 @@ export class Store {
     if (next && next.name !== this.open?.name) void this.openImage(next.name);
   }
 
-  /** The most doubtful image that is not done, at its most doubtful place. */
+  /** The most doubtful image that is not done, at its most doubtful place; those without hints first. */
   next() {
     const waiting = this.images
-      .filter((image) => image.doubt && !image.done && !image.hints && image.name !== this.open?.name)
-      .sort((a, b) => b.doubt!.mean - a.doubt!.mean);
+      .filter((image) => image.doubt && !image.done && image.name !== this.open?.name)
+      .sort((a, b) => Number(a.hints > 0) - Number(b.hints > 0) || b.doubt!.mean - a.doubt!.mean);
     if (waiting[0]) void this.openImage(waiting[0].name, waiting[0].doubt);
     else this.say(t.noMore);
   }
@@ -374,6 +478,10 @@ function fits(image: Summary, filter: Filter): boolean {
       return !image.done;
     case "done":
       return image.done;
+    case "unseen":
+      return image.doubt === null;
+    case "unsure":
+      return (image.doubt?.mean ?? 0) >= UNSURE;
     case "problems":
       return image.problems > 0;
     default:

@@ -55,7 +55,26 @@ export interface Training {
   images: number;
 }
 
+export interface Exported {
+  state: "none" | "running" | "finished";
+  done: number;
+  total: number;
+  folder: string;
+  errors: string[];
+}
+
+/** What is known of the folder: a data set, or one that is yet to become one (then less is there). */
 export interface Facts {
+  state: "new" | "broken" | "ready";
+  id: string;
+  error?: string; // why it is broken
+  text?: string; // of dataset.yaml then
+  names?: string[]; // of images in a new folder
+  target?: string; // the file that will be written
+  related: number;
+  broken: string; // since it was opened
+  writable: boolean;
+  export: Exported;
   name: string;
   root: string;
   classes: { name: string; colour: string }[];
@@ -78,5 +97,38 @@ export interface Seen {
   quick: boolean;
 }
 
-export type Tool = "point" | "stroke" | "box" | "polygon" | "erase" | "accept" | "pan";
+/** A place of some image that is like another one; lengths are shares. */
+export interface Kin {
+  name: string;
+  region: number;
+  likeness: number;
+  x: number;
+  y: number;
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+export interface Added {
+  name: string;
+  shapes: Shape[];
+}
+
+export interface Problem {
+  severity: "error" | "warning";
+  text: string;
+  name: string;
+}
+
+export type Tool =
+  | "point"
+  | "stroke"
+  | "brush"
+  | "box"
+  | "polygon"
+  | "erase"
+  | "accept"
+  | "similar"
+  | "pan";
 export type What = "quick" | "model";

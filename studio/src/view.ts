@@ -1,7 +1,7 @@
 import * as api from "./api";
 import { rgb } from "./colours";
 import type { Point } from "./geometry";
-import { bitmapOf, placeOf } from "./masks";
+import { bitmapOf, placeOf, tinted } from "./masks";
 import type { Store } from "./store";
 import type { OpenImage, Seen, Shape } from "./types";
 
@@ -14,7 +14,7 @@ const CLOSEST = 40; // CSS pixels for one of the image
 
 /** What the pointer is drawing right now. */
 export interface Draft {
-  kind: "linestrip" | "rectangle" | "polygon" | "erase";
+  kind: "linestrip" | "rectangle" | "polygon" | "erase" | "brush";
   points: Point[];
 }
 
@@ -24,7 +24,8 @@ export class View {
   left = 0; // place of the image's corner on the canvas, in CSS pixels
   top = 0;
   draft: Draft | null = null;
-  pointer: Point | null = null; // in CSS pixels
+  pointer: Point | null = null; // in CSS pixels of the pane
+  cursor: Point | null = null; // the same, moved by keys
   private context: CanvasRenderingContext2D;
   private name = "";
   private base: HTMLImageElement | null = null;
@@ -32,6 +33,8 @@ export class View {
   private layer: { seen: Seen | null; key: string; canvas: HTMLCanvasElement } | null = null;
   private asked = 0;
   private fitted = false;
+  private size: Point | null = null;
+  private shownAt: Store["showAt"] = null;
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -47,24 +50,66 @@ export class View {
 
   resize() {
     const { clientWidth, clientHeight } = this.canvas;
+    if (!this.fitted && this.size) this.pan((clientWidth - this.size[0]) / 2, (clientHeight - this.size[1]) / 2);
+    this.size = [clientWidth, clientHeight];
     this.canvas.width = Math.max(1, Math.round(clientWidth * devicePixelRatio));
     this.canvas.height = Math.max(1, Math.round(clientHeight * devicePixelRatio));
     if (this.fitted) this.fit();
     this.drawNow();
   }
 
+  /** Size of what shows the image: the canvas, or half of it. */
+  get width(): number {
+    return this.canvas.clientWidth / (this.store.split ? 2 : 1);
+  }
+  get height(): number {
+    return this.canvas.clientHeight;
+  }
+
+  /** A place of the canvas as one of the pane that holds it: both show the same. */
+  inPane([x, y]: Point): Point {
+    return [x >= this.width && this.store.split ? x - this.width : x, y];
+  }
+
   fit() {
     const open = this.store.open;
     if (!open) return;
-    const { clientWidth: w, clientHeight: h } = this.canvas;
-    this.scale = Math.min((w - 24) / open.width, (h - 24) / open.height);
-    this.left = (w - open.width * this.scale) / 2;
-    this.top = (h - open.height * this.scale) / 2;
+    this.scale = Math.min((this.width - 24) / open.width, (this.height - 24) / open.height);
+    this.left = (this.width - open.width * this.scale) / 2;
+    this.top = (this.height - open.height * this.scale) / 2;
     this.fitted = true;
     this.draw();
   }
 
-  zoom(factor: number, at: Point = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]) {
+  /** Put a place, given as shares, into the middle, so near that a region of it is seen. */
+  show(x: number, y: number, share: number) {
+    const open = this.store.open;
+    if (!open) return;
+    const most = (0.5 * Math.min(this.width, this.height)) / (share * Math.max(open.width, open.height));
+    if (most > this.scale) this.scale = Math.min(CLOSEST, most);
+    this.left = this.width / 2 - x * open.width * this.scale;
+    this.top = this.height / 2 - y * open.height * this.scale;
+    this.fitted = false;
+    this.draw();
+  }
+
+  /** Turn the cursor of the keyboard on, in the middle of what is seen, or off. */
+  toggleCursor() {
+    this.cursor = this.cursor ? null : [this.width / 2, this.height / 2];
+    this.draw();
+  }
+
+  /** Move the cursor; at an edge the image moves instead. */
+  moveCursor(dx: number, dy: number) {
+    if (!this.cursor) return;
+    const [x, y] = [this.cursor[0] + dx, this.cursor[1] + dy];
+    const edge = 20;
+    this.cursor = [Math.min(this.width - edge, Math.max(edge, x)), Math.min(this.height - edge, Math.max(edge, y))];
+    const [restX, restY] = [x - this.cursor[0], y - this.cursor[1]];
+    if ((restX || restY) && !this.draft) this.pan(-restX, -restY);
+  }
+
+  zoom(factor: number, at: Point = this.cursor ?? [this.width / 2, this.height / 2]) {
     const open = this.store.open;
     if (!open) return;
     const least = Math.min(1, 60 / Math.max(open.width, open.height));
@@ -106,22 +151,43 @@ export class View {
     const open = store.open;
     if (!open) return;
     if (open.name !== this.name) this.change(open);
+    if (store.showAt && store.showAt !== this.shownAt) {
+      this.shownAt = store.showAt;
+      this.show(store.showAt.x, store.showAt.y, Math.max(0.05, store.showAt.share));
+    }
+    if (!store.split) return this.drawPane(open, 0, store.showHints, true);
+    this.drawPane(open, 0, store.showHints, false);
+    this.drawPane(open, this.width, false, true);
+  }
+
+  private drawPane(open: OpenImage, from: number, hints: boolean, seen: boolean) {
+    const { context } = this;
     const dpr = devicePixelRatio;
-    context.setTransform(dpr * this.scale, 0, 0, dpr * this.scale, dpr * this.left, dpr * this.top);
+    context.save();
+    context.setTransform(dpr, 0, 0, dpr, 0, 0);
+    context.beginPath();
+    context.rect(from, 0, this.width - (this.store.split && !from ? 1 : 0), this.height);
+    context.clip();
+    context.setTransform(dpr * this.scale, 0, 0, dpr * this.scale, dpr * (this.left + from), dpr * this.top);
     this.drawImage(open);
-    this.drawSeen(open);
-    if (store.showHints) this.drawHints(open);
+    if (seen) this.drawSeen(open);
+    if (hints) this.drawHints(open);
+    this.drawKin(open);
     this.drawDraft(open);
     this.drawTarget(open);
+    this.drawCursor();
+    context.restore();
   }
 
   private change(open: OpenImage) {
     this.name = open.name;
     this.tiles.clear();
     this.draft = null;
+    this.cursor = this.cursor && [this.width / 2, this.height / 2];
     const small = Math.max(open.width, open.height) <= (store_whole(this.store) ?? 2048);
     this.base = load(api.picture(open.name, small ? 4096 : FIRST_SIDE), this.draw);
     this.fit();
+    this.shownAt = null;
   }
 
   private drawImage(open: OpenImage) {
@@ -142,7 +208,7 @@ export class View {
     if (longest * pixels <= FIRST_SIDE) return;
     const level = Math.max(0, Math.floor(Math.log2(1 / pixels) + 0.3));
     const side = TILE * 2 ** level;
-    const [a, b] = [this.toImage([0, 0]), this.toImage([this.canvas.clientWidth, this.canvas.clientHeight])];
+    const [a, b] = [this.toImage([0, 0]), this.toImage([this.width, this.height])];
     for (let row = Math.floor(a[1] / side); row * side < b[1]; row++) {
       for (let column = Math.floor(a[0] / side); column * side < b[0]; column++) {
         const tile = this.tile(open.name, level, row, column);
@@ -239,48 +305,84 @@ export class View {
   private drawMask(shape: Shape, colour: string) {
     const bitmap = bitmapOf(shape, this.draw);
     if (!bitmap) return;
-    const tinted = document.createElement("canvas");
-    [tinted.width, tinted.height] = [bitmap.width, bitmap.height];
-    const context = tinted.getContext("2d")!;
-    context.drawImage(bitmap, 0, 0);
-    context.globalCompositeOperation = "source-in";
-    context.fillStyle = colour;
-    context.fillRect(0, 0, bitmap.width, bitmap.height);
-    context.globalCompositeOperation = "destination-out"; // hatched: a person's word, no prediction
-    context.lineWidth = 1.5;
-    context.beginPath();
-    for (let x = -bitmap.height; x < bitmap.width; x += 7) {
-      context.moveTo(x, bitmap.height);
-      context.lineTo(x + bitmap.height, 0);
-    }
-    context.stroke();
     const place = placeOf(shape);
     this.context.imageSmoothingEnabled = false;
     this.context.globalAlpha = 0.7;
-    this.context.drawImage(tinted, place.left, place.top, place.width, place.height);
+    this.context.drawImage(tinted(bitmap, colour), place.left, place.top, place.width, place.height);
     this.context.globalAlpha = 1;
   }
 
   private drawDraft(open: OpenImage) {
     const { draft, context, store } = this;
-    if (draft && draft.kind !== "erase") {
+    const label = store.className(store.chosen);
+    if (draft && (draft.kind === "erase" || draft.kind === "brush")) {
+      const colour = draft.kind === "brush" ? store.colourOfClass(label) : "#888";
+      this.drawWide(draft.points, colour);
+    } else if (draft) {
       const points = draft.kind === "polygon" && this.pointer ? [...draft.points, this.toImage(this.pointer)] : draft.points;
       const kind = draft.kind === "polygon" ? "linestrip" : draft.kind;
-      if (points.length > 1 || kind === "linestrip") {
-        this.drawShape({ label: store.className(store.chosen), shape_type: kind, points }, open);
-      }
+      if (points.length > 1 || kind === "linestrip") this.drawShape({ label, shape_type: kind, points }, open);
     }
-    if (store.tool === "erase" && this.pointer) {
+    if ((store.tool === "erase" || store.tool === "brush") && this.pointer) {
       const [x, y] = this.toImage(this.pointer, false);
       context.beginPath();
       context.arc(x, y, store.eraser / this.scale, 0, 2 * Math.PI);
-      context.lineWidth = 1.5 / this.scale;
-      context.strokeStyle = "#fff";
+      this.contour();
+    }
+  }
+
+  /** Black and white dashes: seen on any ground. */
+  private contour() {
+    const { context } = this;
+    context.lineWidth = 1.5 / this.scale;
+    context.strokeStyle = "#fff";
+    context.stroke();
+    context.setLineDash([4 / this.scale, 4 / this.scale]);
+    context.strokeStyle = "#000";
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  /** A stroke as wide as the brush. */
+  private drawWide(points: Point[], colour: string) {
+    const { context } = this;
+    context.globalAlpha = 0.5;
+    context.strokeStyle = colour;
+    context.lineCap = context.lineJoin = "round";
+    context.lineWidth = (2 * this.store.eraser) / this.scale;
+    context.beginPath();
+    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    if (points.length === 1) context.lineTo(points[0][0] + 1e-3, points[0][1]);
+    context.stroke();
+    context.globalAlpha = 1;
+  }
+
+  private drawCursor() {
+    if (!this.cursor) return;
+    const { context } = this;
+    const [[x, y], arm, gap] = [this.toImage(this.cursor, false), 16 / this.scale, 4 / this.scale];
+    context.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(x + gap * dx, y + gap * dy);
+      context.lineTo(x + arm * dx, y + arm * dy);
+    }
+    context.lineCap = "butt";
+    for (const [colour, width] of [["#000", 4], ["#fff", 2]] as [string, number][]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width / this.scale;
       context.stroke();
-      context.setLineDash([4 / this.scale, 4 / this.scale]);
-      context.strokeStyle = "#000";
-      context.stroke();
-      context.setLineDash([]);
+    }
+  }
+
+  /** The boxes of similar places of this image. */
+  private drawKin(open: OpenImage) {
+    const { context, store } = this;
+    for (const kin of store.relatives.places) {
+      if (kin.name !== open.name) continue;
+      context.beginPath();
+      const [w, h] = [(kin.right - kin.left) * open.width, (kin.bottom - kin.top) * open.height];
+      context.rect(kin.left * open.width, kin.top * open.height, w, h);
+      this.contour();
     }
   }
 

@@ -1,118 +1,23 @@
 """The page of the studio in a real browser, by real mouse and keyboard events."""
 
 import json
-import shutil
-import threading
-import time
-from contextlib import contextmanager
 
-import numpy as np
 import pytest
-import uvicorn
-from PIL import Image as PillowImage
+from studio_hand import (  # noqa: F401 - fixtures
+    BROWSER,
+    Hand,
+    drawn,
+    kinds,
+    opened_pages,
+    serving,
+    the_browser,
+    wait_for,
+)
 
-from conftest import CLASSES, HEIGHT, WIDTH
-from hintseg.studio.guard import Door
-from hintseg.studio.server import build_app
-from hintseg.studio.serving import listen
+from conftest import CLASSES
 from hintseg.studio.session import Session
 
-playwright = pytest.importorskip("playwright.sync_api")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-PATIENCE = 60_000  # ms: the machine may be busy
-
-
-@contextmanager
-def serving(folder, port=0):
-    """The studio of a data set, in a thread; gives its address."""
-    listening = listen("127.0.0.1", port)
-    session = Session(folder)
-    server = uvicorn.Server(uvicorn.Config(build_app(session, Door()), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield found
-        found.close()
-
-
-class Hand:
-    """What a person does on the page."""
-
-    def __init__(self, page):
-        self.page = page
-        box = page.locator("canvas").bounding_box()
-        self.scale = min((box["width"] - 24) / WIDTH, (box["height"] - 24) / HEIGHT)
-        self.left = box["x"] + (box["width"] - WIDTH * self.scale) / 2
-        self.top = box["y"] + (box["height"] - HEIGHT * self.scale) / 2
-
-    def at(self, x, y):
-        """A place of the image on the screen."""
-        return self.left + x * self.scale, self.top + y * self.scale
-
-    def click(self, x, y):
-        self.page.mouse.click(*self.at(x, y))
-
-    def stroke(self, *points):
-        self.page.mouse.move(*self.at(*points[0]))
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*self.at(*point), steps=6)
-        self.page.mouse.up()
-
-    def saved(self):
-        self.page.wait_for_selector("footer .saved", timeout=PATIENCE)
-
-
-@pytest.fixture
-def opened(browser):
-    """Open the page on an image; errors on the page fail the test."""
-    contexts, errors = [], []
-
-    def open_(address, name="pond", **options):
-        context = browser.new_context(viewport={"width": 1280, "height": 720}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}#{name}")
-        page.wait_for_selector(f"canvas[data-image='{name}']")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert not errors
-
-
-def drawn(folder, name="pond"):
-    """What the file holds; nothing where there is none."""
-    path = folder / "hints" / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {"shapes": [], "flags": {}}
-
-
-def kinds(folder, name="pond"):
-    return [(shape["label"], shape["shape_type"]) for shape in drawn(folder, name)["shapes"]]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
 
 
 def test_every_tool_draws_what_it_says_and_undo_takes_it_back(opened, data_folder):
@@ -243,24 +148,7 @@ def test_names_are_text_not_markup(opened, data_folder):
         assert page.locator("img[src=x]").count() == 0
 
 
-def test_a_large_photograph_is_drawn_in_tiles(opened, data_folder):
-    rng = np.random.default_rng(0)
-    small = PillowImage.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8))
-    small.resize((4500, 3000)).save(data_folder / "images" / "large.jpg")
-    with serving(data_folder) as address:
-        page = opened(address, "large")
-        tiles = []
-        page.on("request", lambda request: tiles.append(request.url))
-        page.locator("canvas").hover()
-        for _ in range(12):
-            page.mouse.wheel(0, -240)
-        page.wait_for_load_state("networkidle")
-        asked = [url for url in tiles if "/api/tile" in url]
-        assert any("level=0" in url for url in asked)
-        assert len(asked) < 54  # all tiles of the full size
-
-
-def test_fingers_zoom_and_draw(opened, data_folder):
+def test_a_finger_draws(opened, data_folder):
     with serving(data_folder) as address:
         page = opened(address, has_touch=True)
         hand = Hand(page)
@@ -272,9 +160,9 @@ def test_everything_can_be_reached_by_keyboard(opened, data_folder):
     with serving(data_folder) as address:
         page = opened(address)
         page.keyboard.press("?")
-        page.wait_for_selector("[role=dialog]")
+        page.wait_for_selector("dialog")
         page.keyboard.press("Escape")
-        page.wait_for_selector("[role=dialog]", state="detached")
+        page.wait_for_selector("dialog", state="detached")
         page.keyboard.press("PageDown")
         page.wait_for_selector("canvas[data-image='ridge']")
         names = page.evaluate(

@@ -7,8 +7,9 @@ window, another program), nothing is written and the caller gets the file as it 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 from hintseg.data.dataset import Dataset
 from hintseg.documents.from_json import parse_json
 from hintseg.errors import DataError, HintSegError
-from hintseg.files import read_bytes, relative_to, replacing
+from hintseg.files import read_bytes, relative_to, replacing, writing
 from hintseg.hints.figures import read_bitmap, write_bitmap
 from hintseg.hints.labelme import VERSION, labelme_problems
+from hintseg.studio.painted import PAINTED, painted_entries, write_painted
 
 NO_FILE = "none"  # version of a file that is not there
 OWN_KEY = "hintseg"  # in a LabelMe file: what only we write
@@ -66,19 +68,26 @@ class Drawings:
         self._lock = Lock()  # between the look at a file and its replacement
 
     def read(self, dataset: Dataset, name: str) -> Drawing:
-        """The drawing of an image; an empty one where there is no file."""
-        path = hint_file(dataset, name)
-        content = _bytes(path)
+        """What is drawn and painted on an image; an empty drawing where there is no file."""
+        path, painting = hint_file(dataset, name), dataset.partial_file(name)
+        content, colours = _bytes(path), None if painting is None else _bytes(painting)
+        version = version_of_bytes(content, colours)
+        problems = [] if content is None else _problems(dataset, name, path)
+        painted: list[dict[str, Any]] = []
+        if painting is not None and colours is not None:
+            try:
+                painted = painted_entries(dataset, name, painting)
+            except DataError as error:
+                problems.append(str(error))
         if content is None:
-            return Drawing(NO_FILE)
-        version, problems = version_of_bytes(content), _problems(dataset, name, path)
+            return Drawing(version, painted, problems=problems)
         document = _document(content)
         if document is None:
             return Drawing(version, problems=problems, readable=False)
         shapes = [shape for shape in document["shapes"] if isinstance(shape, dict)]
         flags = document.get("flags")
         ticked = {str(k): v is True for k, v in flags.items()} if isinstance(flags, dict) else {}
-        return Drawing(version, shapes, ticked, _done(document), problems)
+        return Drawing(version, [*painted, *shapes], ticked, _done(document), problems)
 
     def save(self, dataset: Dataset, name: str, change: Change, version: str) -> Drawing:
         """Write a changed drawing; gives it with its new version.
@@ -95,12 +104,44 @@ class Drawings:
                 raise ConflictError(name, current)
             if not current.readable:
                 raise DataError(current.problems[0] if current.problems else f"{path}: damaged")
+            drawn, painted = _apart(change.shapes)
+            _save_painted(dataset, name, painted, _apart(current.shapes)[1])
+            change = replace(change, shapes=drawn)
             document = _changed(_document(_bytes(path) or b"") or {}, change, dataset, name)
             target = file_to_write(dataset, name)
             if _says_nothing(document) and target == path:
-                path.unlink(missing_ok=True)
+                with writing(path):
+                    path.unlink(missing_ok=True)
             else:
-                _write(target, document, dataset, name, allowed=len(current.problems))
+                before = len(_problems(dataset, name, path)) if path.exists() else 0
+                _write(target, document, dataset, name, allowed=before)
+        return self.read(dataset, name)
+
+    def add(self, dataset: Dataset, name: str, shapes: Sequence[dict[str, Any]]) -> Drawing:
+        """Put shapes on top of whatever an image has now; errors as `save`."""
+        now = self.read(dataset, name)
+        change = Change([*now.shapes, *shapes], now.flags, done=now.done)
+        return self.save(dataset, name, change, now.version)
+
+    def take_away(self, dataset: Dataset, name: str, shapes: Sequence[dict[str, Any]]) -> Drawing:
+        """Remove shapes as far as they are still there; errors as `save`."""
+        now = self.read(dataset, name)
+        kept = [shape for shape in now.shapes if shape not in shapes]
+        return self.save(dataset, name, Change(kept, now.flags, done=now.done), now.version)
+
+    def set_aside(self, dataset: Dataset, name: str, folder: Path) -> Drawing:
+        """Move a hint file that cannot be used out of the way, so that drawing can begin anew.
+
+        The file goes into `folder`, under a name that is free there; nothing is deleted.
+        """
+        with self._lock:
+            for path in (dataset.json_file(name), dataset.partial_file(name)):
+                if path is not None and path.exists() and _is_broken(dataset, name, path):
+                    refuse_outside(dataset, path)
+                    target = _free(folder / f"{name}{path.suffix}")
+                    with writing(target):
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.move(path, target)
         return self.read(dataset, name)
 
 
@@ -125,19 +166,33 @@ def file_to_write(dataset: Dataset, name: str) -> Path:
     Raises:
         DataError: That folder is elsewhere too.
     """
-    root = dataset.root.resolve()
-    for path in (hint_file(dataset, name), dataset.hints_folder / f"{name}.json"):
-        if path.parent.resolve().is_relative_to(root):
-            return path
-    raise DataError(
-        f"{dataset.hints_folder}: lies outside of the data set, where the studio writes nothing; "
-        "set hints: to a folder in it"
-    )
+    first, own = hint_file(dataset, name), dataset.hints_folder / f"{name}.json"
+    chosen = first if _is_inside(dataset, first) else own
+    refuse_outside(dataset, chosen)
+    return chosen
 
 
-def version_of_bytes(content: bytes) -> str:
-    """What tells one state of a file from another."""
-    return hashlib.sha256(content).hexdigest()[:32]
+def refuse_outside(dataset: Dataset, path: Path) -> None:
+    """DataError for a file that is not in the folder of the data set."""
+    if not _is_inside(dataset, path):
+        raise DataError(
+            f"{path.parent}: lies outside of the data set, where the studio writes nothing; "
+            "set hints: to a folder in it"
+        )
+
+
+def _is_inside(dataset: Dataset, path: Path) -> bool:
+    return path.parent.resolve().is_relative_to(dataset.root.resolve())
+
+
+def version_of_bytes(drawn: bytes | None, painted: bytes | None = None) -> str:
+    """What tells one state of the hint files of an image from another."""
+    if drawn is None and painted is None:
+        return NO_FILE
+    digest = hashlib.sha256(drawn or b"")
+    if painted is not None:
+        digest.update(b"\0painted\0" + painted)
+    return digest.hexdigest()[:32]
 
 
 def read_change(body: bytes) -> Change:
@@ -157,6 +212,40 @@ def read_change(body: bytes) -> Change:
         raise DataError("the drawing must have shapes and flags; reload the page")
     ticked = {name: value is True for name, value in flags.items()}
     return Change([_grey(shape) for shape in shapes or []], ticked, content.get("done") is True)
+
+
+def _apart(shapes: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Shapes of the LabelMe file, and those that stand for the painted hints."""
+    painted = [shape for shape in shapes if shape.get(PAINTED) is True]
+    return [shape for shape in shapes if shape.get(PAINTED) is not True], painted
+
+
+def _save_painted(
+    dataset: Dataset, name: str, shapes: list[dict[str, Any]], before: list[dict[str, Any]]
+) -> None:
+    if shapes == before:
+        return
+    path = dataset.partial_file(name) or dataset.hints_folder / f"{name}.png"
+    refuse_outside(dataset, path)
+    write_painted(dataset, path, dataset.size(name), shapes)
+
+
+def _is_broken(dataset: Dataset, name: str, path: Path) -> bool:
+    """Whether nothing can be saved to a hint file, or it belongs to an image of another size."""
+    if path.suffix.lower() == ".json":
+        content = _bytes(path)
+        return content is None or _document(content) is None or bool(_problems(dataset, name, path))
+    try:
+        painted_entries(dataset, name, path)
+    except DataError:
+        return True
+    return False
+
+
+def _free(path: Path) -> Path:
+    """A name that no file has yet: the name itself, or with a number."""
+    taken = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(1, 10**6))
+    return path if not path.exists() else next(other for other in taken if not other.exists())
 
 
 def _grey(shape: dict[str, Any]) -> dict[str, Any]:

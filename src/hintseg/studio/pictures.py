@@ -18,6 +18,7 @@ from hintseg.structures import Image
 TILE = 512  # pixels
 WHOLE = 2048  # longer side up to which an image is sent in one piece
 THUMB = 96
+VIEW = 640  # longer side of what the fast head sees
 KEPT_PIXELS = 2**27  # of decoded photographs in memory: 400 MB
 QUALITY = 90
 
@@ -79,6 +80,7 @@ class Pictures:
     def __init__(self) -> None:
         self._pyramids: Memory[tuple, Pyramid] = Memory(KEPT_PIXELS, lambda value: value.pixels)
         self._thumbs: Memory[tuple, bytes] = Memory(2**26, len)
+        self._views: Memory[tuple, Image] = Memory(2**27, lambda view: view.nbytes)
 
     def whole(self, dataset: Dataset, name: str, side: int) -> bytes:
         """The image as JPEG, its longer side at most so many pixels; rows x columns never grow."""
@@ -87,6 +89,19 @@ class Pictures:
         side = min(side, max(height, width))
         ample = [level for level in levels if max(level.shape[:2]) >= side] or [levels[0]]
         return jpeg(resize_image(ample[-1], *fit_size(height, width, side)))
+
+    def view(self, dataset: Dataset, name: str) -> Image:
+        """The image with its longer side at most `VIEW`: what models and regions look at.
+
+        Photographs of many megapixels take seconds to read: they are read once for all of them.
+        """
+
+        def shrunk() -> Image:
+            pyramid = self._pyramids.peek(_state(dataset, name))
+            image = dataset.image(name) if pyramid is None else pyramid.levels[0]
+            return shrunken(image, VIEW)
+
+        return self._views.get(_state(dataset, name), shrunk)
 
     def tile(self, dataset: Dataset, name: str, level: int, row: int, column: int) -> bytes:
         """A tile of 512 pixels of the image, halved `level` times.
@@ -102,16 +117,34 @@ class Pictures:
             raise DataError(f"{name}: no tile {level}/{row}/{column}")
         return jpeg(part)
 
+    def crop(self, dataset: Dataset, name: str, box: tuple[float, float, float, float]) -> bytes:
+        """A small picture of a place and what is around it.
+
+        Args:
+            dataset: That has the image.
+            name: Of the image.
+            box: Left, top, right and bottom as shares of width and height.
+        """
+        return self._thumbs.get(
+            (*_state(dataset, name), box), lambda: jpeg(_around(dataset.image(name), box))
+        )
+
     def thumb(self, dataset: Dataset, name: str) -> bytes:
         """A small picture for the list."""
         return self._thumbs.get(_state(dataset, name), lambda: self._small(dataset, name))
 
     def _small(self, dataset: Dataset, name: str) -> bytes:
-        image = dataset.image(name)  # not kept: a list has hundreds
-        return jpeg(resize_image(image, *fit_size(image.shape[0], image.shape[1], THUMB)))
+        view = self._views.peek(_state(dataset, name))  # not kept: a list has hundreds
+        return jpeg(shrunken(dataset.image(name) if view is None else view, THUMB))
 
     def _pyramid(self, dataset: Dataset, name: str) -> Pyramid:
         return self._pyramids.get(_state(dataset, name), lambda: _halved(dataset.image(name)))
+
+
+def shrunken(image: Image, longer_side: int) -> Image:
+    """An image with its longer side at most so many pixels."""
+    height, width = image.shape[:2]
+    return resize_image(image, *fit_size(height, width, min(longer_side, max(height, width))))
 
 
 def jpeg(image: Image) -> bytes:
@@ -119,6 +152,19 @@ def jpeg(image: Image) -> bytes:
     buffer = BytesIO()
     PillowImage.fromarray(image).save(buffer, format="JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def _around(image: Image, box: tuple[float, float, float, float]) -> Image:
+    """A square around a box, with half as much again of its surroundings, as far as there is."""
+    height, width = image.shape[:2]
+    left, right = sorted((box[0] * width, box[2] * width))
+    top, bottom = sorted((box[1] * height, box[3] * height))
+    reach = 0.75 * max(right - left, bottom - top, 16.0)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    rows = slice(max(0, int(y - reach)), max(1, int(min(height, y + reach))))
+    columns = slice(max(0, int(x - reach)), max(1, int(min(width, x + reach))))
+    part = image[rows, columns] if image[rows, columns].size else image
+    return shrunken(np.ascontiguousarray(part), THUMB)
 
 
 def _halved(image: Image) -> Pyramid:

@@ -20,7 +20,7 @@ FRESH = 20  # images with news of hints after which all are asked again
 class Rank:
     """What is known of an image, and how old it is."""
 
-    doubt: Doubt
+    doubt: Doubt | None  # None: nobody could say anything then
     round: int
 
 
@@ -60,7 +60,8 @@ class Ranking:
     @property
     def known(self) -> int:
         """Images whose doubt is that of the current model."""
-        return sum(rank.round == self._round for rank in list(self._found.values()))
+        ranks = list(self._found.values())
+        return sum(rank.round == self._round and rank.doubt is not None for rank in ranks)
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -82,6 +83,8 @@ class Ranking:
         for name in dataset.images:
             if dataset.has_hints(name) and self._is_news(dataset, name):
                 self._news += 1
+                if all(rank.doubt is None for rank in list(self._found.values())):
+                    self._round += 1  # the first hint of all: now there is something to say
                 self._wait()
                 return True
         return False
@@ -107,6 +110,5 @@ class Ranking:
             doubt = self._seeing.doubt(dataset, name)
         except (HintSegError, OSError):
             doubt = Doubt(0.0, 0.5, 0.5)
-        if doubt is not None:
-            self._found[name] = Rank(doubt, self._round)
-        return doubt is not None
+        self._found[name] = Rank(doubt, self._round)
+        return True

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,14 +31,14 @@ from hintseg.predict.quick import (
 from hintseg.predict.tiles import scores_at_resolution, tiled_scores
 from hintseg.predict.views import View, class_scores
 from hintseg.regions.partition import image_regions
-from hintseg.resize import fit_size, pool_labels, resize_image
-from hintseg.structures import Hints, LabelMap, Shape
+from hintseg.resize import fit_size, pool_labels, resize_image, resize_labels
+from hintseg.structures import Hints, LabelMap, Shape, WeakLabels
 from hintseg.studio.drawings import hint_file
-from hintseg.studio.pictures import Memory
+from hintseg.studio.exporting import with_hints
+from hintseg.studio.pictures import Memory, Pictures
+from hintseg.studio.relatives import Relatives
 
 LARGEST = 1280  # longer side at which a model looks at an image here: an answer within seconds
-LARGEST_UNTRAINED = 640  # the same for the ImageNet network
-SHOWN_SIDE = 640  # of the label maps that the browser gets
 UNLIKELY = 0.1  # a class with no cell above this is left out
 KEPT_BYTES = 2**28  # of features
 WHAT = ("quick", "model")
@@ -72,15 +73,18 @@ class Shown:
 class Seeing:
     """Predictions of the images of a data set; one at a time, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Pictures | None = None) -> None:
+        self._pictures = pictures or Pictures()
         self.run: Path | None = None
         self.generation = 0
+        self._network = 0  # features are those of this one
         self._lock = RLock()
         self._predictor: Predictor | None = None
         self._features: Callable[..., Features] | None = None
         self._seen: Memory[tuple, Seen] = Memory(KEPT_BYTES, lambda seen: seen.bytes)
         self._regions: Memory[tuple, Tensor] = Memory(KEPT_BYTES // 4, lambda map_: map_.nbytes)
         self._cells: dict[str, tuple[str, HintedCells]] = {}
+        self.relatives = Relatives(self._pictures)
 
     def use(self, run: Path, dataset: Dataset) -> None:
         """See with the model of a finished run from now on.
@@ -93,6 +97,7 @@ class Seeing:
         with self._lock:
             self.run, self._predictor, self._features = run, predictor, None
             self.generation += 1
+            self._network += 1
             self._cells.clear()
 
     def forget(self) -> None:
@@ -101,6 +106,7 @@ class Seeing:
             self._cells.clear()
             if self._predictor is not None:
                 self.run, self._predictor, self._features = None, None, None
+                self._network += 1
             self.generation += 1
 
     def shown(self, dataset: Dataset, name: str, what: str) -> Shown | None:
@@ -141,11 +147,30 @@ class Seeing:
         across = ((np.arange(width) + 0.5) * columns / width).astype(int)
         return piece_at(shown.labels[down[:, None], across], *place)
 
+    def similar(self, dataset: Dataset, name: str, at: tuple[float, float]) -> list[dict[str, Any]]:
+        """The region under a pixel and those of the data set that look most like it."""
+        with self._lock:
+            bank = self._noted(dataset, name, self._see(dataset, name))
+            return self.relatives.find(dataset, name, bank, at)
+
+    def mask(self, dataset: Dataset, name: str) -> LabelMap:
+        """What is seen in an image at its own resolution, and over it what was drawn."""
+        height, width = dataset.size(name)
+        with self._lock:
+            shown = self.shown(dataset, name, "quick")
+        seen = None if shown is None else resize_labels(shown.labels, height, width)
+        return with_hints(seen, _drawn(dataset, name, (height, width)).labels)
+
+    def _noted(self, dataset: Dataset, name: str, seen: Seen) -> Tensor:
+        state = self._network, dataset.images[name].stat().st_mtime_ns
+        return self.relatives.note(dataset, name, state, seen.features)
+
     def doubt(self, dataset: Dataset, name: str) -> Doubt | None:
         """How doubtful an image is; None where nobody can say anything yet."""
         with self._lock:
             seen = self._see(dataset, name, keep=False)
             quick, _ = self._scores(dataset, name, seen, "quick")
+            self._noted(dataset, name, seen)
             if quick is None:
                 return None
             _, doubt = labels_and_doubt(quick)
@@ -155,10 +180,11 @@ class Seeing:
 
     def learn(self, dataset: Dataset, name: str) -> bool:
         """Take note of the hints of an image for the fast head; whether there was news."""
-        path = hint_file(dataset, name)
-        if not path.exists():
+        files = [path for path in (hint_file(dataset, name), dataset.partial_file(name)) if path]
+        states = [path.stat() for path in files if path.exists()]
+        if not states:
             return self._cells.pop(name, None) is not None
-        version = f"{self.generation} {path.stat().st_mtime_ns} {path.stat().st_size}"
+        version = f"{self.generation} {[(one.st_mtime_ns, one.st_size) for one in states]}"
         if self._cells.get(name, ("",))[0] == version:
             return False
         with self._lock:
@@ -180,35 +206,25 @@ class Seeing:
         return scores if seen.model is None else (scores + seen.model) / 2, True
 
     def _hinted(self, dataset: Dataset, name: str, seen: Seen) -> HintedCells:
-        hints = _hints_of(dataset, name)
-        labels = rasterize(
-            hints,
-            dataset.size(name),
-            dataset.classes,
-            out_size=seen.covered,
-            tags_complete=dataset.tags_complete,
-            boxes_complete=dataset.boxes_complete,
-        ).labels
+        labels = _drawn(dataset, name, seen.covered).labels
         pooled = pool_labels(torch.from_numpy(labels.astype(np.int64))[None], STRIDE)[0]
         return hinted_cells(seen.features, pooled)
 
     def _see(self, dataset: Dataset, name: str, *, keep: bool = True) -> Seen:
         if name not in dataset.images:
             raise DataError(f"{name}: no such image in {dataset.root}; reload the list")
-        key = self.generation, name, dataset.images[name].stat().st_mtime_ns
+        key = self._network, name, dataset.images[name].stat().st_mtime_ns
         if keep:
             return self._seen.get(key, lambda: self._look(dataset, name))
         return self._seen.peek(key) or self._look(dataset, name)
 
     def _look(self, dataset: Dataset, name: str) -> Seen:
         predictor, features = self._predictor, self._eyes()
-        reading = dataset if predictor is None else dataset.read_as(predictor.reading)
-        image = reading.image(name)
-        height, width = image.shape[:2]
         if predictor is None:
-            fitted = _at_most(height, width, LARGEST_UNTRAINED)
-        else:
-            fitted = _at_most(*predictor.fit(height, width), LARGEST)
+            view = self._pictures.view(dataset, name)
+            return Seen(features(view), (view.shape[0], view.shape[1]), None)
+        image = dataset.read_as(predictor.reading).image(name)
+        fitted = _at_most(*predictor.fit(image.shape[0], image.shape[1]), LARGEST)
         view = resize_image(image, *fitted)
         return Seen(features(view), fitted, self._model_scores(view))
 
@@ -216,9 +232,8 @@ class Seeing:
         """The regions of an image at the size in which it is shown."""
 
         def cut() -> Tensor:
-            image = dataset.image(name)
-            size = _at_most(image.shape[0], image.shape[1], SHOWN_SIDE)
-            return torch.from_numpy(image_regions(resize_image(image, *size)).astype(np.int64))
+            regions = image_regions(self._pictures.view(dataset, name))
+            return torch.from_numpy(regions.astype(np.int64))
 
         return self._regions.get((name, dataset.images[name].stat().st_mtime_ns), cut)
 
@@ -247,6 +262,18 @@ def _hints_of(dataset: Dataset, name: str) -> Hints:
         return dataset.hints(name)
     except HintSegError:
         return Hints()
+
+
+def _drawn(dataset: Dataset, name: str, size: tuple[int, int]) -> WeakLabels:
+    """The hints of an image as labels of so many pixels."""
+    return rasterize(
+        _hints_of(dataset, name),
+        dataset.size(name),
+        dataset.classes,
+        out_size=size,
+        tags_complete=dataset.tags_complete,
+        boxes_complete=dataset.boxes_complete,
+    )
 
 
 def _likely(scores: Scores) -> Int[Tensor, " likely"]:

@@ -36,7 +36,7 @@ def serve(
     """Work on a data set in the browser until Ctrl-C.
 
     Args:
-        data: Data set folder.
+        data: Data set folder, or one of photographs that is to become one.
         run: Finished run to begin with; default: the newest that the studio has trained.
         host: Name or address to listen on; another than this machine needs a token.
         port: Default: the first free one from 8765.
@@ -51,9 +51,9 @@ def serve(
     door, listening = door_of(host, token), listen(host, port)
     # Torch takes seconds: refusals come before it.
     from hintseg.studio.server import build_app  # noqa: PLC0415
-    from hintseg.studio.session import Session  # noqa: PLC0415
+    from hintseg.studio.studio import Studio  # noqa: PLC0415
 
-    session = Session(data, run)
+    studio = Studio(data, run)
     name = "localhost" if host in ANY else host
     address = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
     address += f"?token={quote(token, safe='')}" if token else ""
@@ -63,7 +63,7 @@ def serve(
         timer.daemon = True
         timer.start()
     config = uvicorn.Config(
-        build_app(session, door), log_level="warning", timeout_graceful_shutdown=3
+        build_app(studio, door), log_level="warning", timeout_graceful_shutdown=3
     )
     with listening:
         uvicorn.Server(config).run(sockets=[listening])
