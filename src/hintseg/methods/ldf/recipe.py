@@ -19,7 +19,7 @@ import numpy as np
 from hintseg.data.coverage import warn_of_hints, warn_of_masks
 from hintseg.data.dataset import DATASET_FILE, Dataset
 from hintseg.data.grouped import as_object
-from hintseg.data.samples import load_weak, with_labels
+from hintseg.data.samples import Loader, load_weak, with_labels
 from hintseg.engine.optimizer import triangular
 from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
@@ -37,7 +37,9 @@ from hintseg.methods.ldf.labels import (
 )
 from hintseg.methods.ldf.learner import Decoupled
 from hintseg.methods.ldf.settings import LDFSettings
+from hintseg.methods.ldf.sheets import write_maps_sheet
 from hintseg.methods.supervision import Supervision, from_hints, masks_of
+from hintseg.models.saved import load_model
 from hintseg.models.two_branch import TwoBranch
 from hintseg.structures import LabelMap
 
@@ -54,7 +56,7 @@ def _coarse(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
     maps, names = _maps(job), _names(job.dataset, job.method_settings)
     masks = job.method_settings.labels == "masks"
     load = with_maps(job.masked, maps) if masks else job.hinted
-    return _train(job, folder, Batches(job, names, load))
+    return _train(job, folder, Batches(job, names, load), load)
 
 
 def _fine(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
@@ -70,17 +72,24 @@ def _fine(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
         write_labels(job, folder, names, find, maps)
         load = with_maps(with_labels(job.hinted, folder / LABELS, classes=2), maps)
     job.fabric.barrier()
-    return _train(job, folder, Batches(job, names, load, steps=settings.fine_steps))
+    return _train(job, folder, Batches(job, names, load, steps=settings.fine_steps), load)
 
 
-def _train(job: Job[LDFSettings], folder: Path, batches: Batches) -> dict[str, Any]:
-    model, settings = job.network(), job.settings
+def _train(job: Job[LDFSettings], folder: Path, batches: Batches, load: Loader) -> dict[str, Any]:
+    """A new network; what it has made of some images is drawn on a sheet."""
+    model, settings, names = job.network(), job.settings, batches.order.names
     assert isinstance(model, TwoBranch)
     learner = Decoupled(model, _maps(job), seed=settings.seed)
     up_and_down = job.method_settings.schedule == "triangular"
     lr = triangular(settings.lr, batches.steps) if up_and_down else None
     record = train_segmenter(job, learner, folder, batches, lr=lr)
-    return {**record, "images": len(batches.order.names)}
+    if job.fabric.is_global_zero:
+        chosen, _ = load_model(folder / record["model"])
+        assert isinstance(chosen, TwoBranch)
+        find = finder(job, chosen.to(job.fabric.device))
+        write_maps_sheet(job, folder, names, load, find, _maps(job))
+    job.fabric.barrier()
+    return {**record, "images": len(names)}
 
 
 def _maps(job: Job[LDFSettings]) -> Maps:
