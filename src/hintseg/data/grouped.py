@@ -34,6 +34,11 @@ class GroupedDataset(Dataset):
         assert self.members is not None, "made by `as_object` only"
         return self.members
 
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The classes that were taken together."""
+        return self._whole.classes.names
+
     def hints(self, name: str) -> Hints:
         """As `Dataset.hints`; boxes around what is no object here are left out."""
         hints = self._whole.hints(name)
