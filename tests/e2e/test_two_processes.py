@@ -27,6 +27,7 @@ def torchrun(data, out, method, own):
     done = subprocess.run(
         [sys.executable, *launch, *map(str, train)],
         env={**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"},
+        check=False,
         capture_output=True,
         text=True,
         timeout=280,
@@ -50,8 +51,8 @@ def meadows(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "regional",
-    [REGIONAL, {**REGIONAL, "slots": 0}, {**REGIONAL, "centroids": 0, "contrast": 0}],
-    ids=["whole", "no memory", "no aggregation, no contrast"],
+    [REGIONAL, {**REGIONAL, "slots": 0, "contrast": 0}],
+    ids=["whole", "no memory, no aggregation, no contrast"],
 )
 def test_rca(meadows, tmp_path, regional):
     own = {"localise": {**LOCALISE, "regional": regional}}
@@ -62,11 +63,10 @@ def test_rca(meadows, tmp_path, regional):
     assert known.any() == (regional["slots"] > 0 and regional["centroids"] > 0)
 
 
-@pytest.mark.parametrize("labels", ["masks", "hints"])
-def test_ldf(meadows, tmp_path, labels):
-    own = {"foreground": "any", "labels": labels, "fine_steps": 2}
+def test_ldf(meadows, tmp_path):
+    own = {"foreground": "any", "labels": "hints", "fine_steps": 2}
     torchrun(meadows, tmp_path / "run", "ldf", own)
-    made = ("body", "detail") if labels == "masks" else ("labels",)
-    for what in made:  # each process has done two of them
-        assert len(list((tmp_path / "run" / "fine" / what).glob("*.png"))) == 4
+    made = tmp_path / "run" / "fine" / "labels"
+    assert len(list(made.glob("*.png"))) == 4  # each process has made two of them
+    assert (tmp_path / "run" / "coarse" / "maps.png").exists()
     assert (tmp_path / "run" / "report.html").exists()

@@ -80,7 +80,10 @@ def test_a_label_is_always_one_of_the_best_and_inputs_stay(shares):
 
 
 class Given:
-    """A localiser that gives one map: the left half is class 1."""
+    """A localiser that knows: what is tagged is in the left half."""
+
+    def fit(self, job, folder):
+        """Nothing to learn."""
 
     def maps(self, sample):
         known = np.flatnonzero(sample.weak.tags[1:]) + 1
@@ -132,7 +135,7 @@ def test_labelled_pixels_get_no_seeds():
 
 @pytest.mark.parametrize("own", [{"agreement": {"rounds": 6}}, {"background": "saliency"}])
 def test_two_answers_to_where_the_background_is_are_refused(own):
-    with pytest.raises(ConfigError, match="rule=fusion needs agreement.rounds=0"):
+    with pytest.raises(ConfigError, match=r"rule=fusion needs agreement\.rounds=0"):
         make_config("rca", "data", sections={"rca": {"localise": own}})
 
 

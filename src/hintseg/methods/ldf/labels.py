@@ -124,7 +124,9 @@ def objects_of_run(job: Job, run: str, maps: Maps) -> Objects:
 
     def find(name: str) -> Bool[np.ndarray, "height width"]:
         found = table[predictor.predict(dataset.image(name)).labels]
-        return resize_labels(found, *job.weak(name).labels.shape) == maps.foreground
+        labels = resize_labels(found, *job.weak(name).labels.shape)
+        objects: Bool[np.ndarray, "height width"] = labels == maps.foreground
+        return objects
 
     return find
 

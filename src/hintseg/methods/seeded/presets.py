@@ -1,8 +1,8 @@
 """The published settings of the methods from tags, by name.
 
-The released code of all of them but RCA handed the weight decay to the momentum of SGD: what they trained
-with was a momentum of 5e-4. `-as-released` keeps that; `voc-tag` has the momentum 0.9 that was
-meant, and a tenth of the rate, since a step is ten times as long with it.
+The released code of all of them but RCA handed the weight decay to the momentum of SGD: what they
+trained with was a momentum of 5e-4. `-as-released` keeps that; `voc-tag` has the momentum 0.9 that
+was meant, and a tenth of the rate, since a step is ten times as long with it.
 """
 
 from collections.abc import Mapping
