@@ -1,13 +1,16 @@
 """Method ldf against full supervision, and its parts one by one, on a data set of objects.
 
-    python benchmarks/objects.py DATA --out RUNS [--seeds 0,1,2] [--jobs full,ldf,...]
+    python benchmarks/objects.py DATA --out RUNS [--seeds 0,1,2] [--jobs "full;ldf;..."]
                                  [--steps 200] [--size 128] [--crop 96] [--minutes 60]
+                                 [--into docs/results.md]
 
 DATA is a folder with masks, a background and splits train, val, test. Trains by the command line,
 one run after the other, from the first seed on, and compares the saliency maps of the test split
 with its masks. Writes RUNS/NAME-SEED.json for every run and RUNS/table.md from all that are there;
 what is measured already is not trained again, and an interrupted run goes on where it stopped.
-After `--minutes` no further run is begun. The figures: means over seeds, and half the range.
+After `--minutes` no further run is begun. `--into docs/results.md` puts the table there as well,
+between `<!-- objects: begin -->` and `<!-- objects: end -->`. The figures: means over seeds, and
+half the range.
 """
 
 import argparse
@@ -47,6 +50,7 @@ JOBS = {
     "one size": ("masks", "ldf", (*ONE, "sizes=[1.0]"), ("",)),
 }
 NEAR = 3  # pixels from the edge of a mask, at the resolution of the photographs
+BEGIN, END = "<!-- objects: begin -->", "<!-- objects: end -->"
 REACH = 4000  # pixels: farther from an edge is none
 COLUMNS = {
     "mae": "MAE",
@@ -151,6 +155,15 @@ def write_table(out: Path) -> str:
     return text
 
 
+def put_into(document: Path, table: str) -> None:
+    """The table between the marks of a document; the rest stays as it is."""
+    before, _, rest = document.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        sys.exit(f"{document}: has no lines {BEGIN} and {END}; write them where the table belongs")
+    document.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
+
+
 def row(name: str, stage: str, records: list[dict]) -> str:
     """One line: means over the seeds, and half the range where there are several."""
     cells = [f"{name}, {stage}" if stage else name, ",".join(str(r["seed"]) for r in records)]
@@ -181,6 +194,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--crop", type=int, default=96)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--into", type=Path)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -189,7 +203,10 @@ def main() -> None:
             if time.monotonic() - began > 60 * options.minutes:
                 sys.exit(f"{options.out}: {options.minutes:g} minutes are over; run it again")
             measure(name, seed, options)
-            print(write_table(options.out), flush=True)
+            table = write_table(options.out)
+            print(table, flush=True)
+            if options.into:
+                put_into(options.into, table)
 
 
 if __name__ == "__main__":
