@@ -1,12 +1,15 @@
 """A data set of many classes, seen as objects and a background."""
 
+import json
+
 import numpy as np
 import pytest
 
 from hintseg.data.dataset import open_dataset
 from hintseg.data.grouped import as_object
+from hintseg.data.samples import load_weak
 from hintseg.errors import ConfigError
-from hintseg.structures import VOID, ClassSet
+from hintseg.structures import UNLABELLED, VOID, ClassSet
 
 
 def with_background(folder, name):
@@ -24,7 +27,29 @@ def test_all_classes_but_the_background_are_one(data_folder):
     assert np.array_equal(seen == VOID, truth == VOID)
     assert two.hints("herd").tags == {0, 1}
     kinds = {shape.kind: shape.label for shape in two.hints("herd").shapes}
-    assert kinds == {"scribble": 1, "point": 1, "box": 1, "polygon": 0}
+    assert kinds == {"scribble": 1, "point": 1, "polygon": 0}
+
+
+def test_boxes_stay_where_no_object_can_be_outside_of_them(data_folder):
+    dataset = with_background(data_folder, "grass")
+    two = as_object(dataset, "any")  # its box is around the cow, and the sky is an object too
+    assert (load_weak(two, "herd", size=None).labels == UNLABELLED).mean() > 0.5
+    assert not any(shape.kind == "box" for shape in two.hints("herd").shapes)
+    path = data_folder / "hints" / "herd.json"
+    document = json.loads(path.read_text())
+    box = next(s for s in document["shapes"] if s["shape_type"] == "rectangle")
+    alone = [s for s in document["shapes"] if s["label"] != "sky"]
+    whole = [*document["shapes"], {**box, "label": "sky", "points": [[0, 0], [56, 12]]}]
+    for shapes in (alone, whole):
+        path.write_text(json.dumps({**document, "shapes": shapes}))
+        seen = as_object(open_dataset(data_folder), "any").hints("herd")
+        assert any(shape.kind == "box" for shape in seen.shapes)
+    file = data_folder / "dataset.yaml"
+    file.write_text(file.read_text() + "tags_complete: false\n")
+    path.write_text(json.dumps({**document, "shapes": alone}))  # there may be sky outside
+    seen = as_object(open_dataset(data_folder), "any").hints("herd")
+    assert not any(shape.kind == "box" for shape in seen.shapes)
+    assert seen.tags == {0, 1}
 
 
 def test_one_class_against_all_others_needs_no_background(dataset):

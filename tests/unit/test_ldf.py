@@ -366,6 +366,7 @@ def test_a_run_says_where_the_background_is_for_tags(cows, tmp_path, method):
         "cue": str(done),
         "cue_sure": 0.0,
         "crf": None,
+        "rule": "cut",
         "agreement": {"rounds": 0},
     }
     own = {"localise": localise}
@@ -376,6 +377,8 @@ def test_a_run_says_where_the_background_is_for_tags(cows, tmp_path, method):
     assert beyond[0].startswith(f"saliency of the run {done} (method ldf")
     assert "dense masks of 4 images" in beyond[0]
     seeds = read_label_map(weak / "localise" / "seeds" / "herd.png", classes=2, undeclared=-1)
+    manifest = json.loads((weak / "localise" / "manifest.json").read_text())
+    assert (manifest["split"], manifest["tag_source"]) == ("train", "given")
     assert (seeds == 0).any()  # nothing is too salient to be background: cue_sure is 0
     assert not (seeds == UNLABELLED).any()
 

@@ -34,19 +34,41 @@ class GroupedDataset(Dataset):
         assert self.members is not None, "made by `as_object` only"
         return self.members
 
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The classes that were taken together."""
+        return self._whole.classes.names
+
     def hints(self, name: str) -> Hints:
-        """As `Dataset.hints`; boxes around what is no object here are left out."""
+        """As `Dataset.hints`; of boxes those alone that still say where all objects are.
+
+        Boxes around what is no object here are left out. So are those around some of the objects,
+        where another one may be outside of them: what they name stays as a tag.
+        """
         hints = self._whole.hints(name)
-        shapes = [replace(shape, label=self.group[shape.label]) for shape in hints.shapes]
+        complete = self._boxed(hints)
+        kept = [
+            s for s in hints.shapes if s.kind != "box" or (complete and self._is_object(s.label))
+        ]
+        flags = {*hints.flags, *(s.label for s in hints.shapes if s not in kept)}
         partial = None if hints.partial is None else self._grouped(hints.partial)
         return replace(
             hints,
-            shapes=tuple(
-                s for s in shapes if s.kind != "box" or s.label != self.classes.background
-            ),
-            flags=frozenset(self.group[flag] for flag in hints.flags),
+            shapes=tuple(replace(shape, label=self.group[shape.label]) for shape in kept),
+            flags=frozenset(self.group[flag] for flag in flags),
             partial=partial,
         )
+
+    def _boxed(self, hints: Hints) -> bool:
+        """Whether boxes around some of the objects are around all of them."""
+        objects = {c for c in range(len(self.group)) if self._is_object(c)}
+        boxed = {shape.label for shape in hints.shapes if shape.kind == "box"}
+        possible = objects & hints.tags if self.tags_complete else objects
+        return not self.boxes_complete or possible <= boxed
+
+    def _is_object(self, label: int) -> bool:
+        """Whether a class of the members is one of the objects."""
+        return self.group[label] != self.classes.background
 
     def truth(self, name: str) -> LabelMap | None:
         """As `Dataset.truth`."""

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image as PillowImage
 
 from hintseg.errors import DataError
 from hintseg.images.photographs import opened, write_png
+from hintseg.structures import Image
 
 Shares = Float[np.ndarray, "_ _"]
 
@@ -18,8 +19,7 @@ def write_grey(path: Path, shares: Shares, *, note: str = "") -> None:
     Raises:
         WriteError: The file cannot be written.
     """
-    levels = (255 * np.clip(shares, 0, 1)).round().astype(np.uint8)
-    write_png(path, PillowImage.fromarray(levels), note=note)
+    write_png(path, PillowImage.fromarray(_levels(shares)), note=note)
 
 
 def read_grey(path: Path) -> Shares:
@@ -33,3 +33,19 @@ def read_grey(path: Path) -> Shares:
             raise DataError(f"{path}: is no grey image of 8 bits, but {image.mode}; make it again")
         levels = np.asarray(image)
     return levels.astype(np.float32) / np.float32(255)
+
+
+def grey_picture(shares: Shares) -> Image:
+    """A picture of shares, from 0, black, to 1, white; what is beyond is clipped.
+
+    Example:
+        >>> import numpy as np
+        >>> grey_picture(np.array([[0.0, 0.5, 1.5]]))[0].tolist()
+        [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
+    """
+    return np.repeat(_levels(shares)[..., None], 3, axis=-1)
+
+
+def _levels(shares: Shares) -> UInt8[np.ndarray, "_ _"]:
+    levels: UInt8[np.ndarray, "_ _"] = (255 * np.clip(shares, 0, 1)).round().astype(np.uint8)
+    return levels

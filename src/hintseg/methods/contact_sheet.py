@@ -10,9 +10,11 @@ from PIL import ImageDraw
 
 from hintseg.images.label_maps import overlay, palette
 from hintseg.images.photographs import write_png
+from hintseg.resize import fit_size, resize_image
 from hintseg.structures import Image, Sample
 
 TITLE = 14  # pixels over each picture
+SIDE = 400  # largest longer side of a picture, in pixels
 
 Row = UInt8[np.ndarray, "_ _ 3"]
 
@@ -23,8 +25,8 @@ def evenly(names: Sequence[str], most: int) -> Sequence[str]:
 
 
 def sheet_row(pictures: Sequence[tuple[str, Image]]) -> Row:
-    """Pictures of one height side by side, each under its title."""
-    return np.hstack([_titled(picture, title) for title, picture in pictures])
+    """Pictures of one size side by side, each under its title; large ones are shrunk."""
+    return np.hstack([_titled(_shrunk(picture), title) for title, picture in pictures])
 
 
 def write_sheet(path: Path, rows: Sequence[Row]) -> None:
@@ -56,6 +58,13 @@ def label_row(known: Sample, labelled: Sample) -> Row:
         ("pseudo labels", overlay(labelled.image, labelled.weak.labels)),
     ]
     return sheet_row(pictures)
+
+
+def _shrunk(picture: Image) -> Image:
+    height, width = picture.shape[:2]
+    if max(height, width) <= SIDE:
+        return picture
+    return resize_image(picture, *fit_size(height, width, SIDE))
 
 
 def _titled(picture: Image, title: str) -> Image:

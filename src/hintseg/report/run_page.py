@@ -14,6 +14,8 @@ from hintseg.engine.run import Run, read_config
 from hintseg.errors import HintSegError
 from hintseg.evaluation import predicted_pairs, saliency_watch
 from hintseg.files import read_json
+from hintseg.images.grey import grey_picture
+from hintseg.images.photographs import read_image
 from hintseg.metrics import Evaluation, confusion_of, evaluate_pairs, metrics_of
 from hintseg.predict.predictor import Predictor
 from hintseg.report import figures
@@ -45,6 +47,7 @@ class PictureRow:
     truth: LabelMap | None = None
     score: float | None = None  # mIoU of this image alone
     tags: tuple[int, ...] = ()  # classes ticked as tags, which no picture shows
+    saliency: Image | None = None  # of a model of objects: how sure it is, black to white
 
 
 def picture_rows(
@@ -101,6 +104,7 @@ def write_report(
         cards=[*_cards(log, evaluation, split), *_better_on_val(records)],
         remarks=[remark for record in records for remark in _remarks(record)],
         stages=_charts(log, records),
+        sheets=_sheets(run),
         evaluation=None if evaluation is None else _evaluation(evaluation, classes),
         saliency=None if saliency is None else _saliency(saliency),
         settings=_flat(settings),
@@ -145,8 +149,8 @@ def _rank(score: float | None) -> float:
 
 def _row(dataset: Dataset, predictor: Predictor, name: str) -> PictureRow:
     image = dataset.image(name)
-    prediction = predictor.predict(image).labels
-    truth = None
+    predicted = predictor.predict(image)
+    prediction, truth = predicted.labels, None
     with suppress(HintSegError):  # a broken mask must not cost a trained model its report
         truth = dataset.truth(name)
     score = None
@@ -163,6 +167,7 @@ def _row(dataset: Dataset, predictor: Predictor, name: str) -> PictureRow:
         truth=truth,
         score=score,
         tags=tuple(sorted(hints.flags)),
+        saliency=grey_picture(predicted.saliency()) if predictor.is_salient else None,
     )
 
 
@@ -271,6 +276,17 @@ def _saliency(totals: SaliencyTotals) -> dict[str, Any]:
     }
 
 
+def _sheets(run: Run) -> list[dict[str, str]]:
+    """The contact sheets of the stages, in the order in which they were made."""
+    files = sorted(run.root.glob("*/*.png"), key=lambda file: (file.stat().st_mtime, file))
+    sheets = []
+    for file in files:
+        with suppress(HintSegError):  # a broken one must not cost a trained model its report
+            name = file.relative_to(run.root).as_posix()
+            sheets.append({"name": name, "picture": data_uri(read_image(file))})
+    return sheets
+
+
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as (dotted name, value)."""
     pairs: list[tuple[str, str]] = []
@@ -288,7 +304,8 @@ def _columns(rows: Sequence[PictureRow]) -> list[str]:
     """Headings over the pictures; hints and truth only where some image has them."""
     hints = ["hints"] if any(row.hints is not None for row in rows) else []
     truth = ["truth"] if any(row.truth is not None for row in rows) else []
-    return ["image", *hints, "prediction", *truth]
+    saliency = ["saliency"] if any(row.saliency is not None for row in rows) else []
+    return ["image", *hints, *saliency, "prediction", *truth]
 
 
 def _drawn(row: PictureRow, classes: ClassSet) -> dict[str, Any]:
@@ -304,6 +321,7 @@ def _drawn(row: PictureRow, classes: ClassSet) -> dict[str, Any]:
         "pictures": {
             "image": data_uri(shrunk(row.image, SIDE)),
             "hints": "" if row.hints is None else data_uri(shrunk(row.hints, SIDE)),
+            "saliency": "" if row.saliency is None else data_uri(shrunk(row.saliency, SIDE)),
             "prediction": data_uri(label_picture(row.prediction, row.image, side=SIDE)),
             "truth": ""
             if row.truth is None

@@ -8,12 +8,14 @@ from hintseg.seeds.activation import (
     saliency_seeds,
     sum_views,
 )
+from hintseg.seeds.fusion import fused_labels
 
 __all__ = [
     "activation_maps",
     "background_score",
     "background_seeds",
     "foreground_seeds",
+    "fused_labels",
     "saliency_seeds",
     "sum_views",
 ]

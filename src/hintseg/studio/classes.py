@@ -20,6 +20,7 @@ from hintseg.errors import ConfigError, DataError
 from hintseg.files import read_json, read_text, replacing, write_json, write_text, writing
 from hintseg.images.label_maps import read_label_map, write_label_map
 from hintseg.structures import UNLABELLED, ClassSet
+from hintseg.studio.drawings import refuse_outside
 
 Document = dict[str, Any]
 JOURNAL = Path("studio", "renaming.json")  # in the data set, while hints follow a new name

@@ -6,20 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hintseg.data.dataset import Dataset
+from hintseg.data.grouped import GroupedDataset
 from hintseg.data.samples import Loader
-from hintseg.errors import RunError
+from hintseg.errors import ConfigError, RunError
 from hintseg.hints.decoupling import body_and_detail, edge_of
 from hintseg.images.grey import read_grey, write_grey
 from hintseg.images.label_maps import write_label_map
 from hintseg.methods.job import Job
 from hintseg.methods.ldf.settings import LDFSettings
 from hintseg.models.two_branch import TwoBranch
+from hintseg.predict.predictor import Predictor, load
 from hintseg.predict.tiles import scores_at_resolution, tiled_scores
 from hintseg.progress import progress
-from hintseg.resize import fit_size
+from hintseg.resize import fit_size, resize_labels
 from hintseg.structures import UNLABELLED, ImageMap, Sample
 
 FIRST, SECOND = "first", "second"  # names of the maps that travel with the images
@@ -28,6 +31,8 @@ TILE = 1024  # pixels of the side of what is predicted at once
 SURE = 0.5  # probability from which an unlabelled pixel is taken for an object
 
 Shares = Float[np.ndarray, "height width"]
+LabelMapTable = Int[np.ndarray, " classes"]
+Objects = Callable[[str], Bool[np.ndarray, "_ _"]]  # of an image by name, at the working size
 Finder = Callable[[Sample], Float[Tensor, "3 _ _"]]  # first, second, object; at the working size
 
 
@@ -91,14 +96,55 @@ def write_maps(job: Job, folder: Path, names: tuple[str, ...], find: Finder, map
             write_grey(folder / what / f"{name}.png", shares.numpy())
 
 
-def write_labels(job: Job, folder: Path, names: tuple[str, ...], find: Finder, maps: Maps) -> None:
-    """Label maps of images with hints: labelled pixels as they are, the others by the network."""
+def write_labels(
+    job: Job, folder: Path, names: tuple[str, ...], objects: Objects, maps: Maps
+) -> None:
+    """Label maps of images with hints: labelled pixels as they are, the others by `objects`."""
     for name in _remaining(job, folder, names, (LABELS,)):
         known = job.weak(name).labels
-        found = find(job.hinted(name, zoom=job.zoom))[2].numpy() >= SURE
-        labels = np.where(found, maps.foreground, 1 - maps.foreground)
+        labels = np.where(objects(name), maps.foreground, 1 - maps.foreground)
         labels = np.where(known == UNLABELLED, labels, known).astype(np.int16)
         write_label_map(folder / LABELS / f"{name}.png", labels, classes=2)
+
+
+def objects_of_network(job: Job, find: Finder) -> Objects:
+    """Where a network of this run finds objects in an image, by its name."""
+    return lambda name: find(job.hinted(name, zoom=job.zoom))[2].numpy() >= SURE
+
+
+def objects_of_run(job: Job, run: str, maps: Maps) -> Objects:
+    """Where the classifier of another run finds objects in an image, by its name.
+
+    Raises:
+        RunError: The folder holds no trained model.
+        ConfigError: Its classes are not those of the data set.
+    """
+    predictor, table = teacher_of(job.dataset, run, device=job.fabric.device)
+    dataset = job.dataset.read_as(predictor.reading)
+
+    def find(name: str) -> Bool[np.ndarray, "height width"]:
+        found = table[predictor.predict(dataset.image(name)).labels]
+        labels = resize_labels(found, *job.weak(name).labels.shape)
+        objects: Bool[np.ndarray, "height width"] = labels == maps.foreground
+        return objects
+
+    return find
+
+
+def teacher_of(
+    dataset: Dataset, run: str, *, device: torch.device | str = "cpu"
+) -> tuple[Predictor, LabelMapTable]:
+    """The model of a run, and what its classes are in a data set of objects; errors as above."""
+    predictor = load(run, device=device)
+    names, own = predictor.classes.names, dataset.classes
+    if names == own.names:
+        return predictor, np.arange(2, dtype=np.int16)
+    if isinstance(dataset, GroupedDataset) and names == dataset.member_names:
+        return predictor, np.array(dataset.group, dtype=np.int16)
+    raise ConfigError(
+        f"ldf.teacher={run}: its classes ({', '.join(names)}) are not those of {dataset.root}; "
+        "give a run that was trained on it"
+    )
 
 
 def finder(job: Job, model: TwoBranch) -> Finder:

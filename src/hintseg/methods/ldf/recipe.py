@@ -6,10 +6,12 @@ either, they tell each other twice what they have found, and both together give 
 `fine` learns the body and the detail that the network of stage `coarse` has found.
 
 From hints, stage `coarse` learns the labelled pixels alone, and stage `fine` the masks that its
-network makes of the rest, with their bodies and details.
+network makes of the rest, with their bodies and details. A teacher, a run of another method on the
+same hints, takes the place of stage `coarse`.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import numpy as np
 from hintseg.data.coverage import warn_of_hints, warn_of_masks
 from hintseg.data.dataset import DATASET_FILE, Dataset
 from hintseg.data.grouped import as_object
-from hintseg.data.samples import load_weak, with_labels
+from hintseg.data.samples import Loader, load_weak, with_labels
 from hintseg.engine.optimizer import triangular
 from hintseg.engine.stages import Stage
 from hintseg.errors import DataError
@@ -28,8 +30,12 @@ from hintseg.methods.job import Job, Recipe
 from hintseg.methods.ldf import COARSE, FINE
 from hintseg.methods.ldf.labels import (
     LABELS,
+    Finder,
     Maps,
     finder,
+    objects_of_network,
+    objects_of_run,
+    teacher_of,
     with_found_maps,
     with_maps,
     write_labels,
@@ -37,13 +43,18 @@ from hintseg.methods.ldf.labels import (
 )
 from hintseg.methods.ldf.learner import Decoupled
 from hintseg.methods.ldf.settings import LDFSettings
+from hintseg.methods.ldf.sheets import write_maps_sheet
+from hintseg.methods.localise.cue import in_words
 from hintseg.methods.supervision import Supervision, from_hints, masks_of
+from hintseg.models.saved import load_model
 from hintseg.models.two_branch import TwoBranch
 from hintseg.structures import LabelMap
 
 
 def ldf_stages(job: Job[LDFSettings]) -> tuple[Stage, ...]:
     """A first network of the masks, then one of what the first has found."""
+    if job.method_settings.teacher is not None:  # it has learned what stage coarse would
+        return (Stage(FINE, partial(_fine, job)),)
     coarse = Stage(COARSE, partial(_coarse, job))
     if job.method_settings.fine_steps == 0:
         return (coarse,)
@@ -54,33 +65,48 @@ def _coarse(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
     maps, names = _maps(job), _names(job.dataset, job.method_settings)
     masks = job.method_settings.labels == "masks"
     load = with_maps(job.masked, maps) if masks else job.hinted
-    return _train(job, folder, Batches(job, names, load))
+    return _train(job, folder, Batches(job, names, load), load)
 
 
 def _fine(job: Job[LDFSettings], folder: Path) -> dict[str, Any]:
     settings, maps = job.method_settings, _maps(job)
     names = _names(job.dataset, settings)
-    network = chosen_network(job, COARSE)
-    assert isinstance(network, TwoBranch)
-    find = finder(job, network)
     if settings.labels == "masks":
-        write_maps(job, folder, names, find, maps)
+        write_maps(job, folder, names, _finder(job), maps)
         load = with_found_maps(job.masked, folder, maps)
     else:
-        write_labels(job, folder, names, find, maps)
+        if settings.teacher is None:
+            objects = objects_of_network(job, _finder(job))
+        else:
+            objects = objects_of_run(job, settings.teacher, maps)
+        write_labels(job, folder, names, objects, maps)
         load = with_maps(with_labels(job.hinted, folder / LABELS, classes=2), maps)
     job.fabric.barrier()
-    return _train(job, folder, Batches(job, names, load, steps=settings.fine_steps))
+    return _train(job, folder, Batches(job, names, load, steps=settings.fine_steps), load)
 
 
-def _train(job: Job[LDFSettings], folder: Path, batches: Batches) -> dict[str, Any]:
-    model, settings = job.network(), job.settings
+def _finder(job: Job[LDFSettings]) -> Finder:
+    """What the network of stage coarse finds."""
+    network = chosen_network(job, COARSE)
+    assert isinstance(network, TwoBranch)
+    return finder(job, network)
+
+
+def _train(job: Job[LDFSettings], folder: Path, batches: Batches, load: Loader) -> dict[str, Any]:
+    """A new network; what it has made of some images is drawn on a sheet."""
+    model, settings, names = job.network(), job.settings, batches.order.names
     assert isinstance(model, TwoBranch)
     learner = Decoupled(model, _maps(job), seed=settings.seed)
     up_and_down = job.method_settings.schedule == "triangular"
     lr = triangular(settings.lr, batches.steps) if up_and_down else None
     record = train_segmenter(job, learner, folder, batches, lr=lr)
-    return {**record, "images": len(batches.order.names)}
+    if job.fabric.is_global_zero:
+        chosen, _ = load_model(folder / record["model"])
+        assert isinstance(chosen, TwoBranch)
+        find = finder(job, chosen.to(job.fabric.device))
+        write_maps_sheet(job, folder, names, load, find, _maps(job))
+    job.fabric.barrier()
+    return {**record, "images": len(names)}
 
 
 def _maps(job: Job[LDFSettings]) -> Maps:
@@ -102,14 +128,16 @@ def check_objects(dataset: Dataset, settings: LDFSettings) -> None:
     """There must be pixels of objects and of background to learn from.
 
     Raises:
-        ConfigError: It is not clear what the objects are.
+        ConfigError: It is not clear what the objects are, or the teacher knows other classes.
         DataError: Masks are missing, or all labelled pixels are of one kind.
     """
     two = seen(dataset, settings)
     if settings.labels == "masks":
         _check_masks(two)
-    else:
-        _check_hints(two)
+        return
+    _check_hints(two)
+    if settings.teacher is not None:
+        teacher_of(two, settings.teacher)
 
 
 def _check_masks(dataset: Dataset) -> None:
@@ -158,7 +186,10 @@ def _refuse_one_kind(dataset: Dataset, maps: Iterable[LabelMap], what: str) -> N
 def sees(dataset: Dataset, settings: LDFSettings) -> Supervision:
     """Masks are full supervision, whatever is learned of it later."""
     if settings.labels == "hints":
-        return from_hints(dataset, settings)
+        of_hints = from_hints(dataset, settings)
+        if settings.teacher is None:
+            return of_hints
+        return replace(of_hints, beyond=[f"labels of {in_words(settings.teacher)}"])
     names = dataset.train_names()
     return Supervision(beyond=[masks_of(names, dataset, "what it learns from")])
 

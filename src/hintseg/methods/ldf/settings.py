@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hintseg.methods.settings import Settings
 
@@ -20,6 +20,11 @@ class LDFSettings(Settings):
     )
     labels: Literal["masks", "hints"] = Field(
         "masks", description="learn from dense masks, or from the labelled pixels of hints"
+    )
+    teacher: str | None = Field(
+        None,
+        description="with labels=hints: folder of a run (spml, partial, ...) that labels the other "
+        "pixels for stage fine; null: the network of stage coarse does",
     )
     auxiliary: Auxiliary = Field(
         "body+detail", description="what the two branches learn beside the objects"
@@ -43,3 +48,10 @@ class LDFSettings(Settings):
         min_length=1,
         description="sides of the batches in crops; each batch is brought to one of them",
     )
+
+    @model_validator(mode="after")
+    def _a_teacher_has_pupils(self) -> "LDFSettings":
+        """It labels what hints leave, for stage fine."""
+        if self.teacher is not None and (self.labels == "masks" or self.fine_steps == 0):
+            raise ValueError("a teacher needs labels=hints and a stage fine (fine_steps above 0)")
+        return self

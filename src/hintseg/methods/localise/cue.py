@@ -49,15 +49,20 @@ def cue_supervision(dataset: Dataset, settings: LocaliseSettings) -> list[str]:
             f"localise.cue={settings.cue}: no class of {dataset.root} is the background, of which "
             "a cue speaks; leave it out"
         )
-    record = Path(settings.cue) / "run.json"
+    return [f"saliency of {in_words(settings.cue)}"]
+
+
+def in_words(run: str) -> str:
+    """A run that another one learns from: its method, its data, and what it learned from itself."""
+    record = Path(run) / "run.json"
     facts = read_json(record) if record.is_file() else {}
     learned = facts.get("extra_supervision", "not known")
     data = facts.get("data", {})
     of = "; ".join(learned) if isinstance(learned, list) else str(learned)
-    return [
-        f"saliency of the run {settings.cue} (method {facts.get('method', 'not known')}, data "
+    return (
+        f"the run {run} (method {facts.get('method', 'not known')}, data "
         f"{data.get('path', 'not known')} {str(data.get('sha256', ''))[:12]}, beyond hints: {of})"
-    ]
+    )
 
 
 def hints_and_cue(dataset: Dataset, settings: LocaliseSettings) -> Supervision:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hintseg.distributed import rank
@@ -37,6 +37,7 @@ from hintseg.segments.class_memory import ClassMemory
 from hintseg.segments.gather import gather_vectors
 from hintseg.structures import Batch, Sample, ScoreMaps
 
+Images = Float[Tensor, "1 3 height width"]
 MIXING = 8.0  # both parameters of the Beta distribution of the shares
 WARM_UP = 2  # epochs before the contrast
 
@@ -65,32 +66,40 @@ class RegionLearner:
         coarse, fine, embeddings = self.model.looks(batch.images)
         means = region_means(embeddings, class_regions(coarse.detach()))
         image, label = present.nonzero(as_tuple=True)
-        contrast = self._contrast(means[image, label], label)
+        regions = means[image, label]
         sure = tag_scores(fine).detach().sigmoid()[image, label] > self.settings.sure
-        self._write(means[image, label][sure], label[sure])
+        fresh = _of_all_ranks(regions[sure], label[sure])
+        contrast = self._contrast(regions, label, *self._known(fresh))
+        if self.settings.slots:
+            self.regions.write(*fresh)
         losses = {
             "fine": tag_loss(tag_scores(fine), present, absent),
-            "coarse": self.settings.coarse * tag_loss(tag_scores(coarse), present, absent),
+            "coarse": self.settings.coarse * tag_loss(tag_scores(coarse), present, absent)
+            + self._of_idle_weights(),
         }
         if self.settings.contrast:
             begun = float(step >= WARM_UP * self.epoch)
             losses["contrast"] = begun * self.settings.contrast * contrast
         return losses
 
-    def _contrast(self, regions: Tensor, labels: Tensor) -> Tensor:
-        """Of the regions, each mixed with another."""
-        known, classes = self.regions.filled()
+    def _of_idle_weights(self) -> Tensor:
+        """0 of what has no part in some steps: processes wait for the gradient of every weight."""
+        model = self.model
+        layers = (model.query, model.key, model.value, model.embed)
+        weights = [weight.sum() for layer in layers for weight in layer.parameters()]
+        return 0 * torch.stack(weights).sum()
+
+    def _known(self, fresh: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """What regions are compared with: the memory, or without one those of the batch."""
+        return self.regions.filled() if self.settings.slots else fresh
+
+    def _contrast(self, regions: Tensor, labels: Tensor, known: Tensor, classes: Tensor) -> Tensor:
+        """Of the regions, each mixed with another of this rank's batch, at times with itself."""
         count = len(regions)
         partner = torch.randperm(count, device=regions.device)
         beta = torch.distributions.Beta(MIXING, MIXING)
         share = beta.sample((count,)).to(regions) if self.settings.mix else regions.new_ones(count)
         return mixed_contrast_loss(regions, labels, partner, share, known.to(regions), classes)
-
-    def _write(self, regions: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> None:
-        """Into the memory: the regions of all ranks, in their order."""
-        rows = torch.cat([regions.detach(), labels[:, None].to(regions.dtype)], dim=1)
-        every, _ = gather_vectors(rows)
-        self.regions.write(every[:, :-1], every[:, -1].long())
 
     def _at_the_start_of(self, step: int) -> None:
         """New centroids in every epoch but the first; the weights of some moments are kept."""
@@ -122,12 +131,36 @@ class RegionLearner:
         self.regions.restore(memory)
 
 
+def _of_all_ranks(
+    regions: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]
+) -> tuple[Tensor, Tensor]:
+    """Regions of the batches of all ranks, in their order, and their classes; no gradient."""
+    rows = torch.cat([regions.detach().float(), labels[:, None].float()], dim=1)
+    every, _ = gather_vectors(rows)
+    return every[:, :-1], every[:, -1].long()
+
+
+class EarlierMoment(ClassifierLocaliser):
+    """Maps of unfinished weights: those of a class that they hardly believe in count nothing."""
+
+    def raw(self, view: Images, known: Bool[Tensor, " maps"]) -> Tensor:
+        """As of finished ones, 0 for classes whose probability is below `regional.least`."""
+        maps = super().raw(view, known)
+        believed = tag_scores(maps).sigmoid() >= self.settings.regional.least
+        return maps * believed[..., None, None]
+
+
 class RegionalLocaliser(ClassifierLocaliser):
-    """Fine maps of several moments of one training, the highest at each place."""
+    """Fine maps of several moments of one training, the highest at each place.
+
+    The weights of the moments stay in the folder of the stage, and in memory while maps are made:
+    so the maps of an image do not depend on the order of the images, nor on what another run left
+    in a folder. As released, the maps of every epoch were kept as files by the number of an image.
+    """
 
     def __init__(self, settings: LocaliseSettings) -> None:
         super().__init__(settings)
-        self.earlier: list[ClassifierLocaliser] = []
+        self.earlier: list[EarlierMoment] = []
 
     def fit(self, job: Job[Any], folder: Path) -> None:
         """Train; `folder` gets `classifier.safetensors` and the weights of earlier moments."""
@@ -149,11 +182,11 @@ class RegionalLocaliser(ClassifierLocaliser):
         maps = [seen.maps, *(one.maps(sample).maps for one in self.earlier)]
         return ScoreMaps(torch.stack(maps).amax(dim=0), seen.labels)
 
-    def _at(self, job: Job[Any], file: Path) -> ClassifierLocaliser:
+    def _at(self, job: Job[Any], file: Path) -> EarlierMoment:
         """The classifier of an earlier moment."""
         model = self._new(job)
         read_weights(file, model, remedy=AGAIN)
-        one = ClassifierLocaliser(self.settings)
+        one = EarlierMoment(self.settings)
         one.use(model.to(job.fabric.device), job.settings.crop)
         return one
 

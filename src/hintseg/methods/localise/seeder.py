@@ -101,7 +101,7 @@ class Seeder:
         seen = self.maps(sample)
         boxes = torch.from_numpy(weak.boxes).float()
         every = torch.zeros(classes, *size)
-        every[seen.labels] = _in_boxes(seen, boxes)
+        every[seen.labels] = in_boxes(seen, boxes)
         possible = torch.from_numpy(weak.tags.copy())[:, None, None].expand(-1, *size).clone()
         possible[self.placeless] = False
         if self.boxes_complete:
@@ -125,11 +125,11 @@ class Seeder:
 
     def _all_seeds(self, sample: Sample) -> LabelMap:
         weak, settings = sample.weak, self.settings
-        certain = self._certain(weak)
+        certain = self.certain(weak)
         if (certain >= 0).all():
             return certain.numpy()
         seen = self.maps(sample)
-        maps = _in_boxes(seen, torch.from_numpy(weak.boxes).float())
+        maps = in_boxes(seen, torch.from_numpy(weak.boxes).float())
         rivals = self._has_background(seen)  # every class that can be there has a map
         threshold = 0.0 if rivals else self._threshold(weak)
         seeds = foreground_seeds(maps, seen.labels, threshold=threshold, margin=settings.margin)
@@ -163,7 +163,7 @@ class Seeder:
             return 0.0
         return self.settings.box_threshold if len(weak.boxes) else self.settings.threshold
 
-    def _certain(self, weak: WeakLabels) -> Int[Tensor, "height width"]:
+    def certain(self, weak: WeakLabels) -> Int[Tensor, "height width"]:
         """Pixels at which, by the hints alone, only one class can be."""
         candidates = np.flatnonzero(~weak.absent)
         boxed = np.intersect1d(candidates, weak.boxes[:, 4].astype(np.int64))
@@ -184,7 +184,7 @@ def _without(seen: ScoreMaps, labels: Int[np.ndarray, " labels"]) -> ScoreMaps:
     return ScoreMaps(seen.maps[kept], seen.labels[kept])
 
 
-def _in_boxes(
+def in_boxes(
     seen: ScoreMaps, boxes: Float[Tensor, "boxes 5"]
 ) -> Float[Tensor, "maps height width"]:
     """Maps scaled inside each box, and down behind smaller ones."""

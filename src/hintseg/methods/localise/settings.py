@@ -69,18 +69,26 @@ class SubCategorySettings(Settings):
 class RegionMemorySettings(Settings):
     """RCA: regions are compared with those of all other images."""
 
-    slots: int = Field(100, ge=1, description="regions of a class that are remembered")
+    slots: int = Field(
+        100,
+        ge=0,
+        description="regions of a class that are remembered; 0: regions are compared within the "
+        "batch, and nothing is looked up",
+    )
     momentum: Share = Field(0.9, description="share of what a slot held, from its second write on")
     sure: Share = Field(0.7, description="least probability of a class whose region is remembered")
     centroids: int = Field(10, ge=0, description="of each class, that cells look up; 0: none")
     attention: Literal["softmax", "released"] = Field(
         "softmax", description="how cells look them up; released: without a softmax"
     )
-    contrast: float = Field(0.01, ge=0, description="weight of regions against the memory")
+    contrast: float = Field(0.01, ge=0, description="weight of regions against the memory; 0: off")
     mix: bool = Field(True, description="regions are mixed by two before they are compared")
     coarse: float = Field(0.4, ge=0, description="weight of the coarse scores")
     moments: tuple[Share, ...] = Field(
         (0.6, 0.8), description="parts of the training after which maps are taken, too"
+    )
+    least: Share = Field(
+        0.1, description="probability of a class below which a map of such a moment is left out"
     )
 
 
@@ -139,6 +147,11 @@ class LocaliseSettings(Settings):
         (1.5, 2.5), min_length=1, description="longer sides of the views of the maps, in crops"
     )
     flip: bool = Field(True, description="average over mirror images too")
+    rule: Literal["cut", "fusion"] = Field(
+        "cut",
+        description="how maps become seeds: cut by thresholds; or the marginals of the dense CRF "
+        "fused with a saliency map, of the cue or their own (fusion; no background: cut)",
+    )
     threshold: Share = Field(
         0.7,
         description="minimum activation of a foreground seed, where other classes are possible",
@@ -171,14 +184,20 @@ class LocaliseSettings(Settings):
     expand: ExpandSettings = ExpandSettings()
     agreement: AgreementSettings = AgreementSettings()
     crf: PresetName | None = Field(
-        None, description="dense CRF preset; seeds that it contradicts are dropped"
+        None,
+        description="dense CRF preset; seeds that it contradicts are dropped (fusion: psa)",
     )
 
     @model_validator(mode="after")
     def _saliency_is_used(self) -> "LocaliseSettings":
-        """What agrees across images has probabilities of the background, and no use for it."""
+        """One answer only to where the background is.
+
+        What agrees across images has probabilities of the background, and no use for another one.
+        """
         if self.background == "saliency" and self.agreement.rounds:
             raise ValueError("background=saliency needs agreement.rounds=0")
         if self.background == "saliency" and self.cue is not None:
             raise ValueError("background=saliency and a cue are two answers; leave one out")
+        if self.rule == "fusion" and (self.agreement.rounds or self.background == "saliency"):
+            raise ValueError("rule=fusion needs agreement.rounds=0 and background=score")
         return self

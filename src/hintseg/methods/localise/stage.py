@@ -28,6 +28,7 @@ from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
 from hintseg.methods.localise.cue import background_cue
 from hintseg.methods.localise.curve import threshold_curve
 from hintseg.methods.localise.expand import Expansion
+from hintseg.methods.localise.fused import FusedSeeder
 from hintseg.methods.localise.localiser import Localiser
 from hintseg.methods.localise.regional import RegionalLocaliser
 from hintseg.methods.localise.seam import SeamLocaliser
@@ -45,6 +46,7 @@ LOCALISERS = {
     "sc_cam": SubCategoryLocaliser,
     "rca": RegionalLocaliser,
 }
+AnySeeder = Seeder | AgreedSeeder | FusedSeeder
 SHEET_IMAGES, SHEET_MAPS = 8, 2  # on the contact sheet: images, and maps of each
 
 
@@ -114,14 +116,21 @@ def localise(
     return {
         "by": settings.by,
         "expand": settings.expand.by,
+        "rule": "fusion" if fuses(settings, dataset.classes) else "cut",
         "steps": job.share(settings.steps, STEPS_SHARE),
         "images": len(names),
         "seeded_pixels": round(share, 4),
+        "split": "train",
         "tag_source": "given",  # by a person; no seeds are made of predicted tags
         "threshold_source": "settings",  # the curve below is measured, never chosen from
         "doubts": doubts,
         "curve": curve,
     }
+
+
+def fuses(settings: LocaliseSettings, classes: ClassSet) -> bool:
+    """Whether seeds are fused: a saliency map speaks of a background, so there must be one."""
+    return settings.rule == "fusion" and classes.background is not None
 
 
 def _judged(job: Job, folder: Path, names: tuple[str, ...]) -> tuple[float, list[str]]:
@@ -145,7 +154,7 @@ def _judged(job: Job, folder: Path, names: tuple[str, ...]) -> tuple[float, list
 
 def _seeder(
     job: Job, settings: LocaliseSettings, localiser: Localiser, expand: Expander | None
-) -> Seeder | AgreedSeeder:
+) -> AnySeeder:
     """Who makes the seeds; every rank looks at all images, and so all agree."""
     dataset = job.dataset
     alone = Seeder(
@@ -157,6 +166,8 @@ def _seeder(
         placeless=placeless(dataset),
         cue=background_cue(settings, job.fabric.device),
     )
+    if fuses(settings, dataset.classes):
+        return FusedSeeder(alone)
     if not settings.agreement.rounds:
         return alone
     names = dataset.hinted_names()
@@ -213,17 +224,15 @@ def _file(folder: Path, name: str) -> Path:
     return folder / "seeds" / f"{name}.png"
 
 
-def _seeds(seeder: Seeder | AgreedSeeder, settings: LocaliseSettings, sample: Sample) -> LabelMap:
+def _seeds(seeder: AnySeeder, settings: LocaliseSettings, sample: Sample) -> LabelMap:
     """Seeds of the missing classes, less those that the image contradicts."""
     seeds = seeder.seeds(sample)
-    if settings.crf is None:
+    if settings.crf is None or isinstance(seeder, FusedSeeder):  # it has asked the CRF
         return seeds
     return supported_labels(sample.image, seeds, settings.crf, possible=~sample.weak.absent)
 
 
-def _sheet_row(
-    seeder: Seeder | AgreedSeeder, classes: ClassSet, sample: Sample, seeds: Path
-) -> Row:
+def _sheet_row(seeder: AnySeeder, classes: ClassSet, sample: Sample, seeds: Path) -> Row:
     """Image, hints, the first maps (light where the map is high) and the seeds of a file."""
     seen, image = seeder.maps(sample), sample.image
     titles = [classes.names[label] for label in seen.labels.tolist()]

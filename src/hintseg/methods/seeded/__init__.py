@@ -82,4 +82,5 @@ RCA = _method(
     by="rca",
     output_stride=8,
     crf="psa",
+    rule="fusion",
 )
