@@ -94,6 +94,24 @@ def test_the_page_of_a_comparison(browser, tmp_path):
     assert_inert(browser, tmp_path / "page.html", EVIL)
 
 
+def test_the_page_of_similar_segments(browser, tmp_path):
+    named = {"name": EVIL, "colour": "#000000"}
+    card = {"name": NAME, "picture": "", "truth": named, "predicted": named, "agrees": True}
+    write_page(
+        tmp_path / "page.html",
+        "retrieve.html.j2",
+        asked=card,
+        at=EVIL,
+        root=EVIL,
+        whole="",
+        compared=EVIL,
+        summary=[{"count": 1, "name": EVIL}],
+        cards=[{**card, "similarity": "0.9"}],
+        failed=[EVIL],
+    )
+    assert_inert(browser, tmp_path / "page.html", NAME)
+
+
 def test_the_policy_holds_where_escaping_would_fail(browser, tmp_path, monkeypatch):
     """The second lock: scripts, addresses and forms in the page itself do nothing."""
     monkeypatch.setattr("hintseg.report.page.AUTOESCAPE", False)

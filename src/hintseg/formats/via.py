@@ -104,7 +104,7 @@ def _region(region: Any, place: str) -> list[Drawn]:  # noqa: ANN401
     if not isinstance(shape, dict):
         raise DataError("a region without shape_attributes")
     kind = shape.get("name")
-    if kind not in FIGURES:
+    if not isinstance(kind, str) or kind not in FIGURES:
         raise DataError(f"a region of shape {show(kind)} is not known")
     labels = _labels(region.get("region_attributes"))
     figure, points = FIGURES[kind](shape)
