@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from hintseg.engine.checkpoint import previous
-from hintseg.errors import ConfigError, HintSegError, RunError, WriteError
+from hintseg.errors import ConfigError, DataError, HintSegError, RunError, WriteError
 from hintseg.files import (
     append_line,
     read_json,
@@ -22,6 +22,7 @@ from hintseg.files import (
 )
 from hintseg.locks import held
 
+AGAIN = "continue with the same command and --resume"
 LOCK = ".lock"  # held while a training works in a run folder
 
 
@@ -65,6 +66,10 @@ class Run:
             remove_parts(self.root)
             try:
                 yield
+            except DataError as error:
+                self.discard_if_untrained()
+                is_kept = self.config_file.exists()
+                raise DataError(f"{error}; then {AGAIN}" if is_kept else str(error)) from error
             except HintSegError:
                 self.discard_if_untrained()
                 raise
