@@ -6,6 +6,7 @@ earlier hintseg, is taken as it is.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,6 +37,8 @@ def sealed(path: Path, write: Write, metadata: Mapping[str, str] | None = None) 
     with path.open("r+b") as file:
         file.seek(place)
         file.write(found.encode())
+        file.flush()
+        os.fsync(file.fileno())  # before its name says that it is there: the power may fail
 
 
 def check_seal(path: Path) -> None:

@@ -14,13 +14,13 @@ from lightning_fabric import Fabric
 from hintseg.cores import shared_cores
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.distributed import peers_named
-from hintseg.engine.run import Run, refuse_existing, start_run
+from hintseg.engine.run import AGAIN, Run, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, RunError
 from hintseg.files import read_json
 from hintseg.memory import memory_named
 from hintseg.methods.config import Config, make_config, read_sections
-from hintseg.methods.fitting import AGAIN, validation_names
+from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings, merge
 from hintseg.methods.supervision import recorded

@@ -17,7 +17,8 @@ from hintseg.studio.session import Session
 
 TINY = ["--backbone", "test_efficientnet", "--steps", "4", "--crop", "32", "--batch", "2"]
 TINY += ["--device", "cpu"]
-for pair in ("weights=random", "dim=8", "width=16", "log_every=1", "checkpoint_every=1"):
+SETTINGS = ("weights=random", "dim=8", "width=16", "log_every=1", "checkpoint_every=1", "threads=1")
+for pair in SETTINGS:
     TINY += ["--set", f"train.{pair}"]
 FULL = ["--method", "full", *TINY, "--set", "train.validate_images=0"]
 SPML = ["--method", "spml", *TINY, "--set", "spml.classify.steps=0"]

@@ -89,11 +89,9 @@ def test_a_damaged_description_of_a_model(world, command, damage):
 
 
 @pytest.mark.parametrize("damage", [truncated, emptied, flipped])
-@pytest.mark.parametrize(
-    ("command", "more"), [("predict", ["--by", "retrieval"]), ("retrieve", []), ("label", [])]
-)
-def test_damaged_prototypes(world, command, more, damage):
-    more = ["--by", "both"] if command == "label" else more
+@pytest.mark.parametrize("command", ["predict", "label", "evaluate"])
+def test_damaged_prototypes(world, command, damage):
+    more = ["--by", "both"]
     damage(world.run / "prototypes.safetensors")
     world.fails(command, "spml/prototypes.safetensors: cannot be loaded", "train again", more=more)
     assert not [path for path in world.out.rglob("*") if path.is_file()]

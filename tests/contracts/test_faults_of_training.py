@@ -90,7 +90,7 @@ def test_sigterm(world, monkeypatch, command):
             patch.setattr("hintseg.export.onnx.agreement", lambda *_: signal.raise_signal(15))
         patch.setattr(target, "open", terminate)
         line = world.fails(command, "interrupted; ")
-    assert "same command" in line
+    assert "same command" in line or "nothing was written" in line
     assert not half_written(world.root)
     assert world(command, *["--resume"] * (command == "train"))[0] == 0
 
@@ -195,7 +195,8 @@ def test_a_checkpoint_of_another_network_or_with_nan_is_refused(world, monkeypat
     run = stopped(world, monkeypatch)
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("dim: 8", "dim: 12"))
-    world.fails("train", "cannot be continued", "size mismatch", more=["--resume"])
+    words = ["train", world.data, "--out", run, "--resume"]
+    world.fails(words, "cannot be continued", "size mismatch")
     (run / "config.yaml").write_text(text)
     monkeypatch.setattr("hintseg.engine.checkpoint.first_not_finite", lambda _: "w")
     world.fails("train", "weight 'w' is NaN or infinite", more=["--resume"])
@@ -353,7 +354,8 @@ def test_a_loss_that_is_not_finite(world, monkeypatch, whole, value):
     saved = load_file(world.out / "run" / CHECKPOINT)
     for name, weight in load_file(good / MODEL).items():
         assert bool(weight.isfinite().all())
-        assert torch.equal(saved[f"model.{name}"], weight)
+        is_count = "running_" in name or "num_batches" in name  # of all images seen
+        assert is_count or torch.equal(saved[f"model.{name}"], weight)
     world.run = good
     assert world("predict")[0] == 0
     # A batch that was mended, for example: the run goes on as if nothing had been.

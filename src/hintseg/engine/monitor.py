@@ -107,14 +107,13 @@ class TrainingMonitor:
             self._any_rank(False)  # a launcher ends the others when the first of them ends
             raise Interrupted
 
-    def rescue(self) -> bool:
-        """Save what was reached when no further batch came; whether there is a checkpoint.
+    def rescue(self) -> None:
+        """Save what was reached when no further batch came.
 
         No step was begun since the last one ended, so a training continues from here bit for bit.
         """
         if self.writer and self.state.step and self._sound():
             self._save()
-        return self.checkpoint_file.exists()
 
     def return_to_good(self) -> int:
         """Give the model its last good weights: those it has, else those saved; after which step.

@@ -13,7 +13,7 @@ import yaml
 from hintseg.documents.from_json import parse_json
 from hintseg.documents.from_yaml import parse_yaml
 from hintseg.engine.checkpoint import previous
-from hintseg.errors import ConfigError, HintSegError, RunError, WriteError
+from hintseg.errors import ConfigError, DataError, HintSegError, RunError, WriteError
 from hintseg.files import (
     append_line,
     read_json,
@@ -24,6 +24,7 @@ from hintseg.files import (
 )
 from hintseg.locks import held
 
+AGAIN = "continue with the same command and --resume"
 LOCK = ".lock"  # held while a training works in a run folder
 
 MOST_STEPS = 2**53  # that a log can speak of
@@ -69,6 +70,10 @@ class Run:
             remove_parts(self.root)
             try:
                 yield
+            except DataError as error:
+                self.discard_if_untrained()
+                is_kept = self.config_file.exists()
+                raise DataError(f"{error}; then {AGAIN}" if is_kept else str(error)) from error
             except HintSegError:
                 self.discard_if_untrained()
                 raise

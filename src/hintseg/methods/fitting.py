@@ -36,7 +36,6 @@ from hintseg.structures import Batch
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Keep = Callable[[Literal["best", "last", "good"]], None]
-AGAIN = "continue with the same command and --resume"
 SHARES = ("miou", "pixel_accuracy")  # what a validation says
 
 
@@ -198,9 +197,9 @@ def _nothing_lost(monitor: TrainingMonitor, keep: Keep, folder: Path) -> Iterato
     """What a training has reached is kept, whatever ends it, and the error says where."""
     try:
         yield
-    except DataError as error:
-        saved = monitor.rescue()
-        raise DataError(f"{error}; then {AGAIN}" if saved else str(error)) from error
+    except DataError:
+        monitor.rescue()
+        raise
     except NotFiniteError as error:
         step = monitor.return_to_good() if monitor.writer else 0
         if step:

@@ -53,7 +53,11 @@ def serve(
     from hintseg.studio.server import build_app  # noqa: PLC0415
     from hintseg.studio.studio import Studio  # noqa: PLC0415
 
-    studio = Studio(data, run)
+    try:
+        studio = Studio(data, run)
+    except BaseException:
+        listening.close()
+        raise
     name = "localhost" if host in ANY else host
     address = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
     address += f"?token={quote(token, safe='')}" if token else ""
