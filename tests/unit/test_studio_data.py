@@ -15,6 +15,8 @@ from conftest import HEIGHT, WIDTH, room_for
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import DataError, WriteError
 from hintseg.images.label_maps import read_label_map, write_label_map
+from hintseg.images.photographs import read_image, read_small
+from hintseg.resize import resize_image
 from hintseg.structures import UNLABELLED
 from hintseg.studio import classes as class_changes
 from hintseg.studio.guard import Door
@@ -409,3 +411,19 @@ def test_writing_painted_hints_without_room_leaves_the_file(client, data_folder,
     with room_for(20), pytest.raises(WriteError):
         session.drawings.take_away(session.dataset, "pond", change)
     assert (data_folder / "hints" / "pond.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photograph_is_read_small_and_upright(tmp_path, orientation):
+    path = tmp_path / "large.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    PillowImage.fromarray(noise).resize((4000, 3000)).save(path, quality=95, exif=exif)
+    small, whole = read_small(path, 400), read_image(path)
+    assert max(small.shape) in range(400, 801)
+    at_same = resize_image(whole, *small.shape[:2])
+    assert np.abs(at_same.astype(int) - small).mean() < 3
+    assert read_small(path, 3000) is None  # nothing to save
+    PillowImage.fromarray(noise).save(tmp_path / "x.png")
+    assert read_small(tmp_path / "x.png", 2) is None

@@ -50,6 +50,21 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Image:
         return stored if isinstance(stored, np.ndarray) else to_rgb(stored, reading)
 
 
+def read_small(path: Path, side: int) -> Image | None:
+    """A JPEG photograph decoded at a half, a quarter or an eighth, ten times faster than whole.
+
+    Its longer side is `side` pixels or more. None for other formats and where nothing is saved:
+    `read_image` reads those.
+    """
+    with _opened(path) as image:
+        if image.format != "JPEG" or image.mode != "RGB" or max(image.size) < 2 * side:
+            return None
+        whole = image.size
+        factor = side / max(whole)
+        image.draft("RGB", (round(whole[0] * factor), round(whole[1] * factor)))
+        return np.array(upright(image, orientation_of(image.info)).convert("RGB"))
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of a photograph, upright, without decoding it."""
     with complaints(path):

@@ -86,6 +86,7 @@ def picture(studio: Studio, request: Request, body: bytes) -> Response:
     """An image in one piece."""
     del body
     session, side = studio.session, whole_of(request, "side", 1, 4096)
+    session.ranking.pause()
     return _jpeg(session.pictures.whole(session.dataset, name_of(request), side))
 
 

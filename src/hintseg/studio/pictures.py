@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from hintseg.data.dataset import Dataset
+from hintseg.data.stored import PHOTOGRAPHS
 from hintseg.errors import DataError
+from hintseg.images.photographs import read_small
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import Image
 
@@ -84,6 +86,9 @@ class Pictures:
 
     def whole(self, dataset: Dataset, name: str, side: int) -> bytes:
         """The image as JPEG, its longer side at most so many pixels; rows x columns never grow."""
+        small = self._small_of(dataset, name, side)
+        if small is not None:
+            return jpeg(shrunken(small, side))
         levels = self._pyramid(dataset, name).levels
         height, width = levels[0].shape[:2]
         side = min(side, max(height, width))
@@ -97,9 +102,7 @@ class Pictures:
         """
 
         def shrunk() -> Image:
-            pyramid = self._pyramids.peek(_state(dataset, name))
-            image = dataset.image(name) if pyramid is None else pyramid.levels[0]
-            return shrunken(image, VIEW)
+            return shrunken(self._read(dataset, name, VIEW), VIEW)
 
         return self._views.get(_state(dataset, name), shrunk)
 
@@ -135,7 +138,23 @@ class Pictures:
 
     def _small(self, dataset: Dataset, name: str) -> bytes:
         view = self._views.peek(_state(dataset, name))  # not kept: a list has hundreds
-        return jpeg(shrunken(dataset.image(name) if view is None else view, THUMB))
+        return jpeg(shrunken(self._read(dataset, name, THUMB) if view is None else view, THUMB))
+
+    def _read(self, dataset: Dataset, name: str, side: int) -> Image:
+        """The image with a longer side of at least so many pixels, by the quickest way."""
+        pyramid = self._pyramids.peek(_state(dataset, name))
+        if pyramid is not None:
+            ample = [level for level in pyramid.levels if max(level.shape[:2]) >= side]
+            return ample[-1] if ample else pyramid.levels[0]
+        small = self._small_of(dataset, name, side)
+        return dataset.image(name) if small is None else small
+
+    def _small_of(self, dataset: Dataset, name: str, side: int) -> Image | None:
+        """A large image read at once so small that it is quick; None where that cannot be."""
+        _state(dataset, name)  # refuses what is not there
+        if dataset.stored != PHOTOGRAPHS or self._pyramids.peek(_state(dataset, name)) is not None:
+            return None
+        return read_small(dataset.images[name], side) if max(dataset.size(name)) > WHOLE else None
 
     def _pyramid(self, dataset: Dataset, name: str) -> Pyramid:
         return self._pyramids.get(_state(dataset, name), lambda: _halved(dataset.image(name)))
