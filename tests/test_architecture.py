@@ -18,6 +18,7 @@ LAYERS = [
     "distributed",
     "images",
     "resize",
+    "pooling",
     "hints",
     "regions",
     "data",
