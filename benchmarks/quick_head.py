@@ -18,11 +18,11 @@ import torch
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_weak
 from hintseg.metrics import confusion_of, metrics_of
+from hintseg.pooling import pool_labels
 from hintseg.predict.doubt import labels_and_doubt
 from hintseg.predict.quick import BackboneFeatures, hinted_cells, quick_scores, steadied
 from hintseg.predict.tiles import scores_at_resolution
 from hintseg.regions import image_regions
-from hintseg.resize import pool_labels
 
 
 def seen(dataset, name, features):

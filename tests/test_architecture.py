@@ -23,6 +23,7 @@ LAYERS = [
     "distributed",
     "images",
     "resize",
+    "pooling",
     "hints",
     "regions",
     "data",

@@ -8,6 +8,7 @@ HintSegError
 │   ├── NotFiniteError   a number is NaN or infinite: of a model's weights, of its scores
 │   └── OutOfMemoryError the work does not fit into the memory of the machine or of its GPU
 ├── WriteError           a file cannot be written: full disk, no permission, something in the way
+├── InstallationError    an installed package is absent or does not fit another one
 └── MissingExtraError    an optional package is needed and not installed
 
 A DataWarning is no error: the work goes on, and the command line prints it.
@@ -95,6 +96,10 @@ class WriteError(HintSegError):
     def __init__(self, message: str, *, is_full: bool = False) -> None:
         super().__init__(message)
         self.is_full = is_full
+
+
+class InstallationError(HintSegError):
+    """A package that is needed is absent, or does not fit another one."""
 
 
 class MissingExtraError(HintSegError):

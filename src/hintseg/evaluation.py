@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,21 +15,22 @@ from hintseg.errors import ConfigError, DataError
 from hintseg.images.label_maps import has_class_palette, read_label_map
 from hintseg.images.names import NamedFiles
 from hintseg.metrics import Evaluation, evaluate_pairs
-from hintseg.models.finite import scores_of
-from hintseg.models.saved import DESCRIPTION
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
-from hintseg.predict.predictor import Predictor, load
 from hintseg.predict.salient import saliency_of
 from hintseg.saliency import SaliencyTotals
 from hintseg.structures import VOID, ClassSet, LabelMap
 
+if TYPE_CHECKING:  # who evaluates a folder of masks loads no network
+    from hintseg.predict.predictor import Predictor
+
+RUN_FILES = ("model.json", "config.yaml")  # any of them makes a folder that of a run
 DEFAULT = PredictOptions()
 Watch = Callable[[Prediction, LabelMap], None]  # is told each prediction and its truth
 
 
 def predicted_pairs(
-    predictor: Predictor,
+    predictor: "Predictor",
     dataset: Dataset,
     names: Sequence[str],
     *,
@@ -40,6 +41,8 @@ def predicted_pairs(
 
     By retrieval a train image does not find its own segments.
     """
+    from hintseg.models.finite import scores_of  # noqa: PLC0415
+
     predictor.check(options)
     dataset = predictor.seen(dataset)
     predictor.check_classes(dataset)
@@ -218,7 +221,9 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     names = names_with_masks(dataset, split)
     made: dict[str, Any] = {"by": "masks"}
     totals = SaliencyTotals() if saliency else None
-    if (folder / DESCRIPTION).exists() or (folder / "config.yaml").exists():
+    if any((folder / name).exists() for name in RUN_FILES):
+        from hintseg.predict.predictor import load  # noqa: PLC0415
+
         predictor = load(folder, device=device)
         options, dataset = predictor.settled(options), predictor.seen(dataset)
         if saliency is None and predictor.is_salient:

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from hintseg.errors import ConfigError
-from hintseg.hints.distances import squared_distances
 
 __all__ = [
     "SaliencyFigures",
@@ -172,6 +171,9 @@ def error_by_distance(
     _check(saliency, mask)
     sums, pixels = np.zeros((2, reach)), np.zeros((2, reach), dtype=np.int64)
     if mask.any() and not mask.all():
+        # Numba comes with it, which most evaluations do not need.
+        from hintseg.hints.distances import squared_distances  # noqa: PLC0415
+
         wrong = np.abs(saliency.astype(np.float64) - mask)
         for side, where in enumerate((~mask, mask)):
             steps = np.sqrt(squared_distances(where)[where]).astype(np.int64) - 1

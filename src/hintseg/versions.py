@@ -1,6 +1,12 @@
-"""Which version of a package is in use."""
+"""Which version of a package is in use, and what to do where two do not fit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+
+from hintseg.errors import InstallationError
+
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
 def version_of(package: str) -> str | None:
@@ -13,3 +19,36 @@ def version_of(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+@contextmanager
+def importing_torchvision() -> Iterator[None]:
+    """Says what helps where torchvision is absent or was built for another torch.
+
+    Every network needs it, since timm imports it. Its builds hold compiled code that only the torch
+    of the same place and release can load: a torch for CPUs with the torchvision of PyPI, which is
+    built for CUDA, fails with "operator torchvision::nms does not exist".
+
+    Raises:
+        InstallationError: It cannot be imported.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise
+        raise InstallationError(
+            f"torchvision is not installed, and the networks need it: {_remedy()}"
+        ) from error
+    except (ImportError, RuntimeError, OSError) as error:
+        raise InstallationError(
+            f"torchvision {version_of('torchvision')} does not fit torch {version_of('torch')} "
+            f"({error}): {_remedy()}"
+        ) from error
+
+
+def _remedy() -> str:
+    return (
+        "install it from where torch came from; for a computer without a GPU: "
+        f"pip install --force-reinstall torch torchvision --index-url {CPU_BUILDS}"
+    )

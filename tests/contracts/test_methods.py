@@ -21,7 +21,7 @@ from hintseg.methods.localise import stage as localise_stage
 from hintseg.methods.settings import merge
 from hintseg.methods.spml import recipe as spml_recipe
 
-LOCALISE = {"steps": 3, "scales": [1.0], "flip": False}
+LOCALISE = {"steps": 3, "scales": [1.0], "flip": False, "agreement": {"steps": 4}}
 SETTINGS = {
     "train": {**TINY, "steps": 6, "checkpoint_every": 2, "validate_every": 3},
     "spml": {

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image as PillowImage
 
-from conftest import room_for
+from conftest import draw_data, room_for
 from hintseg import cli
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.monitor import TrainingMonitor
@@ -22,7 +24,8 @@ from hintseg.predict.retrieval.index import save_prototypes
 from hintseg.predict.retrieval.votes import build_prototypes
 
 TINY = ["--steps", "4", "--crop", "32", "--batch", "2", "--device", "cpu"]
-SMALL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
+USUAL = [*TINY, "--set", "train.weights=random", "--set", "train.dim=8", "--set", "train.width=16"]
+SMALL = [*USUAL, "--backbone", "test_efficientnet"]  # a network of a tenth of the time
 
 
 @pytest.fixture
@@ -46,12 +49,22 @@ def hintseg(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of `full` as by SMALL, made once; no test may change it."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        words = ["train", draw_data(folder / "data"), "--method", "full", "--out", folder / "run"]
+        patch.setattr(sys, "argv", ["hintseg", *map(str, [*words, *SMALL])])
+        with suppress(SystemExit):
+            cli.main()
+    return folder / "run"
+
+
 @pytest.fixture
-def run_folder(hintseg, data_folder, tmp_path):
-    assert (
-        hintseg("train", data_folder, "--method", "full", "--out", tmp_path / "run", *SMALL)[0] == 0
-    )
-    return tmp_path / "run"
+def run_folder(trained, tmp_path):
+    """The test's own copy of it."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def test_importing_the_package_is_cheap():
@@ -96,7 +109,7 @@ def test_from_masks_to_masks(hintseg, data_folder, tmp_path):
     assert (code, "hints for 4 images" in out) == (0, True)
     assert hintseg("check", hinted)[0] == 0
     assert (hinted / "check.html").stat().st_size > 1000
-    assert hintseg("train", hinted, "--out", run, "--method", "partial", *SMALL)[0] == 0
+    assert hintseg("train", hinted, "--out", run, "--method", "partial", *USUAL)[0] == 0
     assert (run / "report.html").stat().st_size > 1000
     images = data_folder / "images"
     code, out, _ = hintseg("predict", run, images, "--out", masks, "--overlays", "--flip")
@@ -403,7 +416,9 @@ def test_sub_folders_go_the_whole_way(hintseg, data_folder, tmp_path, method):
     assert (code, "warning" in out) == (0, False)
     if method == "spml":  # tags and boxes: seeds, too, lie in sub-folders
         seeded = tmp_path / "seeded"
-        assert hintseg("train", hinted, "--out", seeded, *SMALL)[0] == 0
+        stages = ("localise", "localise.agreement", "classify")
+        few = [word for stage in stages for word in ("--set", f"spml.{stage}.steps=2")]
+        assert hintseg("train", hinted, "--out", seeded, *SMALL, *few)[0] == 0
         assert len(list(seeded.glob("localise/seeds/train/*.png"))) == 4
         page = tmp_path / "pond.html"
         words = ["--image", "images/val/pond.png", "--at", "9,9", "--out", page]
@@ -480,7 +495,7 @@ def test_ctrl_c_says_how_to_go_on(hintseg, data_folder, tmp_path, monkeypatch):
     "settings", [["relabel.steps=0"], ["relabel.sharpness=2", "relabel.crf=psa"]]
 )
 def test_label_does_what_the_stage_of_the_run_did(hintseg, data_folder, tmp_path, settings):
-    words = ["train", data_folder, *SMALL, "--backbone", "test_efficientnet", "--out", "{run}"]
+    words = ["train", data_folder, *SMALL, "--out", "{run}"]
     for setting in ("train.zoom=1", "spml.relabel.confidence=0.4", "spml.classify.steps=0"):
         words += ["--set", setting]
     for setting in settings:
@@ -502,7 +517,7 @@ def test_label_does_what_the_stage_of_the_run_did(hintseg, data_folder, tmp_path
 def test_a_disk_that_is_full_during_training_is_one_line_and_the_run_goes_on(
     hintseg, data_folder, tmp_path
 ):
-    words = ["train", data_folder, "--method", "full", *SMALL, "--backbone", "test_efficientnet"]
+    words = ["train", data_folder, "--method", "full", *SMALL]
     words += ["--set", "train.checkpoint_every=2", "--set", "train.log_every=1"]
     words += ["--set", "train.validate_images=0", "--out"]
     assert hintseg(*words, tmp_path / "whole")[0] == 0
@@ -549,24 +564,7 @@ def hintseg_again(words):
     return subprocess.run(command, check=False, capture_output=True).returncode
 
 
-def test_two_processes_train_as_one_command(data_folder, tmp_path):
-    words = ["train", data_folder, "--method", "full", "--out", tmp_path / "run", "--devices", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "hintseg.cli", *map(str, [*words, *SMALL])],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    steps = [line["step"] for line in Run(tmp_path / "run").read_log() if "loss" in line]
-    assert steps == sorted(set(steps))
-    assert (tmp_path / "run" / "model.safetensors").is_file()
-
-
-def test_two_processes_of_torchrun_that_are_stopped_continue_bit_for_bit(data_folder, tmp_path):
+def test_two_processes_of_one_command_or_of_torchrun_stopped_train_the_same(data_folder, tmp_path):
     """All stages of spml; rank 1 alone is told to stop, and both do, when all is saved."""
     words = [data_folder, "--method", "spml", *SMALL, "--batch", "4"]
     for key, value in TINY_SPML.items():
@@ -576,7 +574,8 @@ def test_two_processes_of_torchrun_that_are_stopped_continue_bit_for_bit(data_fo
     assert "continue with the same command and --resume" in torchrun(*stop, code=1).stderr
     assert (stopped / "checkpoint" / "embed.safetensors").is_file()
     again = ["-m", "hintseg.cli", "train", *words, "--out"]
-    done = [torchrun(*again, stopped, "--resume"), torchrun(*again, tmp_path / "whole")]
+    whole = finished([*again, tmp_path / "whole", "--devices", "2"])
+    done = [torchrun(*again, stopped, "--resume"), whole]
     assert [one.stdout.count("finished; report") for one in done] == [1, 1]
     runs = [Run(stopped), Run(tmp_path / "whole")]
     models = [(run.root / "model.safetensors").read_bytes() for run in runs]
@@ -594,6 +593,7 @@ TINY_SPML = {
     "train.log_every": 1,
     "train.validate_images": 0,
     "spml.localise.steps": 2,
+    "spml.localise.agreement.steps": 2,
     "spml.classify.steps": 2,
     "spml.relations.affinity": 0.1,
 }
@@ -613,9 +613,14 @@ main()
 
 def torchrun(*words, code=0):
     """Two processes of a program; a failing one ends the other."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--no-python"]
+    return finished([*launch, sys.executable, *words], code=code)
+
+
+def finished(words, *, code=0):
+    """A process of Python that has ended with this code."""
     done = subprocess.run(
-        [*launch, "--no-python", sys.executable, *map(str, words)],
+        [sys.executable, *map(str, words)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

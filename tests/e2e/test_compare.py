@@ -22,13 +22,29 @@ def words(*more):
     return [sys.executable, "-m", "hintseg", "compare", *map(str, more)]
 
 
-def hintseg(*more):
-    done = subprocess.run(words(*more), capture_output=True, text=True, check=False, timeout=280)
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def hintseg(monkeypatch, capsys):
+    """Run `hintseg compare` in this process; cells are processes all the same."""
+
+    def run(*more):
+        monkeypatch.setattr(sys, "argv", ["hintseg", "compare", *map(str, more)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        if isinstance(code, str):
+            code, err = 1, err + code  # as the interpreter does
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
 
 
-def test_a_comparison_from_the_list_of_its_cells_to_one_that_is_done_again(data_folder, tmp_path):
+def test_a_comparison_from_the_list_of_its_cells_to_one_that_is_done_again(
+    hintseg, data_folder, tmp_path
+):
     out, asked = tmp_path / "out", [data_folder, *GRID, *BUDGET, *TINY, "--out", tmp_path / "out"]
     code, said, _ = hintseg(*asked, "--dry-run")
     assert (code, "2 of 3 cells to do" in said, out.exists()) == (0, True, False)
@@ -47,7 +63,7 @@ def test_a_comparison_from_the_list_of_its_cells_to_one_that_is_done_again(data_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_killed_in_the_middle_it_goes_on_and_leaves_no_orphan(data_folder, tmp_path):
+def test_killed_in_the_middle_it_goes_on_and_leaves_no_orphan(hintseg, data_folder, tmp_path):
     out = tmp_path / "out"
     long = [*BUDGET[2:], "--steps", "3000", "--set", "train.log_every=1"]
     asked = [data_folder, "--methods", "partial", "--hints", "points", *long, *TINY, "--out", out]
@@ -74,7 +90,7 @@ def test_killed_in_the_middle_it_goes_on_and_leaves_no_orphan(data_folder, tmp_p
     assert 0 < reached < 3000
 
 
-def test_one_cell_of_a_queue_and_what_gathers_them(data_folder, tmp_path):
+def test_one_cell_of_a_queue_and_what_gathers_them(hintseg, data_folder, tmp_path):
     out = tmp_path / "out"
     asked = [data_folder, *GRID, *BUDGET, *TINY, "--out", out]
     assert hintseg(*asked, "--cell", "2")[:2] == (0, "points-partial-0: finished\n")

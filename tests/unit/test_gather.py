@@ -66,7 +66,8 @@ def every(batch, first, step):
 def learn(case):
     """Losses and gradients of this process's shares of the batches, and its memory."""
     torch.manual_seed(0)
-    description = ModelDescription(tuple("abcd"), dim=8, width=16, unit=True)
+    small = "test_efficientnet"
+    description = ModelDescription(tuple("abcd"), backbone=small, dim=8, width=16, unit=True)
     model = build_segmenter(description).eval()  # batch statistics as they are
     background = 0 if case == "background" else None
     learner = RelationLearner(model, SPMLSettings(**CASES[case]), background=background)

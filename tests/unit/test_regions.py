@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage.measure import label as components
 
 from hintseg.errors import ConfigError, DataError, RunError
+from hintseg.regions import merging
 from hintseg.regions import partition as module
 from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
 from hintseg.regions.partition import edge_map, image_regions, regions_from_edges
@@ -108,7 +109,7 @@ def test_merges_follow_the_sum_of_squares(monkeypatch):
     """With lightness alone and every pixel a basin, regions are those of brute force."""
     monkeypatch.setattr(module, "region_features", lambda lab: [lab[..., 0]])
     monkeypatch.setattr(module, "_edges_of", lambda lab: np.ones(lab.shape[:2], dtype=np.float32))
-    monkeypatch.setattr(module.hg, "oriented_watershed", pixels_as_basins)
+    monkeypatch.setattr(merging.hg, "oriented_watershed", pixels_as_basins)
     image = np.repeat(noise(5, 6)[..., :1], 3, axis=2)
     lightness = module.lab_colours(image)[..., 0]
     for count in (1, 2, 5, 12, 30):
@@ -119,7 +120,7 @@ def test_merges_follow_the_sum_of_squares(monkeypatch):
 
 def pixels_as_basins(graph, weights, shape):
     pixels = np.arange(shape[0] * shape[1])
-    rag = module.hg.make_region_adjacency_graph_from_labelisation(graph, pixels)
+    rag = merging.hg.make_region_adjacency_graph_from_labelisation(graph, pixels)
     return rag, weights
 
 

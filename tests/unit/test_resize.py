@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from hintseg.pooling import pool_images, pool_labels
 from hintseg.resize import (
     fit_size,
-    pool_images,
-    pool_labels,
     resize_image,
     resize_labels,
     resize_labels_window,

@@ -7,11 +7,14 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image as PillowImage
 from torch import Tensor
-from torchvision.transforms.v2 import functional as TF
 
 from hintseg.errors import ConfigError
 from hintseg.resize import resize_labels_window, resize_map_window
 from hintseg.structures import VOID, Image, Sample
+from hintseg.versions import importing_torchvision
+
+with importing_torchvision():
+    from torchvision.transforms.v2 import functional as TF
 
 
 @dataclass(frozen=True, slots=True)

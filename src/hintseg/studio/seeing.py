@@ -15,6 +15,7 @@ from torch import Tensor
 from hintseg.data.dataset import Dataset
 from hintseg.errors import DataError, HintSegError, RunError
 from hintseg.hints.raster import rasterize
+from hintseg.pooling import pool_labels
 from hintseg.predict.doubt import Doubt, disagreement, labels_and_doubt, summed_up
 from hintseg.predict.pieces import piece_at
 from hintseg.predict.predictor import Predictor, load
@@ -31,7 +32,7 @@ from hintseg.predict.quick import (
 from hintseg.predict.tiles import scores_at_resolution, tiled_scores
 from hintseg.predict.views import View, class_scores
 from hintseg.regions.partition import image_regions
-from hintseg.resize import fit_size, pool_labels, resize_image, resize_labels
+from hintseg.resize import fit_size, resize_image, resize_labels
 from hintseg.structures import Hints, LabelMap, Shape, WeakLabels
 from hintseg.studio.drawings import hint_file
 from hintseg.studio.exporting import with_hints

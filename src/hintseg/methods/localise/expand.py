@@ -25,12 +25,12 @@ from hintseg.methods.localise.settings import ExpandSettings, LocaliseSettings
 from hintseg.models.affinity_net import LEAST_STAGES, AffinityNet, BoundaryNet
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.saved import read_weights
+from hintseg.pooling import pool_labels
 from hintseg.predict.refining import supported_labels
 from hintseg.progress import progress
 from hintseg.refine.affinity import embedding_affinity
 from hintseg.refine.pairs import edge_walk, neighbour_pairs, path_affinities, random_walk
 from hintseg.refine.walks import walk
-from hintseg.resize import pool_labels
 from hintseg.seeds.activation import background_score, foreground_seeds
 from hintseg.seeds.confident import confident_of_maps
 from hintseg.structures import UNLABELLED, Batch, ClassSet, LabelMap, Sample, ScoreMaps

@@ -29,7 +29,7 @@ from hintseg.methods.regularized.settings import RegularizedSettings
 from hintseg.methods.supervision import Supervision
 from hintseg.methods.terms.energy import energy_losses
 from hintseg.models.embedder import Segmenter, upsample
-from hintseg.resize import pool_labels
+from hintseg.pooling import pool_labels
 from hintseg.structures import Batch
 
 

@@ -27,7 +27,7 @@ from hintseg.methods.sec.settings import SECSettings
 from hintseg.methods.supervision import Supervision
 from hintseg.methods.terms.size_and_boundary import size_and_boundary_losses
 from hintseg.models.embedder import Segmenter
-from hintseg.resize import pool_labels
+from hintseg.pooling import pool_labels
 from hintseg.structures import Batch
 
 

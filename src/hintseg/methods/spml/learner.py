@@ -25,7 +25,7 @@ from hintseg.losses.relations import (
 )
 from hintseg.methods.spml.settings import SPMLSettings
 from hintseg.models.embedder import Segmenter, upsample
-from hintseg.resize import pool_labels
+from hintseg.pooling import pool_labels
 from hintseg.segments.gather import gather_prototypes, gather_vectors
 from hintseg.segments.kmeans import with_location
 from hintseg.segments.memory import MemoryBank

@@ -20,7 +20,7 @@ from hintseg.losses.energy import (
 from hintseg.losses.potts import grid_affinity
 from hintseg.methods.settings import Settings
 from hintseg.models.embedder import Embedder
-from hintseg.resize import pool_images
+from hintseg.pooling import pool_images
 from hintseg.structures import VOID, Batch
 
 Kind = Literal["none", "crf", "quadratic", "potts", "ncut", "kernelcut", "association"]

@@ -10,9 +10,9 @@ from torch import Tensor
 from hintseg.losses.sec import constrain_loss, expand_loss
 from hintseg.methods.settings import Settings, Share
 from hintseg.models.embedder import Embedder
+from hintseg.pooling import pool_images
 from hintseg.refine.crf import CrfPreset, dense_crf_logits
 from hintseg.refine.walks import embedding_walk
-from hintseg.resize import pool_images
 from hintseg.structures import VOID, Batch
 
 Maps = Float[Tensor, "batch _ rows columns"]

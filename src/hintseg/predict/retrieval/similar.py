@@ -11,11 +11,12 @@ from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, DataError, NotFiniteError, UnknownNameError
 from hintseg.models.embedder import Segmenter
 from hintseg.models.finite import check_scores, scores_of
+from hintseg.pooling import pool_labels
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval.votes import GRID, ITERATIONS, embed, segment_labels, segment_whole
 from hintseg.predict.views import STRIDE
 from hintseg.progress import progress
-from hintseg.resize import pool_labels, resize_image, resize_labels
+from hintseg.resize import resize_image, resize_labels
 from hintseg.structures import Image, Segments
 
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from hintseg.models.embedder import Embedder, Segmenter
 from hintseg.models.finite import check_scores, scores_of
+from hintseg.pooling import pool_labels
 from hintseg.predict.retrieval.index import PrototypeIndex
 from hintseg.predict.tiles import tiled_scores
 from hintseg.predict.views import STRIDE
-from hintseg.resize import pool_labels, resize_image
+from hintseg.resize import resize_image
 from hintseg.segments.prototypes import find_segments, mean_directions, unit_cells
 from hintseg.structures import VOID, Image, LabelMap, Segments
 
