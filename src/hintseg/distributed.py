@@ -1,6 +1,8 @@
-"""The processes that train together: how many, which one, sums over all of them."""
+"""The processes that work together: how many, which one, sums over all of them."""
 
+import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -28,3 +30,22 @@ def divisor(count: Tensor) -> Tensor:
     Data-parallel training averages gradients over the ranks, whatever each of them counted.
     """
     return total(count).clamp(min=1) / ranks()
+
+
+def gathered_texts(own: str, *, device: torch.device | str = "cpu") -> list[str]:
+    """The texts of all ranks, in order of rank; each rank gives one and gets all.
+
+    Args:
+        own: Of this rank.
+        device: Where the ranks exchange tensors.
+    """
+    if ranks() == 1:
+        return [own]
+    sent = torch.frombuffer(bytearray(own.encode() or b" "), dtype=torch.uint8).to(device)
+    lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(ranks())]
+    dist.all_gather(lengths, torch.tensor([len(own.encode())], device=device))
+    longest = max(1, *(int(length) for length in lengths))
+    every = [torch.empty(longest, dtype=torch.uint8, device=device) for _ in lengths]
+    dist.all_gather(every, F.pad(sent, (0, longest - len(sent))))
+    cut = zip(every, lengths, strict=True)
+    return [text[: int(length)].cpu().numpy().tobytes().decode() for text, length in cut]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from safetensors import SafetensorError
 
@@ -32,13 +33,19 @@ REMEDIES = {
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """A name to write to: it becomes `path` at the end of the block, and vanishes if that fails.
+
+    Args:
+        path: What is written.
+        shared: Several processes, of several machines perhaps, may write the same at once: each
+            has a name of its own, and the last one stays.
 
     Raises:
         WriteError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    own = f".{uuid4().hex}" if shared else ""
+    temporary = path.with_name(f".{path.name}{own}.part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -90,15 +97,15 @@ def append_line(path: Path, line: str) -> None:
             raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, shared: bool = False) -> None:
     """Write a text file; a reader sees the old or the new one, never part of one."""
-    with replacing(path) as temporary:
+    with replacing(path, shared=shared) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+def write_json(path: Path, content: Mapping[str, Any], *, shared: bool = False) -> None:
+    """Write a JSON object; `shared` as of `replacing`."""
+    write_text(path, json.dumps(content, indent=2) + "\n", shared=shared)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """One call from a data set to a finished run: settings, stages, model and report."""
 
-import os
 import platform
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from hintseg.cores import shared_cores
 from hintseg.data.dataset import Dataset, open_dataset
@@ -16,17 +14,18 @@ from hintseg.engine.run import Run, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, HintSegError, RunError
 from hintseg.files import read_json
+from hintseg.launch import Precision, make_fabric, processes
 from hintseg.methods.config import Config, make_config, read_sections
 from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
-from hintseg.methods.settings import TrainSettings, merge
+from hintseg.methods.settings import merge
 from hintseg.methods.supervision import recorded
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import Predictor, load
 from hintseg.report.run_page import report_run
 from hintseg.versions import version_of
 
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+PRECISIONS: dict[str, Precision] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
     "16": "16-mixed",
@@ -110,54 +109,6 @@ def train(
     return TrainedRun(root)
 
 
-def make_fabric(settings: TrainSettings) -> Fabric:
-    """Device, precision and data-parallel launch.
-
-    Raises:
-        ConfigError: The device is not there, or torchrun started another number of processes.
-    """
-    devices, nodes = processes(settings.devices)
-    try:
-        return Fabric(
-            accelerator=settings.device,
-            devices=devices,
-            num_nodes=nodes,
-            precision=PRECISIONS[settings.precision],
-            strategy="ddp" if devices * nodes > 1 else "auto",
-        )
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"--device {settings.device} --devices {settings.devices}: {error}; use --device auto"
-        ) from error
-    except Exception as error:
-        if "Misconfiguration" in type(error).__name__:
-            raise ConfigError(
-                f"--device {settings.device} --devices {settings.devices}: {error}"
-            ) from error
-        raise
-
-
-def processes(devices: int) -> tuple[int, int]:
-    """Processes on this node, and nodes: as torchrun started them, else as set.
-
-    Raises:
-        ConfigError: torchrun started another number than was set, or unequal ones on the nodes.
-    """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return devices, 1
-    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    if devices not in (1, here):
-        raise ConfigError(
-            f"--devices {devices}: torchrun started {here} processes here; leave --devices out"
-        )
-    if everywhere % here:
-        raise ConfigError(
-            f"torchrun: {here} of {everywhere} processes are on this node; start equally many on "
-            "every node"
-        )
-    return here, everywhere // here
-
-
 def _work(config: Config, dataset: Dataset, run: Run) -> None:
     """Do the stages of the method, on every device."""
     settings = config.train
@@ -165,7 +116,9 @@ def _work(config: Config, dataset: Dataset, run: Run) -> None:
     if settings.batch % (devices * nodes):
         every = f"--devices {devices}" if nodes == 1 else f"{devices} devices on {nodes} nodes"
         raise ConfigError(f"train.batch={settings.batch} must be a multiple of {every}")
-    fabric = make_fabric(settings)
+    fabric = make_fabric(
+        settings.device, settings.devices, precision=PRECISIONS[settings.precision]
+    )
     fabric.launch()
     if fabric.is_global_zero:  # the other ranks have made their checks before they were launched
         start_run(run, config.dump())
