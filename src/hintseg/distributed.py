@@ -1,5 +1,6 @@
 """The processes that work together: how many, which one, sums over all of them."""
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -32,6 +33,28 @@ def divisor(count: Tensor) -> Tensor:
     return total(count).clamp(min=1) / ranks()
 
 
+def gathered_rows(own: Tensor, *, device: torch.device | str = "cpu") -> list[Tensor]:
+    """The rows of all ranks, in order of rank, whatever their numbers; no gradient.
+
+    Args:
+        own: Of this rank; all ranks give the same type, and the same shape but for the first side.
+        device: Where the ranks exchange tensors; the result is where `own` is.
+    """
+    if ranks() == 1:
+        return [own]
+    is_bool = own.dtype == torch.bool
+    sent = (own.to(torch.uint8) if is_bool else own).to(device)
+    lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(ranks())]
+    dist.all_gather(lengths, torch.tensor([len(own)], device=device))
+    counts = [int(length) for length in lengths]
+    missing = max(1, *counts) - len(own)
+    sent = F.pad(sent, (*(0, 0) * (own.ndim - 1), 0, missing)).contiguous()
+    every = [torch.empty_like(sent) for _ in counts]
+    dist.all_gather(every, sent)
+    cut = [rows[:count].to(own.device) for rows, count in zip(every, counts, strict=True)]
+    return [rows.bool() for rows in cut] if is_bool else cut
+
+
 def gathered_texts(own: str, *, device: torch.device | str = "cpu") -> list[str]:
     """The texts of all ranks, in order of rank; each rank gives one and gets all.
 
@@ -39,13 +62,5 @@ def gathered_texts(own: str, *, device: torch.device | str = "cpu") -> list[str]
         own: Of this rank.
         device: Where the ranks exchange tensors.
     """
-    if ranks() == 1:
-        return [own]
-    sent = torch.frombuffer(bytearray(own.encode() or b" "), dtype=torch.uint8).to(device)
-    lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(ranks())]
-    dist.all_gather(lengths, torch.tensor([len(own.encode())], device=device))
-    longest = max(1, *(int(length) for length in lengths))
-    every = [torch.empty(longest, dtype=torch.uint8, device=device) for _ in lengths]
-    dist.all_gather(every, F.pad(sent, (0, longest - len(sent))))
-    cut = zip(every, lengths, strict=True)
-    return [text[: int(length)].cpu().numpy().tobytes().decode() for text, length in cut]
+    sent = torch.from_numpy(np.frombuffer(own.encode(), np.uint8).copy())
+    return [text.numpy().tobytes().decode() for text in gathered_rows(sent, device=device)]
