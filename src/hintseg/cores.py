@@ -226,17 +226,24 @@ def each(work: Callable[[S], T], items: Iterable[S], *, most: int = MOST_AT_ONCE
             return work(item)
 
     pool = ThreadPoolExecutor(threads, "each", torch.set_num_threads, (cores // threads,))
-    waiting: deque[Future[T]] = deque()
     try:
-        for item in items:
-            waiting.append(pool.submit(as_here, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(pool, as_here, items, ahead=2 * threads)
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(cores)  # the last call decides for all threads to come
+
+
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[S], T], items: Iterable[S], *, ahead: int
+) -> Iterator[T]:
+    """work(item) for every item, in order, by a pool that has so many items before it at most."""
+    waiting: deque[Future[T]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def compiled(function: Callable[P, T]) -> Callable[P, T]:

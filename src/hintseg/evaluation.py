@@ -113,8 +113,9 @@ def names_with_masks(dataset: Dataset, split: str) -> tuple[str, ...]:
     names = dataset.names(split)
     if not names:
         raise DataError(f"{dataset.root}: split {split!r} is empty; nothing to evaluate")
+    there = set(dataset.with_masks(names))
     for name in names:
-        if not dataset.has_mask(name):
+        if name not in there:
             raise DataError(
                 f"{dataset.mask_path(name)}: no such mask; split {split!r} cannot be evaluated "
                 "without it"

@@ -5,8 +5,11 @@ composed (NFC): `cow`, `herd/cow`. A Mac decomposes names (NFD), everybody else 
 cameras write `COW.PNG`. All of them find the same file here.
 """
 
+import os
 import time
 import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 SETTLED = 2 * 10**9  # ns; a folder that changes again so soon may not show it in its time
@@ -41,6 +44,26 @@ class NamedFiles:
             path = None if path is None else self._child(path, part)
         return path
 
+    def having(
+        self, names: Iterable[str], ending: str, *, but: Path | None = None
+    ) -> dict[str, Path] | None:
+        """The names that have a file, each with it, by one walk through the folder.
+
+        For very many names, where a look at the disk for each would take minutes on a slow one.
+
+        Args:
+            names: Of images.
+            ending: Of the files.
+            but: A folder whose files are others' (photographs).
+
+        Returns:
+            None where looks are needed: a link among the files, or `but` in the folder.
+        """
+        there = _walked(self.folder, ending, but)
+        if there is None:
+            return None
+        return {name: there[name] for name in names if name in there}
+
     def path(self, name: str, ending: str) -> Path:
         """The same, or where it should be."""
         return self.find(name, ending) or self.folder / f"{name}{ending}"
@@ -65,6 +88,41 @@ class NamedFiles:
             return {}
         self._listed[folder] = changed, now, children
         return children
+
+
+def _walked(folder: Path, ending: str, but: Path | None) -> dict[str, Path] | None:
+    """The plain files of a folder by name; None with links, or with the folder `but`."""
+    found: dict[str, Path] = {}
+    avoided = None if but is None else but.resolve()
+    waiting = [(folder, "")]
+    while waiting:
+        here, prefix = waiting.pop()
+        if avoided is not None and here.resolve() == avoided:
+            return None
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        return None
+                    stem, dot, last = composed(entry.name).rpartition(".")
+                    if entry.is_dir():
+                        waiting.append((here / entry.name, f"{prefix}{composed(entry.name)}/"))
+                    elif f"{dot}{last.lower()}" == ending:
+                        found[f"{prefix}{stem}"] = here / entry.name
+        except OSError:  # no such folder
+            continue
+    return found
+
+
+def sized_files(folder: Path) -> list[tuple[str, int]]:
+    """The path in a folder and the size in bytes of each of its files, sorted; [] for no folder."""
+    found = []
+    for here, _, names in os.walk(folder):
+        inner = Path(here).relative_to(folder).as_posix()
+        for name in names:
+            with suppress(OSError):  # a link to nowhere
+                found.append((f"{inner}/{name}", os.stat(os.path.join(here, name)).st_size))
+    return sorted(found)
 
 
 def _key(name: str) -> str:

@@ -127,7 +127,7 @@ def gathered_cells(mine: list[Cells], count: int, device: torch.device) -> list[
     sizes = gathered_rows(torch.tensor([len(look.region) for look in mine]), device=device)
     parts = [
         [
-            torch.split(part, size.tolist())  # type: ignore[no-untyped-call]
+            torch.split(part, size.tolist())
             for part, size in zip(gathered_rows(together, device=device), sizes, strict=True)
         ]
         for together in map(torch.cat, zip(*map(_fields, mine), strict=True))

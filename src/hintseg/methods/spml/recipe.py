@@ -4,6 +4,7 @@ Each leaves its results in its own folder of the run. Localise is left out where
 every class that they name, relabel and classify where the settings say so.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ from hintseg.predict.pseudo_labels import confident_labels, pseudo_scores, refin
 from hintseg.predict.retrieval.index import PrototypeIndex, save_prototypes
 from hintseg.predict.retrieval.joining import gathered_index, joined
 from hintseg.predict.retrieval.votes import build_prototypes
-from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
+from hintseg.regions.demand import regions_on_demand
+from hintseg.regions.files import read_edges, read_regions
 from hintseg.regions.partition import regions_from_edges
 from hintseg.structures import Batch
 
@@ -126,7 +128,7 @@ def _index(
     """
     settings = job.method_settings
     if masks:
-        names = tuple(name for name in _names(job) if job.dataset.has_mask(name))
+        names = job.dataset.with_masks(_names(job))
         load: Loader = partial(job.masked, zoom=job.zoom)
     else:
         names = _hinted(job) if labels is None else _relabelled(job)
@@ -167,19 +169,23 @@ def _names(job: Job[SPMLSettings]) -> tuple[str, ...]:
 
 
 def _embed(job: Job[SPMLSettings], folder: Path) -> dict[str, Any]:
-    settings, load, names = job.method_settings, _given(job), _names(job)
-    if settings.relations.similarity or settings.spread:
-        load = _with_regions(job, load, names)
-    if settings.spread:  # hints alone: where there is no seed, none was sure
-        load = with_grown_labels(load, partial(job.weak, brush=THIN))
-    load = _seeded(job, load)
-    learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
-    validate = settings.classifier > 0  # an untrained classifier says nothing of the embedding
-    record = train_segmenter(job, learner, folder, Batches(job, names, load), validate=validate)
+    settings, names = job.method_settings, _names(job)
+    with ExitStack() as open_while_it_learns:
+        load = _given(job)
+        if settings.relations.similarity or settings.spread:
+            load = _with_regions(job, load, open_while_it_learns)
+        if settings.spread:  # hints alone: where there is no seed, none was sure
+            load = with_grown_labels(load, partial(job.weak, brush=THIN))
+        load = _seeded(job, load)
+        background = job.dataset.classes.background
+        learner = RelationLearner(job.segmenter(), settings, background=background)
+        validate = settings.classifier > 0  # an untrained classifier says nothing of the embedding
+        batches = Batches(job, names, load)
+        record = train_segmenter(job, learner, folder, batches, validate=validate)
     return {**record, "images": len(names)}
 
 
-def _with_regions(job: Job[SPMLSettings], load: Loader, names: tuple[str, ...]) -> Loader:
+def _with_regions(job: Job[SPMLSettings], load: Loader, stack: ExitStack) -> Loader:
     """Samples with their regions: the user's, or made once and kept in the run folder."""
     dataset, settings = job.dataset, job.method_settings.regions
     if settings.maps is not None:
@@ -195,17 +201,14 @@ def _with_regions(job: Job[SPMLSettings], load: Loader, names: tuple[str, ...]) 
                 read_edges(edges.path(name, ".png"), dataset.size(name)), count=settings.count
             ),
         )
-    folder = job.run.stage_folder(REGIONS)
-    make_regions(
-        job.for_this_rank(names),
+    regions = regions_on_demand(
         dataset.image,
-        folder,
+        job.run.stage_folder(REGIONS),
         count=settings.count,
         longer_side=job.settings.size,
         workers=job.settings.threads,
     )
-    job.fabric.barrier()
-    return with_regions(load, partial(load_regions, folder))
+    return with_regions(load, stack.enter_context(regions))
 
 
 def _relabel(
