@@ -94,13 +94,14 @@ class Dataset:
 
     def _with_hints(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those that have a hint file."""
-        drawn = painted = None
-        if len(names) > MANY and not self.beside:
+        if len(names) > MANY:
             drawn = self._hint_files.having(names, ".json")
+            beside = self._image_files.having(names, ".json") if self.beside else {}
             painted = self._hint_files.having(names, ".png", but=self.images_folder)
-        if drawn is None or painted is None:
-            return tuple(name for name in names if self.has_hints(name))
-        return tuple(name for name in names if name in drawn or name in painted)
+            if drawn is not None and beside is not None and painted is not None:
+                there = drawn.keys() | beside.keys() | painted.keys()
+                return tuple(name for name in names if name in there)
+        return tuple(name for name in names if self.has_hints(name))
 
     def with_masks(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those that have a dense mask."""

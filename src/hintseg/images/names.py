@@ -91,7 +91,7 @@ class NamedFiles:
 
 
 def _walked(folder: Path, ending: str, but: Path | None) -> dict[str, Path] | None:
-    """The plain files of a folder by name; None with links, or with the folder `but`."""
+    """The plain files of a folder by name; None with such links, or with the folder `but`."""
     found: dict[str, Path] = {}
     avoided = None if but is None else but.resolve()
     waiting = [(folder, "")]
@@ -102,12 +102,13 @@ def _walked(folder: Path, ending: str, but: Path | None) -> dict[str, Path] | No
         try:
             with os.scandir(here) as entries:
                 for entry in entries:
-                    if entry.is_symlink():
-                        return None
                     stem, dot, last = composed(entry.name).rpartition(".")
+                    is_wanted = f"{dot}{last.lower()}" == ending
+                    if entry.is_symlink() and (is_wanted or entry.is_dir()):
+                        return None
                     if entry.is_dir():
                         waiting.append((here / entry.name, f"{prefix}{composed(entry.name)}/"))
-                    elif f"{dot}{last.lower()}" == ending:
+                    elif is_wanted:
                         found[f"{prefix}{stem}"] = here / entry.name
         except OSError:  # no such folder
             continue
