@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from hintseg.images.photographs import write_png
 
 CLASSES = ("grass", "cow", "sky")
 SIDE = 64
+MOST_LINKS = 50_000  # of one file; file systems have limits
 HINTS = {
     "version": "5.4.1",
     "flags": {},
@@ -52,7 +54,11 @@ def make(root, count):
     for folder, (file, ending) in {**kinds, "hints": ("hints.json", ".json")}.items():
         (root / folder).mkdir()
         for number in range(count):
-            os.link(root / file, root / folder / f"{number:06d}{ending}")
+            if number % MOST_LINKS == 0:
+                first = root / folder / f"{number:06d}{ending}"
+                shutil.copy(root / file, first)
+            else:
+                os.link(first, root / folder / f"{number:06d}{ending}")
     names = "".join(f"{number:06d}\n" for number in range(count))
     (root / "train.txt").write_text(names)
     classes = ", ".join(CLASSES)
@@ -78,11 +84,12 @@ def start(root, out, method):
         "train": {"backbone": "test_efficientnet", "weights": "random", "crop": 32, "batch": 2,
                   "device": "cpu", "steps": 10},
     }  # fmt: skip
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     with suppress(FirstBatch):
         train(root, out, method=method, settings=settings)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": time.perf_counter() - began, "MB": memory}), flush=True)
+    found = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "MB": memory}
+    print(json.dumps(found), flush=True)
     os._exit(0)
 
 
@@ -106,7 +113,8 @@ def main():
             if not done.stdout.strip():
                 sys.exit(done.stderr[-2000:])
             found = json.loads(done.stdout.splitlines()[-1])
-        print(f"{count:7} images: {found['seconds']:6.1f} s, {found['MB']:6.0f} MB", flush=True)
+        seconds = f"{found['seconds']:6.1f} s ({found['cpu']:.1f} s of a core)"
+        print(f"{count:7} images: {seconds}, {found['MB']:6.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -96,10 +96,10 @@ class Dataset:
         """Those that have a hint file."""
         if len(names) > MANY:
             drawn = self._hint_files.having(names, ".json")
-            beside = self._image_files.having(names, ".json") if self.beside else {}
+            beside = self._image_files.having(names, ".json") if self.beside else set()
             painted = self._hint_files.having(names, ".png", but=self.images_folder)
             if drawn is not None and beside is not None and painted is not None:
-                there = drawn.keys() | beside.keys() | painted.keys()
+                there = drawn | beside | painted
                 return tuple(name for name in names if name in there)
         return tuple(name for name in names if self.has_hints(name))
 
@@ -108,7 +108,8 @@ class Dataset:
         found = None
         if len(names) > MANY:
             found = self._mask_files.having(names, ".png", but=self.images_folder)
-        return tuple(name for name in names if self.has_mask(name)) if found is None else (*found,)
+        there = self.has_mask if found is None else found.__contains__
+        return tuple(name for name in names if there(name))
 
     def has_split(self, split: str) -> bool:
         """Whether the data set names this split."""

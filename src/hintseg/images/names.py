@@ -22,7 +22,7 @@ def last_part(name: str) -> str:
 
 def composed(text: str) -> str:
     """A name in the one form of Unicode (NFC) in which names are compared."""
-    return unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 class NamedFiles:
@@ -46,8 +46,8 @@ class NamedFiles:
 
     def having(
         self, names: Iterable[str], ending: str, *, but: Path | None = None
-    ) -> dict[str, Path] | None:
-        """The names that have a file, each with it, by one walk through the folder.
+    ) -> set[str] | None:
+        """The names that have a file, by one walk through the folder.
 
         For very many names, where a look at the disk for each would take minutes on a slow one.
 
@@ -60,9 +60,7 @@ class NamedFiles:
             None where looks are needed: a link among the files, or `but` in the folder.
         """
         there = _walked(self.folder, ending, but)
-        if there is None:
-            return None
-        return {name: there[name] for name in names if name in there}
+        return None if there is None else there.intersection(names)
 
     def path(self, name: str, ending: str) -> Path:
         """The same, or where it should be."""
@@ -83,16 +81,21 @@ class NamedFiles:
             if seen is not None and seen[0] == changed and not 0 <= seen[1] - changed <= SETTLED:
                 return seen[2]
             now = time.time_ns()
-            children = {_key(path.name): path for path in sorted(folder.iterdir(), reverse=True)}
+            children = {_key(path.name): path for path in _sorted_down(folder)}
         except OSError:  # no such folder
             return {}
         self._listed[folder] = changed, now, children
         return children
 
 
-def _walked(folder: Path, ending: str, but: Path | None) -> dict[str, Path] | None:
-    """The plain files of a folder by name; None with such links, or with the folder `but`."""
-    found: dict[str, Path] = {}
+def _sorted_down(folder: Path) -> list[Path]:
+    """The content of a folder, the last name first."""
+    return [folder / name for name in sorted(os.listdir(folder), reverse=True)]
+
+
+def _walked(folder: Path, ending: str, but: Path | None) -> set[str] | None:
+    """The names of the plain files of a folder; None with such links, or with the folder `but`."""
+    found: set[str] = set()
     avoided = None if but is None else but.resolve()
     waiting = [(folder, "")]
     while waiting:
@@ -109,7 +112,7 @@ def _walked(folder: Path, ending: str, but: Path | None) -> dict[str, Path] | No
                     if entry.is_dir():
                         waiting.append((here / entry.name, f"{prefix}{composed(entry.name)}/"))
                     elif is_wanted:
-                        found[f"{prefix}{stem}"] = here / entry.name
+                        found.add(f"{prefix}{stem}")
         except OSError:  # no such folder
             continue
     return found
