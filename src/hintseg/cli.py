@@ -3,7 +3,7 @@
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,8 @@ from hintseg.data.typed import simulate
 from hintseg.errors import ConfigError, HintSegError
 from hintseg.export.typed import export
 from hintseg.plain import message
+from hintseg.sharing.typed import Device, device_of, evaluate, label, numbers, predict
 from hintseg.studio.typed import studio
-
-if TYPE_CHECKING:
-    from hintseg.predict.folders.inputs import Inputs
-    from hintseg.predict.folders.label_folder import Outcome
 
 app = typer.Typer(
     cls=Commands,
@@ -33,33 +30,6 @@ app = typer.Typer(
 app.add_typer(export, name="export", help="Write label maps, or a model, for another tool.")
 
 Data = Annotated[Path, typer.Argument(help="data set folder (with dataset.yaml)")]
-Scales = Annotated[str, typer.Option(help="size factors to average over, such as 0.75,1,1.25")]
-Flip = Annotated[bool, typer.Option("--flip", help="average over mirror images too")]
-By = Annotated[
-    str,
-    typer.Option(
-        help="classifier; where the run has prototypes: retrieval, both (their mean), or best "
-        "(which was better on val)"
-    ),
-]
-Crf = Annotated[
-    str | None,
-    typer.Option(
-        metavar="[PRESET]",
-        help="refine by a dense CRF; psa, deeplab, irn, seam_retrain or sec_train",
-    ),
-]
-Scores = Annotated[
-    bool, typer.Option("--scores", help="also write how sure each pixel is: scores/, 255 is 1")
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option(help="of a background and objects: saliency from which a pixel is an object"),
-]
-Normalise = Annotated[
-    bool, typer.Option("--normalise", help="stretch each saliency map to 0 to 1 first")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="decides everything random")]
 
 
@@ -210,141 +180,15 @@ def train(
         say(f"{run}: finished; report: {run.report}")
 
 
-@app.command(epilog="Example: `hintseg label runs/farm data/farm --confidence 0.7 --out labels`")
-def label(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
-    data: Data,
-    out: Annotated[Path, typer.Option(help="folder for the label maps")],
-    split: Annotated[str, typer.Option(help="split whose images are labelled")] = "train",
-    by: Annotated[
-        str | None, typer.Option(help="classifier, retrieval or both; default: as the run did")
-    ] = None,
-    confidence: Annotated[
-        float, typer.Option(help="0 to 1; less probable pixels stay unlabelled (255)")
-    ] = 0.0,
-    overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
-    scores: Scores = False,
-    device: Device = "auto",
-) -> None:
-    """Label every pixel of the images with hints: model and hints together; writes NAME.png.
-
-    Walk and CRF are those of the run (spml.relabel).
-    """
-    from hintseg.data.dataset import open_dataset
-    from hintseg.methods.config import label_options
-    from hintseg.predict.folders.hinted import label_files
-    from hintseg.predict.predictor import load
-
-    predictor, dataset = load(run, device=_device(device)), open_dataset(data)
-    options = label_options(run)
-    with stoppable("the same command does the rest"):
-        outcome = label_files(
-            predictor,
-            dataset,
-            out,
-            split=split,
-            confidence=confidence,
-            overlays=overlays,
-            scores=scores,
-            **{**options, **({} if by is None else {"by": by})},
-        )
-    done = len(outcome.written) + len(outcome.skipped) + len(outcome.failed)
-    without = len(dataset.names(split)) - done
-    _report(outcome, out, f", {without} images without hints" if without else "")
-
-
-@app.command(epilog="Example: `hintseg predict runs/farm photos/ --flip --overlays --out masks`")
-def predict(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run, or an ONNX file of it")],
-    images: Annotated[list[str], typer.Argument(help="folders, files or glob patterns")],
-    out: Annotated[Path, typer.Option(help="folder for the label maps")],
-    scales: Scales = "1",
-    flip: Flip = False,
-    overlays: Annotated[bool, typer.Option("--overlays", help="also write pictures")] = False,
-    scores: Scores = False,
-    tile: Annotated[int, typer.Option(help="side of the tiles of large images, in pixels")] = 1024,
-    by: By = "classifier",
-    crf: Crf = None,
-    threshold: Threshold = None,
-    normalise: Normalise = False,
-    device: Device = "auto",
-) -> None:
-    """Label every pixel of images; writes NAME.png with class indices and palette.
-
-    A model of objects (method ldf) also gives saliency/NAME.png.
-    """
-    from hintseg.predict.onnx_model import is_onnx
-
-    if is_onnx(run):
-        if (scales, flip, tile, by, crf) != ("1", False, 1024, "classifier", None):
-            raise ConfigError(f"{run}: --scales, --flip, --tile, --by and --crf ask for a run")
-        _predict_by_onnx(run, images, out, overlays=overlays, device=device)
-        return
-    from hintseg.predict.folders.photographs import predict_files
-    from hintseg.predict.options import PredictOptions
-    from hintseg.predict.predictor import load
-
-    predictor, inputs = load(run, device=_device(device)), _inputs(images)
-    options = PredictOptions(_numbers(scales, "--scales"), flip, by, crf, threshold, normalise)
-    with stoppable("the same command does the rest"):
-        outcome = predict_files(
-            predictor,
-            inputs.images,
-            out,
-            options=options,
-            tile=tile,
-            overlays=overlays,
-            scores=scores,
-        )
-    _report(outcome, out)
-
-
-@app.command(epilog="Example: `hintseg evaluate runs/farm data/farm --split test --json test.json`")
-def evaluate(
-    source: Annotated[Path, typer.Argument(help="folder of a run, or of predicted masks")],
-    data: Data,
-    split: Annotated[str, typer.Option(help="split to evaluate on")] = "val",
-    json: Annotated[Path | None, typer.Option(help="write the figures to this file")] = None,
-    trimap: Annotated[str, typer.Option(help="widths in pixels of bands along boundaries")] = "5",
-    scales: Scales = "1",
-    flip: Flip = False,
-    by: By = "classifier",
-    crf: Crf = None,
-    saliency: Annotated[
-        bool | None,
-        typer.Option(
-            "--saliency/--no-saliency",
-            help="MAE, F, E, S of saliency maps too; default: for models of objects (method ldf)",
-        ),
-    ] = None,
-    threshold: Threshold = None,
-    normalise: Normalise = False,
-    device: Device = "auto",
-) -> None:
-    """MIoU from one confusion matrix over a split, per class, and near boundaries."""
-    from hintseg.evaluation import evaluate as evaluate_run
-    from hintseg.files import refuse_unwritable, write_json
-    from hintseg.report.tables import print_evaluation
-
-    if json is not None:
-        refuse_unwritable(json)
-    figures = evaluate_run(
-        source,
-        data,
-        split=split,
-        scales=_numbers(scales, "--scales"),
-        flip=flip,
-        by=by,
-        crf=crf,
-        trimaps=[int(width) for width in _numbers(trimap, "--trimap")],
-        saliency=saliency,
-        threshold=threshold,
-        normalise=normalise,
-        device=_device(device),
-    )
-    print_evaluation(figures)
-    if json is not None:
-        write_json(json, figures.record())
+app.command(epilog="Example: `hintseg label runs/farm data/farm --confidence 0.7 --out labels`")(
+    label
+)
+app.command(epilog="Example: `hintseg predict runs/farm photos/ --flip --overlays --out masks`")(
+    predict
+)
+app.command(epilog="Example: `hintseg evaluate runs/farm data/farm --split test --json test.json`")(
+    evaluate
+)
 
 
 @app.command(
@@ -365,11 +209,11 @@ def retrieve(
     from hintseg.predict.retrieval.similar import similar_segments
     from hintseg.report.retrieve_page import write_retrieve_page
 
-    place = _numbers(at, "--at")
+    place = numbers(at, "--at")
     if len(place) != 2:
         raise ConfigError(f"--at {at}: must be two numbers, such as --at 120,80")
     pixel = (place[0], place[1])
-    predictor, dataset = load(run, device=_device(device)), open_dataset(data)
+    predictor, dataset = load(run, device=device_of(device)), open_dataset(data)
     result = similar_segments(predictor, dataset, image, pixel, top=top)
     write_retrieve_page(out, result, dataset, predictor.classes, pixel)
     say(f"{out}: {len(result.found)} segments of {result.images} other images")
@@ -394,58 +238,7 @@ def methods() -> None:
     print_methods(METHODS.values())
 
 
-def _inputs(images: list[str]) -> "Inputs":
-    """The images that were named; what lies beside them is said."""
-    from hintseg.predict.folders.inputs import find_inputs
-
-    inputs = find_inputs(images)
-    for complaint in inputs.complaints:
-        say(f"hintseg: {complaint}", err=True)
-    return inputs
-
-
-def _predict_by_onnx(
-    file: Path, images: list[str], out: Path, *, overlays: bool, device: str
-) -> None:
-    """`predict` without torch."""
-    from hintseg.predict.folders.onnx import predict_files
-    from hintseg.predict.onnx_model import OnnxPredictor
-
-    predictor, inputs = OnnxPredictor(file, device=device), _inputs(images)
-    with stoppable("the same command does the rest"):
-        outcome = predict_files(predictor, inputs.images, out, overlays=overlays)
-    _report(outcome, out)
-
-
 app.command(epilog="Example: `hintseg studio data/farm`")(studio)
-
-
-def _report(outcome: "Outcome", out: Path, more: str = "") -> None:
-    """Say what became of the images; exit code 1 if some could not be read."""
-    skipped = f", {len(outcome.skipped)} finished before" if outcome.skipped else ""
-    say(f"{out}: {len(outcome.written)} label maps written{skipped}{more}")
-    if outcome.failed:
-        for message in outcome.failed.values():
-            say(f"hintseg: {message}", err=True)
-        raise typer.Exit(1)
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: must be numbers separated by commas") from error
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device {name}: choose auto, cpu or cuda")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise ConfigError("--device cuda: no GPU is visible to torch; use --device auto")
-    return "cuda" if there and name != "cpu" else "cpu"
 
 
 def _with_preset(words: list[str]) -> list[str]:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hintseg.counts import Counts, counts_of
 from hintseg.data.coverage import mask_remarks
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.images.label_maps import has_class_palette, read_label_map
 from hintseg.images.names import NamedFiles
-from hintseg.metrics import Evaluation, evaluate_pairs
+from hintseg.metrics import Evaluation, evaluate_pairs, metrics_of
 from hintseg.predict.options import PredictOptions
 from hintseg.predict.prediction import Prediction
 from hintseg.predict.salient import saliency_of
+from hintseg.progress import progress
 from hintseg.saliency import SaliencyTotals
 from hintseg.structures import VOID, ClassSet, LabelMap
 
@@ -114,8 +116,9 @@ def names_with_masks(dataset: Dataset, split: str) -> tuple[str, ...]:
     names = dataset.names(split)
     if not names:
         raise DataError(f"{dataset.root}: split {split!r} is empty; nothing to evaluate")
+    there = set(dataset.with_masks(names))
     for name in names:
-        if not dataset.has_mask(name):
+        if name not in there:
             raise DataError(
                 f"{dataset.mask_path(name)}: no such mask; split {split!r} cannot be evaluated "
                 "without it"
@@ -156,23 +159,25 @@ class Figures:
         return values
 
 
-def summarize(evaluation: Evaluation, classes: ClassSet) -> Figures:
-    """The figures of an evaluation."""
-    metrics = evaluation.metrics
+def summarize(found: Evaluation | Counts, classes: ClassSet) -> Figures:
+    """The figures of an evaluation, or of its counts."""
+    counts = counts_of(found) if isinstance(found, Evaluation) else found
+    metrics = metrics_of(counts.confusion)
+    bands = {width: metrics_of(band) for width, band in counts.trimaps.items()}
     named = zip(classes.names, metrics.iou.tolist(), strict=True)
-    shown = zip(classes.names, evaluation.truth.pixels.tolist(), strict=True)
+    shown = zip(classes.names, counts.truth.pixels.tolist(), strict=True)
     return Figures(
         miou=_number(metrics.miou),
         pixel_accuracy=_number(metrics.pixel_accuracy),
         mean_accuracy=_number(metrics.mean_accuracy),
         per_class={name: _number(iou) for name, iou in named},
         absent_classes=[name for name, known in shown if not known],
-        void=evaluation.truth.share_without,
+        void=counts.truth.share_without,
         trimap={
             str(width): {"miou": _number(band.miou), "pixel_accuracy": _number(band.pixel_accuracy)}
-            for width, band in evaluation.trimaps.items()
+            for width, band in bands.items()
         },
-        images=len(evaluation.images),
+        images=counts.images,
     )
 
 
@@ -215,43 +220,114 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     Raises:
         HintSegError: The source is neither, the split has no masks, or the classes disagree.
     """
-    folder = Path(source)
     options = PredictOptions(scales, flip, by, crf, threshold, normalise)
+    examination = examine(
+        source, data, split, options, trimaps=trimaps, saliency=saliency, device=device
+    )
+    return examination.figures(examination.counts(examination.names))
+
+
+@dataclass(frozen=True)
+class Examination:
+    """An evaluation that may be done in parts: counts of some images, and figures of their sum."""
+
+    source: Path  # folder of a run, or of predicted masks
+    dataset: Dataset  # as the model has learned it
+    names: tuple[str, ...]  # of the split; all have masks
+    split: str
+    options: PredictOptions
+    trimaps: tuple[int, ...]
+    saliency: bool
+    predictor: Predictor | None  # None: masks
+
+    def counts(self, names: Sequence[str]) -> Counts:
+        """What some of the images amount to."""
+        totals = SaliencyTotals() if self.saliency else None
+        if self.predictor is None:
+            pairs = read_pairs(self.source, self.dataset, names)
+            if totals is not None:
+                pairs = _with_saliency(pairs, totals, self.dataset)
+        else:
+            watch = None if totals is None else saliency_watch(totals, self.options)
+            pairs = predicted_pairs(
+                self.predictor, self.dataset, names, options=self.options, watch=watch
+            )
+        pairs = _watched(pairs, len(names))
+        classes = len(self.dataset.classes)
+        evaluation = evaluate_pairs(pairs, classes, trimaps=self.trimaps, each=False)
+        return counts_of(evaluation, totals)
+
+    def figures(self, counts: Counts) -> Figures:
+        """The figures of all images, with how they were made."""
+        return replace(
+            summarize(counts, self.dataset.classes),
+            warnings=mask_remarks(counts.truth, self.dataset, f"split {self.split!r}"),
+            split=self.split,
+            source=str(self.source),
+            **self._made(counts),
+        )
+
+    def _made(self, counts: Counts) -> dict[str, Any]:
+        options, made = self.options, dict[str, Any](by="masks")
+        if self.predictor is not None:
+            made = {"by": options.by, "scales": options.scales, "flip": options.flip}
+            made["crf"] = options.crf
+            if options.retrieves:
+                made["prototypes"] = self.predictor.prototypes.labelled_by
+        if counts.saliency is not None:
+            figures = counts.saliency.figures().record()
+            made |= {"saliency": figures, "normalised": options.normalise}
+        return made
+
+
+def examine(
+    source: str | PathLike[str],
+    data: str | PathLike[str] | Dataset,
+    split: str,
+    options: PredictOptions = DEFAULT,
+    *,
+    trimaps: Sequence[int] = (),
+    saliency: bool | None = None,
+    device: str = "cpu",
+) -> Examination:
+    """All that an evaluation needs, checked; arguments and errors as of `evaluate`."""
+    folder = Path(source)
     dataset = data if isinstance(data, Dataset) else open_dataset(Path(data))
     names = names_with_masks(dataset, split)
-    made: dict[str, Any] = {"by": "masks"}
-    totals = SaliencyTotals() if saliency else None
+    predictor = None
     if any((folder / name).exists() for name in RUN_FILES):
         from hintseg.predict.predictor import load  # noqa: PLC0415
 
         predictor = load(folder, device=device)
         options, dataset = predictor.settled(options), predictor.seen(dataset)
-        if saliency is None and predictor.is_salient:
-            totals = SaliencyTotals()
-        watch = None if totals is None else saliency_watch(totals, options)
-        pairs = predicted_pairs(predictor, dataset, names, options=options, watch=watch)
-        made = {"by": options.by, "scales": options.scales, "flip": flip, "crf": crf}
-        if options.retrieves:
-            made["prototypes"] = predictor.prototypes.labelled_by
+        if saliency is None:
+            saliency = predictor.is_salient
     else:
-        pairs = _pairs_of_masks(folder, dataset, names, options)
-        if totals is not None:
-            pairs = _with_saliency(pairs, totals, dataset)
-    evaluation = evaluate_pairs(pairs, len(dataset.classes), trimaps=trimaps)
-    if totals is not None:
-        made |= {"saliency": totals.figures().record(), "normalised": normalise}
-    return replace(
-        summarize(evaluation, dataset.classes),
-        warnings=mask_remarks(evaluation.truth, dataset, f"split {split!r}"),
+        _check_masks(folder, options)
+    return Examination(
+        source=folder,
+        dataset=dataset,
+        names=names,
         split=split,
-        source=str(source),
-        **made,
+        options=options,
+        trimaps=tuple(trimaps),
+        saliency=bool(saliency),
+        predictor=predictor,
     )
 
 
-def _pairs_of_masks(
-    folder: Path, dataset: Dataset, names: Sequence[str], options: PredictOptions
+def _watched(
+    pairs: Iterator[tuple[str, LabelMap, LabelMap]], count: int
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    """The same, with a bar."""
+    with progress("evaluate", count) as advance:
+        for name, predicted, truth in pairs:
+            yield name, predicted, truth
+            advance(name)
+
+
+def _check_masks(folder: Path, options: PredictOptions) -> None:
+    """Refuse options of models, and a folder that is none."""
     if options.retrieves or options.crf is not None or options.asks_for_objects:
         option = f"--by {options.by}" if options.retrieves else f"--crf {options.crf}"
         if options.asks_for_objects:
@@ -261,7 +337,6 @@ def _pairs_of_masks(
         raise DataError(
             f"{folder}: no such folder; give a run folder or a folder of predicted masks"
         )
-    return read_pairs(folder, dataset, names)
 
 
 def _with_saliency(

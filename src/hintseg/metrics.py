@@ -125,8 +125,9 @@ class Evaluation:
 
     metrics: Metrics
     trimaps: dict[int, Metrics]  # width in pixels -> metrics of the pixels that near a boundary
-    images: dict[str, Confusion]
+    images: dict[str, Confusion]  # empty where they were not asked for
     void: int = 0  # pixels of the truth that do not count
+    count: int = 0  # of images
 
     @property
     def truth(self) -> Coverage:
@@ -135,9 +136,15 @@ class Evaluation:
 
 
 def evaluate_pairs(
-    pairs: Iterable[tuple[str, LabelMap, LabelMap]], classes: int, *, trimaps: Sequence[int] = ()
+    pairs: Iterable[tuple[str, LabelMap, LabelMap]],
+    classes: int,
+    *,
+    trimaps: Sequence[int] = (),
+    each: bool = True,
 ) -> Evaluation:
     """Evaluate (name, prediction, truth) triples; nothing but counts is kept of them.
+
+    Without `each` none is kept of single images, so that memory does not grow with their number.
 
     Example:
         >>> import numpy as np
@@ -149,16 +156,19 @@ def evaluate_pairs(
         raise ConfigError(f"trimap: widths are 1 pixel or more, got {min(trimaps)}")
     total = np.zeros((classes, classes + 1), dtype=np.int64)
     bands = {width: total.copy() for width in trimaps}
-    images, void = {}, 0
+    images, void, count = {}, 0, 0
     for name, predicted, truth in pairs:
         void += int((truth < 0).sum())
-        images[name] = confusion_of(predicted, truth, classes)
-        total += images[name]
+        count += 1
+        confusion = confusion_of(predicted, truth, classes)
+        total += confusion
+        if each:
+            images[name] = confusion
         for width in bands:
             near = near_boundary(truth, width)
             bands[width] += confusion_of(predicted, truth, classes, where=near)
     found = {width: metrics_of(band) for width, band in bands.items()}
-    return Evaluation(metrics_of(total), found, images, void)
+    return Evaluation(metrics_of(total), found, images, void, count)
 
 
 def _share(part: ArrayLike, whole: ArrayLike) -> Float[np.ndarray, "..."]:

@@ -1,15 +1,13 @@
 """One call from a data set to a finished run: settings, stages, model and report."""
 
-import os
 import platform
 from collections.abc import Mapping
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from hintseg.cores import shared_cores
 from hintseg.data.dataset import Dataset, open_dataset
@@ -18,18 +16,19 @@ from hintseg.engine.run import AGAIN, Run, refuse_existing, start_run
 from hintseg.engine.stages import run_stages
 from hintseg.errors import ConfigError, RunError
 from hintseg.files import read_json
+from hintseg.launch import Precision, make_fabric, processes
 from hintseg.memory import memory_named
 from hintseg.methods.config import Config, make_config, read_sections
 from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
-from hintseg.methods.settings import TrainSettings, merge
+from hintseg.methods.settings import merge
 from hintseg.methods.supervision import recorded
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import Predictor, load
 from hintseg.report.run_page import report_run
 from hintseg.versions import version_of
 
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+PRECISIONS: dict[str, Precision] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
     "16": "16-mixed",
@@ -42,6 +41,8 @@ LESS = (
 
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     _Path = Path
 else:
     _Path = type(Path())  # the class of this system's paths
@@ -112,54 +113,6 @@ def train(
     return TrainedRun(root)
 
 
-def make_fabric(settings: TrainSettings) -> Fabric:
-    """Device, precision and data-parallel launch.
-
-    Raises:
-        ConfigError: The device is not there, or torchrun started another number of processes.
-    """
-    devices, nodes = processes(settings.devices)
-    try:
-        return Fabric(
-            accelerator=settings.device,
-            devices=devices,
-            num_nodes=nodes,
-            precision=PRECISIONS[settings.precision],
-            strategy="ddp" if devices * nodes > 1 else "auto",
-        )
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"--device {settings.device} --devices {settings.devices}: {error}; use --device auto"
-        ) from error
-    except Exception as error:
-        if "Misconfiguration" in type(error).__name__:
-            raise ConfigError(
-                f"--device {settings.device} --devices {settings.devices}: {error}"
-            ) from error
-        raise
-
-
-def processes(devices: int) -> tuple[int, int]:
-    """Processes on this node, and nodes: as torchrun started them, else as set.
-
-    Raises:
-        ConfigError: torchrun started another number than was set, or unequal ones on the nodes.
-    """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return devices, 1
-    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    if devices not in (1, here):
-        raise ConfigError(
-            f"--devices {devices}: torchrun started {here} processes here; leave --devices out"
-        )
-    if everywhere % here:
-        raise ConfigError(
-            f"torchrun: {here} of {everywhere} processes are on this node; start equally many on "
-            "every node"
-        )
-    return here, everywhere // here
-
-
 def _work(config: Config, dataset: Dataset, run: Run, *, resume: bool) -> None:
     """Do the stages of the method, on every device."""
     settings = config.train
@@ -167,14 +120,16 @@ def _work(config: Config, dataset: Dataset, run: Run, *, resume: bool) -> None:
     if settings.batch % (devices * nodes):
         every = f"--devices {devices}" if nodes == 1 else f"{devices} devices on {nodes} nodes"
         raise ConfigError(f"train.batch={settings.batch} must be a multiple of {every}")
-    fabric = make_fabric(settings)
+    fabric = make_fabric(
+        settings.device, settings.devices, precision=PRECISIONS[settings.precision]
+    )
     fabric.launch()
     alone = run.claimed(resume=resume) if fabric.is_global_zero else nullcontext()
     with alone, peers_named(AGAIN), memory_named(LESS):  # all ranks have made their checks
         _stages(config, dataset, run, fabric)
 
 
-def _stages(config: Config, dataset: Dataset, run: Run, fabric: Fabric) -> None:
+def _stages(config: Config, dataset: Dataset, run: Run, fabric: "Fabric") -> None:
     """Begin or continue the run, stage by stage, and report it."""
     settings = config.train
     if fabric.is_global_zero:

@@ -3,8 +3,8 @@
 import pytest
 
 from hintseg.errors import ConfigError
+from hintseg.launch import processes
 from hintseg.progress import is_first_process
-from hintseg.training import processes
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Regions are connected, numbered in reading order, nested, and end where colours do."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from skimage.measure import label as components
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.regions import merging
 from hintseg.regions import partition as module
+from hintseg.regions.demand import regions_on_demand
 from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
 from hintseg.regions.partition import edge_map, image_regions, regions_from_edges
 
@@ -305,3 +308,42 @@ def test_processes_give_the_same(tmp_path):
 def test_a_count_that_no_file_can_hold(tmp_path, count):
     with pytest.raises(ConfigError, match=f"65536 to be stored, got {count}"):
         make_regions([], Album(), tmp_path, count=count)
+
+
+# On demand
+
+
+def test_regions_on_demand_are_those_made_before_and_made_once(tmp_path):
+    album = Album()
+    make_regions(["x", "yy"], album, tmp_path / "before", count=12)
+    with regions_on_demand(album, tmp_path / "now", count=12) as regions:
+        assert list((tmp_path / "now").iterdir()) == []  # nothing is made before it is asked for
+        for _ in range(2):
+            assert np.array_equal(regions("x"), load_regions(tmp_path / "before", "x"))
+    assert album.read == ["x", "yy", "x"]
+    assert [file.name for file in (tmp_path / "now").iterdir()] == ["x.png"]
+    same = (tmp_path / "now" / "x.png").read_bytes()
+    assert same == (tmp_path / "before" / "x.png").read_bytes()
+
+
+def test_regions_on_demand_are_made_anew_for_other_settings_and_damage(tmp_path):
+    album = Album()
+    make_regions(["x", "yy"], album, tmp_path, count=12)
+    (tmp_path / "yy.png").write_bytes((tmp_path / "yy.png").read_bytes()[:60])
+    with regions_on_demand(album, tmp_path, count=5) as regions:
+        assert regions("x").max() < 5
+    with regions_on_demand(album, tmp_path, count=12) as regions:
+        regions("yy")
+    assert album.read == ["x", "yy", "x", "yy"]
+
+
+def test_threads_that_ask_at_once_have_processes_of_their_own(tmp_path):
+    album = Album()
+    make_regions(["x", "yy", "zzz"], album, tmp_path / "before", count=12)
+    with (
+        regions_on_demand(album, tmp_path / "now", count=12, workers=2) as regions,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        found = list(pool.map(regions, ["x", "yy", "zzz", "x"]))
+    for name, own in zip(["x", "yy", "zzz", "x"], found, strict=True):
+        assert np.array_equal(own, load_regions(tmp_path / "before", name))

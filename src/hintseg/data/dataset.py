@@ -1,7 +1,7 @@
 """The data set folder: dataset.yaml, images, hints, masks, splits (docs/data.md)."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,15 @@ from hintseg.hints.shapes import overdrawn
 from hintseg.images.exif import IN_WORDS
 from hintseg.images.files import ImageFolder, find_name, no_image, scan_images
 from hintseg.images.label_maps import CLASS_INDICES, Coding, read_label_map
-from hintseg.images.names import NamedFiles, last_part
+from hintseg.images.names import NamedFiles, last_part, sized_files
 from hintseg.images.photographs import image_orientation, image_size, read_image
 from hintseg.images.reading import Reading
 from hintseg.plain import is_file_name
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Image, LabelMap
 
 DATASET_FILE = "dataset.yaml"
+MANY = 10_000  # images; of more, folders are listed instead of looking for each file
+READ = 1000  # images of those whose label files are read for the digest
 
 
 class DatasetFile(BaseModel):
@@ -73,7 +75,7 @@ class Dataset:
         """
         if split not in self.splits:
             if split == "train" and not self.splits:
-                return tuple(name for name in self.images if self.has_hints(name))
+                return self._with_hints(tuple(self.images))
             known = ", ".join(self.splits) or "none"
             raise DataError(
                 f"{self.root / DATASET_FILE}: no split {split!r} (splits: {known}); "
@@ -89,7 +91,26 @@ class Dataset:
 
     def hinted_names(self, split: str = "train") -> tuple[str, ...]:
         """Image stems of a split that have a hint file; DataError as `names`."""
-        return tuple(name for name in self.names(split) if self.has_hints(name))
+        return self._with_hints(self.names(split))
+
+    def _with_hints(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those that have a hint file."""
+        if len(names) > MANY:
+            drawn = self._hint_files.having(names, ".json")
+            beside = self._image_files.having(names, ".json") if self.beside else set()
+            painted = self._hint_files.having(names, ".png", but=self.images_folder)
+            if drawn is not None and beside is not None and painted is not None:
+                there = drawn | beside | painted
+                return tuple(name for name in names if name in there)
+        return tuple(name for name in names if self.has_hints(name))
+
+    def with_masks(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those that have a dense mask."""
+        found = None
+        if len(names) > MANY:
+            found = self._mask_files.having(names, ".png", but=self.images_folder)
+        there = self.has_mask if found is None else found.__contains__
+        return tuple(name for name in names if there(name))
 
     def has_split(self, split: str) -> bool:
         """Whether the data set names this split."""
@@ -192,13 +213,21 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of classes, splits and all label files, for the record of a run."""
+        """Hash of classes, splits and all label files, for the record of a run.
+
+        Of more than MANY images: of the names and sizes of their label files, and of all that a
+        thousand of them hold, evenly spread, since reading all of them takes minutes.
+        """
         complete = self.tags_complete, self.boxes_complete
         said = (self.coding, self.stored)
         coded = tuple(part for part in said if part)  # nothing to say: as before there was any
         facts = self.classes, complete, sorted(self.splits.items()), *coded
         digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass"))
-        for name in self.images:
+        every = len(self.images) <= MANY
+        if not every:
+            listed = (sized_files(folder) for folder in (self.hints_folder, self.masks_folder))
+            digest.update(repr([*listed]).encode("utf-8", "surrogatepass"))
+        for name in list(self.images)[:: 1 if every else -(-len(self.images) // READ)]:
             for path in (self.json_file(name), self.partial_file(name), self.mask_file(name)):
                 content = b"" if path is None else _content(path)
                 digest.update(hashlib.sha256(content).digest())  # of one length: order tells whose

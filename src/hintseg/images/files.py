@@ -67,7 +67,7 @@ def scan_images(folder: Path, apart: Collection[Path] = ()) -> ImageFolder:
     closed = frozenset(path.resolve() for path in apart)
     for path in _walk(folder, closed, (folder.resolve(),), unused):
         by_name[name_of(path, folder)].append(path)
-    for files in by_name.values():
+    for files in (files for files in by_name.values() if len(files) > 1):
         files.sort(key=lambda path: (path.suffix.lower() == ".png", path))
     return ImageFolder(
         images={name: by_name[name][0] for name in sorted(by_name)},
@@ -79,7 +79,9 @@ def scan_images(folder: Path, apart: Collection[Path] = ()) -> ImageFolder:
 
 def name_of(path: Path, folder: Path) -> str:
     """The name of an image file in a folder of images."""
-    return composed(path.relative_to(folder).with_suffix("").as_posix())
+    whole, start = path.as_posix(), f"{folder.as_posix()}/"
+    inner = whole[len(start) :] if whole.startswith(start) else path.relative_to(folder).as_posix()
+    return composed(inner.removesuffix(path.suffix))
 
 
 def is_image_name(path: Path) -> bool:

@@ -301,5 +301,5 @@ def validation_names(dataset: Dataset, most: int) -> Sequence[str]:
     """The images of the val split that are validated on: those with masks, evenly spread."""
     if not dataset.has_split("val") or not most:
         return ()
-    names = [name for name in dataset.names("val") if dataset.has_mask(name)]
+    names = dataset.with_masks(dataset.names("val"))
     return names[:: max(1, -(-len(names) // most))]

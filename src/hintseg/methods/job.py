@@ -1,7 +1,7 @@
 """What every stage of a method has at hand, and what the code of a method has to give."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from hintseg.cores import MOST_AT_ONCE, each
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import load_hinted, load_masked, load_weak
 from hintseg.engine.run import Run
@@ -19,10 +20,27 @@ from hintseg.methods.supervision import Supervision, from_hints
 from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import ModelDescription, build_model
+from hintseg.progress import progress
 from hintseg.structures import Sample, WeakLabels
 
 S = TypeVar("S", bound=Settings)
 """The type of a method's own settings."""
+T = TypeVar("T")
+
+AT_ONCE_ON_A_GPU = 3
+"""Images: one is read and one written while the device works on the third."""
+
+
+def spaced(names: tuple[str, ...], most: int | None) -> tuple[str, ...]:
+    """So many of the names, evenly spread; all where there are no more, or for None.
+
+    Example:
+        >>> spaced(("a", "b", "c", "d", "e"), 2)
+        ('a', 'c')
+    """
+    if most is None or most >= len(names):
+        return names
+    return tuple(names[index * len(names) // most] for index in range(most))
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,24 @@ class Job(Generic[S]):
     def for_this_rank(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The part of the names that this rank does."""
         return names[self.fabric.global_rank :: self.fabric.world_size]
+
+    def over(
+        self, names: tuple[str, ...], work: Callable[[str], T], what: str, *, every: bool = False
+    ) -> Iterator[T]:
+        """work(name) for this rank's part of the names, in order, by all cores, with a bar.
+
+        Args:
+            names: Of images.
+            work: Called by several threads at once.
+            what: What the bar is called.
+            every: Each rank does all names.
+        """
+        mine = names if every else self.for_this_rank(names)
+        most = AT_ONCE_ON_A_GPU if self.fabric.device.type == "cuda" else MOST_AT_ONCE
+        with progress(what, len(mine)) as advance:
+            for found in each(work, mine, most=most):
+                advance("")
+                yield found
 
     def hinted(self, name: str, *, zoom: float = 1.0) -> Sample:
         """An image with its hints at `zoom` times the working size."""

@@ -21,3 +21,8 @@ class RelabelSettings(Settings):
     )
     confidence: Share = Field(0.7, description="minimum probability of a pseudo label")
     crf: PresetName | None = Field(None, description="dense CRF preset after the walk")
+    images: int | None = Field(
+        None,
+        ge=1,
+        description="label so many images, evenly spread, and go on with those; null: all",
+    )

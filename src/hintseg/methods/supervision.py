@@ -27,7 +27,7 @@ def from_hints(dataset: Dataset, _: object) -> Supervision:
 
 def masks_of(names: Iterable[str], dataset: Dataset, purpose: str) -> str:
     """How many of these images have masks that are used, and for what."""
-    count = sum(dataset.has_mask(name) for name in names)
+    count = len(dataset.with_masks(tuple(names)))
     return f"dense masks of {count} images ({purpose})"
 
 

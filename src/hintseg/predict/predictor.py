@@ -55,13 +55,19 @@ class Predictor:
         reading: Reading = AS_STORED,
         prototypes: Callable[[], PrototypeIndex] | None = None,
     ) -> None:
-        self.classes, self.device = classes, torch.device(device)
+        self.classes = classes
         self.size, self.zoom, self.reading = size, zoom, reading
-        self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.model = model.to(memory_format=torch.channels_last).eval()
+        self.move(device)
         self.foreground: str | None = None  # what the objects of a model of them were
         self._find_prototypes = prototypes
         self.retrieves = prototypes is not None  # whether there are known segments to ask
         self._told_of_memory = False
+
+    def move(self, device: torch.device | str) -> None:
+        """Work on another device from now on."""
+        self.device = torch.device(device)
+        self.model = self.model.to(self.device)
 
     def predict(
         self,

@@ -26,6 +26,8 @@ from hintseg.structures import Image
 
 MOST_STORED = 2**16  # regions of one image in a 16-bit file
 FORMAT = 1  # of stored regions; raised whenever the same settings give other regions
+Settings = dict[str, int | None]
+"""What stored regions were made with; it stands in each file."""
 
 
 def read_edges(path: Path, size: tuple[int, int]) -> EdgeMap:
@@ -80,13 +82,13 @@ def make_regions(
     if not 1 <= count <= MOST_STORED:
         raise ConfigError(f"regions: count must be 1 to {MOST_STORED} to be stored, got {count}")
     settings = {"format": FORMAT, "count": count, "longer_side": longer_side}
-    missing = [name for name in names if _settings_in(folder / f"{name}.png") != settings]
+    missing = [name for name in names if settings_in(folder / f"{name}.png") != settings]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with progress("regions", len(names), done=len(names) - len(missing)) as advance:
         if workers < 2 or len(missing) < 2:
             for name in missing:
-                _store(folder / f"{name}.png", read_image(name), settings)
+                store_regions(folder / f"{name}.png", read_image(name), settings)
                 advance(name)
             return
         _share_out(missing, read_image, folder, settings, min(workers, len(missing)), advance)
@@ -96,7 +98,7 @@ def _share_out(
     names: Sequence[str],
     read_image: Callable[[str], Image],
     folder: Path,
-    settings: dict[str, int | None],
+    settings: Settings,
     workers: int,
     advance: Advance,
 ) -> None:
@@ -104,7 +106,7 @@ def _share_out(
     waiting = deque(names)
 
     def feed(_: int) -> None:
-        with _Worker() as worker:
+        with Worker() as worker:
             while waiting:
                 try:
                     name = waiting.popleft()
@@ -117,10 +119,10 @@ def _share_out(
         list(pool.map(feed, range(workers)))
 
 
-class _Worker:
+class Worker:
     """A process of its own that stores regions: a fresh interpreter, so a script needs no guard."""
 
-    def __enter__(self) -> "_Worker":
+    def __enter__(self) -> "Worker":
         code = "from hintseg.regions.files import serve; serve()"
         search = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
@@ -131,7 +133,7 @@ class _Worker:
         )
         return self
 
-    def store(self, path: Path, image: Image, settings: dict[str, int | None]) -> None:
+    def store(self, path: Path, image: Image, settings: Settings) -> None:
         """Have the regions of an image made and written."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -162,7 +164,7 @@ def serve() -> None:
         pixels = sys.stdin.buffer.read(int(np.prod(job["shape"])))
         image = np.frombuffer(pixels, np.uint8).reshape(job["shape"])
         try:
-            _store(Path(job["path"]), image, job["settings"])
+            store_regions(Path(job["path"]), image, job["settings"])
             reply = ""
         except WriteError as error:
             reply = " ".join(str(error).split())
@@ -205,7 +207,7 @@ def _grey(
     return values.astype(np.int64), top
 
 
-def _settings_in(path: Path) -> object:
+def settings_in(path: Path) -> object:
     """The settings that stored regions were made with; None for no such file or a damaged one."""
     with suppress(DataError), opened(path) as image:
         settings: object = parse_json(image.info["hintseg"])
@@ -214,7 +216,7 @@ def _settings_in(path: Path) -> object:
     return None
 
 
-def _store(path: Path, image: Image, settings: dict[str, int | None]) -> None:
+def store_regions(path: Path, image: Image, settings: Settings) -> None:
     """Make the regions of one image and write them, settings included, as a 16-bit PNG."""
     size = fit_size(image.shape[0], image.shape[1], settings["longer_side"])
     found = image_regions(resize_image(image, *size), count=settings["count"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hintseg.cores import usable_cores
+from hintseg.cores import in_order, usable_cores
 from hintseg.data.check.image import ImageFacts, Problem, attempt, check_image
 from hintseg.data.check.splits import SplitFacts, check_splits
 from hintseg.data.check.strays import check_strays
@@ -126,10 +126,13 @@ def _open(
 
 def _check_images(dataset: Dataset) -> Iterator[ImageFacts]:
     """The images one after another, worked on by several threads."""
-    pool = ThreadPoolExecutor(min(MOST_THREADS, usable_cores()), thread_name_prefix="check")
+    threads = min(MOST_THREADS, usable_cores())
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="check")
     with progress("check", len(dataset.images)) as advance:
         try:
-            for facts in pool.map(lambda name: check_image(dataset, name), dataset.images):
+            for facts in in_order(
+                pool, partial(check_image, dataset), dataset.images, ahead=4 * threads
+            ):
                 yield facts
                 advance(facts.name)
         finally:

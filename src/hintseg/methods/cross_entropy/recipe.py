@@ -60,8 +60,10 @@ def check_masks(dataset: Dataset, _: Settings) -> None:
     names = dataset.train_names()
     if not names:
         raise DataError(f"{dataset.root}: the train split is empty; add images to it")
-    without = [name for name in names if not dataset.has_mask(name)]
-    if without:
+    there = dataset.with_masks(names)
+    if len(there) < len(names):
+        known = set(there)
+        without = [name for name in names if name not in known]
         raise DataError(
             f"{dataset.mask_path(without[0])}: no such mask ({len(without)} of {len(names)} train "
             "images have none); method full needs them all, --method partial learns from hints"

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from hintseg.distributed import gathered_rows, ranks
 from hintseg.methods.localise.seeder import Seeder, missing_only
 from hintseg.regions.partition import image_regions
 from hintseg.seeds.agreement import CellClassifier, Cells, learn_agreement, posterior
@@ -31,9 +32,16 @@ class AgreedSeeder:
         cls, alone: Seeder, samples: Iterable[Sample], *, count: int, seed: int
     ) -> "AgreedSeeder":
         """Learn from `count` images with hints; equal seeds give equal seeders."""
+        looks = [
+            some_cells(alone, sample, number, count=count, seed=seed)
+            for number, sample in enumerate(samples)
+        ]
+        return cls.of_cells(alone, looks, seed=seed)
+
+    @classmethod
+    def of_cells(cls, alone: Seeder, looks: Sequence[Cells], *, seed: int) -> "AgreedSeeder":
+        """Learn from the cells of all images, in the order of the images."""
         settings = alone.settings.agreement
-        draws, most = np.random.default_rng(seed), max(1, settings.cells // max(1, count))
-        looks = [_some_cells(alone, sample, draws, most) for sample in samples]
         cells = learn_agreement(
             _joined(looks),
             rounds=settings.rounds,
@@ -77,9 +85,18 @@ class AgreedSeeder:
         return probabilities.T.reshape(-1, *size), maps
 
 
-def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most: int) -> Cells:
-    """Cells of an image with what is known at their centres."""
+def some_cells(alone: Seeder, sample: Sample, number: int, *, count: int, seed: int) -> Cells:
+    """Cells of an image with what is known at their centres.
+
+    Args:
+        alone: Looks at the image.
+        sample: The image with its hints.
+        number: Of the image; it decides with the seed which cells are taken.
+        count: Of all images, which share the cells that are kept.
+        seed: Of the run.
+    """
     settings = alone.settings.agreement
+    draws, most = np.random.default_rng((seed, 2, number)), max(1, settings.cells // max(1, count))
     features = alone.features(sample)
     maps, possible = alone.prior(sample)
     region = torch.from_numpy(image_regions(sample.image, count=settings.regions)).long()
@@ -95,6 +112,32 @@ def _some_cells(alone: Seeder, sample: Sample, draws: np.random.Generator, most:
         _rows(possible)[pixels],
         region.flatten()[pixels],
     )
+
+
+def gathered_cells(mine: list[Cells], count: int, device: torch.device) -> list[Cells]:
+    """The cells of every image, of those that each rank has looked at: every so many-th.
+
+    Args:
+        mine: Of this rank, in order; every rank has some.
+        count: Of all images.
+        device: Where the ranks exchange tensors.
+    """
+    if ranks() == 1:
+        return mine
+    sizes = gathered_rows(torch.tensor([len(look.region) for look in mine]), device=device)
+    parts = [
+        [
+            torch.split(part, size.tolist())
+            for part, size in zip(gathered_rows(together, device=device), sizes, strict=True)
+        ]
+        for together in map(torch.cat, zip(*map(_fields, mine), strict=True))
+    ]
+    turns = (divmod(number, ranks()) for number in range(count))
+    return [Cells(*(part[rank][turn] for part in parts)) for turn, rank in turns]
+
+
+def _fields(look: Cells) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return look.features, look.prior, look.possible, look.region
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -27,7 +27,6 @@ from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.saved import read_weights
 from hintseg.pooling import pool_labels
 from hintseg.predict.refining import supported_labels
-from hintseg.progress import progress
 from hintseg.refine.affinity import embedding_affinity
 from hintseg.refine.pairs import edge_walk, neighbour_pairs, path_affinities, random_walk
 from hintseg.refine.walks import walk
@@ -144,12 +143,13 @@ class Expansion:
     def _write_labels(self, job: Job[Any], folder: Path) -> tuple[str, ...]:
         """Confident labels of all images with hints."""
         names = job.dataset.hinted_names()
-        mine = job.for_this_rank(names)
-        with progress("confident labels", len(mine)) as advance:
-            for name in mine:
-                labels = self.confident(job.hinted(name))
-                write_label_map(folder / f"{name}.png", labels, classes=len(self.classes))
-                advance("")
+
+        def write(name: str) -> None:
+            labels = self.confident(job.hinted(name))
+            write_label_map(folder / f"{name}.png", labels, classes=len(self.classes))
+
+        for _ in job.over(names, write, "confident labels"):
+            pass
         job.fabric.barrier()
         return names
 

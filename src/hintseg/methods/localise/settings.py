@@ -133,6 +133,9 @@ class LocaliseSettings(Settings):
     steps: int | None = Field(
         None, ge=0, description="steps of the tag classifier; 0: no seeds; null: 0.4 of the run"
     )
+    images: int | None = Field(
+        None, ge=1, description="make seeds for so many images, evenly spread; null: all"
+    )
     lr_factor: float = Field(2.0, gt=0, description="factor on train.lr for the classifier")
     scale: tuple[float, float] = Field(
         (1.2, 2.4), description="range of the longer side of a training image, in crops"

@@ -5,7 +5,7 @@ boxes as in Ke et al. 2021, arXiv:2105.00957).
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hintseg.data.coverage import coverage_of, total_coverage
+from hintseg.data.coverage import Coverage, coverage_of, total_coverage
 from hintseg.data.dataset import Dataset
 from hintseg.data.samples import Loader
 from hintseg.engine.stages import Stage
@@ -21,8 +21,8 @@ from hintseg.errors import DataWarning, RunError
 from hintseg.files import read_json
 from hintseg.images.label_maps import overlay, read_label_map, write_label_map
 from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, write_sheet
-from hintseg.methods.job import Job
-from hintseg.methods.localise.agreed import AgreedSeeder
+from hintseg.methods.job import Job, spaced
+from hintseg.methods.localise.agreed import AgreedSeeder, gathered_cells, some_cells
 from hintseg.methods.localise.checks import placeless, seed_doubts
 from hintseg.methods.localise.classifier import STEPS_SHARE, ClassifierLocaliser
 from hintseg.methods.localise.cue import background_cue
@@ -36,8 +36,8 @@ from hintseg.methods.localise.seeder import Expander, Seeder, missing_classes
 from hintseg.methods.localise.settings import LocaliseSettings
 from hintseg.methods.localise.sub_categories import SubCategoryLocaliser
 from hintseg.predict.refining import supported_labels
-from hintseg.progress import progress
 from hintseg.resize import resize_labels
+from hintseg.seeds.agreement import Cells
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, WeakLabels
 
 LOCALISERS = {
@@ -68,7 +68,8 @@ def images_needing_seeds(dataset: Dataset, weak: Callable[[str], WeakLabels]) ->
 def unseen_images(job: Job, settings: LocaliseSettings) -> tuple[str, ...]:
     """The images that get seeds: none without a classifier of tags."""
     wanted = job.share(settings.steps, STEPS_SHARE)
-    return images_needing_seeds(job.dataset, job.weak) if wanted else ()
+    asking = images_needing_seeds(job.dataset, job.weak) if wanted else ()
+    return spaced(asking, settings.images)
 
 
 def seed_stages(job: Job, settings: LocaliseSettings, name: str) -> tuple[Stage, ...]:
@@ -98,12 +99,13 @@ def localise(
         expand = Expansion(settings, dataset.classes, found)
         expand.fit(job, folder / settings.expand.by)
     seeder = _seeder(job, settings, found, expand)
-    mine = job.for_this_rank(names)
-    with progress("seeds", len(mine)) as advance:
-        for name in mine:
-            seeds = _seeds(seeder, settings, job.hinted(name))
-            write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
-            advance("")
+
+    def write(name: str) -> None:
+        seeds = _seeds(seeder, settings, job.hinted(name))
+        write_label_map(_file(folder, name), seeds, classes=len(dataset.classes))
+
+    for _ in job.over(names, write, "seeds"):
+        pass
     job.fabric.barrier()
     share, doubts = _judged(job, folder, names)
     curve = threshold_curve(job, found) if job.fabric.is_global_zero and names else {}
@@ -136,10 +138,12 @@ def fuses(settings: LocaliseSettings, classes: ClassSet) -> bool:
 def _judged(job: Job, folder: Path, names: tuple[str, ...]) -> tuple[float, list[str]]:
     """Share of the pixels with seeds, and what makes the seeds implausible; said in one line."""
     classes = job.dataset.classes
-    seeds = total_coverage(
-        (coverage_of(_stored(folder, name, len(classes)), len(classes)) for name in names),
-        len(classes),
-    )
+
+    def look(name: str) -> Coverage:
+        return coverage_of(_stored(folder, name, len(classes)), len(classes))
+
+    seen = job.over(names, look, "seeds, looked at", every=True)
+    seeds = total_coverage(seen, len(classes))
     tagged = sorted({label for name in names for label in job.dataset.hints(name).tags})
     doubts = seed_doubts(seeds, tagged, classes)
     if doubts and job.fabric.is_global_zero:
@@ -170,15 +174,18 @@ def _seeder(
         return FusedSeeder(alone)
     if not settings.agreement.rounds:
         return alone
-    names = dataset.hinted_names()
-    with progress("agreement", len(names)) as advance:
+    names = spaced(dataset.hinted_names(), settings.images)
+    numbers = {name: number for number, name in enumerate(names)}
+    draw = partial(some_cells, alone, count=len(names), seed=job.settings.seed)
 
-        def look() -> Iterator[Sample]:
-            for name in names:
-                yield job.hinted(name)
-                advance("")
+    def look(name: str) -> Cells:
+        return draw(job.hinted(name), numbers[name])
 
-        return AgreedSeeder.learn(alone, look(), count=len(names), seed=job.settings.seed)
+    few = len(names) < job.fabric.world_size  # some ranks would have none
+    looks = list(job.over(names, look, "agreement", every=few))
+    if not few:
+        looks = gathered_cells(looks, len(names), job.fabric.device)
+    return AgreedSeeder.of_cells(alone, looks, seed=job.settings.seed)
 
 
 def with_seeds(load: Loader, folder: Path) -> Loader:

@@ -31,7 +31,6 @@ from hintseg.methods.localise.classifier import (
 from hintseg.methods.localise.settings import SubCategorySettings
 from hintseg.models.sub_classifier import SubClassifier
 from hintseg.models.tag_classifier import TagClassifier
-from hintseg.progress import progress
 from hintseg.structures import Batch
 
 KINDS_FILE = "kinds.json"
@@ -157,11 +156,12 @@ class SubCategoryLocaliser(ClassifierLocaliser):
         self, job: Job[Any], names: tuple[str, ...]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Mean feature of each image, and its tags."""
-        with progress("kinds", len(names)) as advance:
-            for name in names:
-                sample = job.hinted(name)
-                view = self._view(self._pixels(sample), self.settings.scales[0])
-                with torch.inference_mode():
-                    seen = self.model.pooled(view)[0].float().cpu().numpy()
-                yield seen, sample.weak.tags
-                advance("")
+
+        def look(name: str) -> tuple[np.ndarray, np.ndarray]:
+            sample = job.hinted(name)
+            view = self._view(self._pixels(sample), self.settings.scales[0])
+            with torch.inference_mode():
+                seen = self.model.pooled(view)[0].float().cpu().numpy()
+            return seen, sample.weak.tags
+
+        yield from job.over(names, look, "kinds", every=True)

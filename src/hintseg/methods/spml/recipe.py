@@ -4,6 +4,7 @@ Each leaves its results in its own folder of the run. Localise is left out where
 every class that they name, relabel and classify where the settings say so.
 """
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from hintseg.images.names import NamedFiles
 from hintseg.methods.contact_sheet import evenly, label_row, write_sheet
 from hintseg.methods.cross_entropy.recipe import CrossEntropy
 from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
-from hintseg.methods.job import Job, Recipe
+from hintseg.methods.job import Job, Recipe, spaced
 from hintseg.methods.localise.cue import cue_supervision
 from hintseg.methods.localise.stage import localise, unseen_images, with_seeds
 from hintseg.methods.spml import CLASSIFY, EMBED, LOCALISE, PROTOTYPES, RELABEL
@@ -36,9 +37,10 @@ from hintseg.models.embedder import Segmenter
 from hintseg.models.finite import scores_of
 from hintseg.predict.pseudo_labels import confident_labels, pseudo_scores, refined
 from hintseg.predict.retrieval.index import PrototypeIndex, save_prototypes
+from hintseg.predict.retrieval.joining import gathered_index, joined
 from hintseg.predict.retrieval.votes import build_prototypes
-from hintseg.progress import progress
-from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
+from hintseg.regions.demand import regions_on_demand
+from hintseg.regions.files import read_edges, read_regions
 from hintseg.regions.partition import regions_from_edges
 from hintseg.structures import Batch
 
@@ -128,18 +130,27 @@ def _index(
     """
     settings = job.method_settings
     if masks:
-        names = tuple(name for name in _names(job) if job.dataset.has_mask(name))
+        names = job.dataset.with_masks(_names(job))
         load: Loader = partial(job.masked, zoom=job.zoom)
     else:
-        names, load = _hinted(job), _labelled(job, labels, zoom=job.zoom)
-    samples = (load(name) for name in names)
-    return build_prototypes(
+        names = _hinted(job) if labels is None else _relabelled(job)
+        load = _labelled(job, labels, zoom=job.zoom)
+    names = spaced(names, settings.retrieval.images)
+
+    known = partial(
+        build_prototypes,
         model,
-        ((s.name, job.dataset.image(s.name), s.weak.labels) for s in samples),
         grid=settings.retrieval.grid,
         iterations=settings.iterations,
         labelled_by="masks" if masks else settings.labels if labels is None else "pseudo labels",
     )
+
+    def look(name: str) -> PrototypeIndex:
+        return known([(name, job.dataset.image(name), load(name).weak.labels)])
+
+    model.eval()  # before several threads look
+    own = joined((known([]), *job.over(names, look, "segments")))
+    return gathered_index(own, names, job.fabric.device)
 
 
 def _hinted(job: Job[SPMLSettings]) -> tuple[str, ...]:
@@ -149,25 +160,34 @@ def _hinted(job: Job[SPMLSettings]) -> tuple[str, ...]:
     return job.dataset.hinted_names()
 
 
+def _relabelled(job: Job[SPMLSettings]) -> tuple[str, ...]:
+    """Those of them that get pseudo labels."""
+    return spaced(_hinted(job), job.method_settings.relabel.images)
+
+
 def _names(job: Job[SPMLSettings]) -> tuple[str, ...]:
     """All train images: those without hints take part in image similarity."""
     return train_images(job.dataset, job.method_settings)
 
 
 def _embed(job: Job[SPMLSettings], folder: Path) -> dict[str, Any]:
-    settings, load, names = job.method_settings, _given(job), _names(job)
-    if settings.relations.similarity or settings.spread:
-        load = _with_regions(job, load, names)
-    if settings.spread:  # hints alone: where there is no seed, none was sure
-        load = with_grown_labels(load, partial(job.weak, brush=THIN))
-    load = _seeded(job, load)
-    learner = RelationLearner(job.segmenter(), settings, background=job.dataset.classes.background)
-    validate = settings.classifier > 0  # an untrained classifier says nothing of the embedding
-    record = train_segmenter(job, learner, folder, Batches(job, names, load), validate=validate)
+    settings, names = job.method_settings, _names(job)
+    with ExitStack() as open_while_it_learns:
+        load = _given(job)
+        if settings.relations.similarity or settings.spread:
+            load = _with_regions(job, load, open_while_it_learns)
+        if settings.spread:  # hints alone: where there is no seed, none was sure
+            load = with_grown_labels(load, partial(job.weak, brush=THIN))
+        load = _seeded(job, load)
+        background = job.dataset.classes.background
+        learner = RelationLearner(job.segmenter(), settings, background=background)
+        validate = settings.classifier > 0  # an untrained classifier says nothing of the embedding
+        batches = Batches(job, names, load)
+        record = train_segmenter(job, learner, folder, batches, validate=validate)
     return {**record, "images": len(names)}
 
 
-def _with_regions(job: Job[SPMLSettings], load: Loader, names: tuple[str, ...]) -> Loader:
+def _with_regions(job: Job[SPMLSettings], load: Loader, stack: ExitStack) -> Loader:
     """Samples with their regions: the user's, or made once and kept in the run folder."""
     dataset, settings = job.dataset, job.method_settings.regions
     if settings.maps is not None:
@@ -183,17 +203,14 @@ def _with_regions(job: Job[SPMLSettings], load: Loader, names: tuple[str, ...]) 
                 read_edges(edges.path(name, ".png"), dataset.size(name)), count=settings.count
             ),
         )
-    folder = job.run.stage_folder(REGIONS)
-    make_regions(
-        job.for_this_rank(names),
+    regions = regions_on_demand(
         dataset.image,
-        folder,
+        job.run.stage_folder(REGIONS),
         count=settings.count,
         longer_side=job.settings.size,
         workers=job.settings.threads,
     )
-    job.fabric.barrier()
-    return with_regions(load, partial(load_regions, folder))
+    return with_regions(load, stack.enter_context(regions))
 
 
 def _relabel(
@@ -201,35 +218,28 @@ def _relabel(
 ) -> dict[str, Any]:
     """Pseudo labels of all images with hints, by the model of the stage before."""
     settings, load = job.method_settings.relabel, _loader(job, zoom=job.zoom)
-    names = _hinted(job)
-    model = chosen_model(job, before)
-    index = None
-    if by == "retrieval":
-        index = _index(job, model, labels, masks=False)
-    mine = job.for_this_rank(names)
+    names, classes = _relabelled(job), len(job.dataset.classes)
+    model = chosen_model(job, before).eval()
+    index = _index(job, model, labels, masks=False) if by == "retrieval" else None
+
+    def label(name: str) -> float:
+        sample = load(name)
+        with scores_of(name):
+            scores = pseudo_scores(
+                model, sample, steps=settings.steps, sharpness=settings.sharpness, index=index
+            )
+        if settings.crf is not None:
+            scores = refined(scores, sample, settings.crf)
+        sure = confident_labels(scores, sample.weak, confidence=settings.confidence)
+        write_label_map(folder / "labels" / f"{name}.png", sure, classes=classes)
+        return float((sure >= 0).mean())
+
     shares = torch.zeros((), device=job.fabric.device)
-    with progress(folder.name, len(mine)) as advance:
-        for name in mine:
-            sample = load(name)
-            with scores_of(name):
-                scores = pseudo_scores(
-                    model,
-                    sample,
-                    steps=settings.steps,
-                    sharpness=settings.sharpness,
-                    index=index,
-                )
-            if settings.crf is not None:
-                scores = refined(scores, sample, settings.crf)
-            sure = confident_labels(scores, sample.weak, confidence=settings.confidence)
-            file = folder / "labels" / f"{name}.png"
-            write_label_map(file, sure, classes=len(job.dataset.classes))
-            shares += float((sure >= 0).mean())
-            advance("")
+    shares += sum(job.over(names, label, folder.name))
     job.fabric.barrier()
     if job.fabric.is_global_zero:
         shown = [load(name) for name in evenly(names, SHEET_IMAGES)]
-        labelled = with_labels(load, folder / "labels", classes=len(job.dataset.classes))
+        labelled = with_labels(load, folder / "labels", classes=classes)
         write_sheet(folder / "labels.png", [label_row(s, labelled(s.name)) for s in shown])
     share = float(total(shares)) / len(names)
     return {"images": len(names), "by": by, "labelled_pixels": round(share, 4)}
@@ -244,7 +254,7 @@ def _classify(
     train, (low, high) = job.settings, (job.zoom * factor for factor in settings.scale)
     batches = Batches(
         job,
-        _hinted(job),
+        _relabelled(job),
         _labelled(job, relabel),
         steps=steps,
         view=Augmentation(crop=train.crop, scale=(low, high), jitter=train.jitter, hue=train.hue),
@@ -256,15 +266,15 @@ def _prototypes(
     job: Job[SPMLSettings], last: str, relabel: str | None, folder: Path
 ) -> dict[str, Any]:
     """The segments of the train images with their labels, for prediction by retrieval."""
-    if not job.fabric.is_global_zero:
-        return {}
     masks = job.method_settings.retrieval.masks
     model = chosen_model(job, last)
     index = _index(job, model, relabel, masks=masks)
+    found = {"prototypes": len(index), "images": len(index.names)}
+    if not job.fabric.is_global_zero:
+        return found
     val = compared_on_val(job, model, index) if job.method_settings.classifier else {}
     best = max(val, key=lambda by: val[by]) if val else index.best
     save_prototypes(job.run.root, replace(index, best=best))
-    found = {"prototypes": len(index), "images": len(index.names)}
     return {**found, "labelled_by": index.labelled_by, "val_miou": val, "best": best}
 
 

@@ -66,6 +66,9 @@ class RetrievalSettings(Settings):
 
     grid: int = Field(12, ge=1, description="side of the k-means partition of an image")
     masks: bool = Field(False, description="name the segments by dense masks (full supervision)")
+    images: int | None = Field(
+        None, ge=1, description="remember the segments of so many images, evenly spread; null: all"
+    )
 
 
 class SPMLSettings(Settings):

@@ -29,6 +29,7 @@ from hintseg.predict.tiles import best_at_resolution, label_at_resolution
 from hintseg.predict.views import STRIDE
 from hintseg.progress import progress
 from hintseg.refine.crf import find_preset
+from hintseg.shares import WHOLE, Share
 from hintseg.structures import UNLABELLED, Sample, WeakLabels
 
 RECORD = "label.json"
@@ -64,6 +65,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
     sharpness: float = SHARPNESS,
     crf: str | None = None,
     brush: Brush = BRUSH,
+    share: Share = WHOLE,
 ) -> Outcome:
     """Write NAME.png for every image of a split with hints, and overlays/NAME.png on request.
 
@@ -88,6 +90,7 @@ def label_files(  # noqa: PLR0913 - the options of the command
         sharpness: Of its transitions.
         crf: Preset of a dense CRF after the walk; None: none.
         brush: How wide hints are drawn; as the run drew them.
+        share: Only those of the images; all shares together give the files of the whole.
 
     Raises:
         ConfigError: An option cannot work, the classes are not those of the model, or `out` holds
@@ -128,8 +131,10 @@ def label_files(  # noqa: PLR0913 - the options of the command
         both=by == "both",
     )
     label = partial(_labelled, predictor, load, score, crf=crf, confidence=confidence, sure=scores)
-    with progress("label", len(names)) as advance:
-        for name, file in zip(names, files, strict=True):
+    mine = share.of(names)
+    with progress("label", len(mine)) as advance:
+        for name in mine:
+            file = dataset.images[name]
             folder.add(name, file, partial(_digest, file, weak, name), partial(label, name))
             advance(name)
     return folder.outcome

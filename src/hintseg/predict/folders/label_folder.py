@@ -43,6 +43,20 @@ class Outcome:
     skipped: list[Path] = field(default_factory=list)  # finished by an earlier call
     failed: dict[Path, str] = field(default_factory=dict)  # image -> why
 
+    def record(self) -> dict[str, Any]:
+        """The outcome as plain values."""
+        return {
+            "written": [str(path) for path in self.written],
+            "skipped": [str(path) for path in self.skipped],
+            "failed": {str(path): why for path, why in self.failed.items()},
+        }
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add what another process has done, by its record."""
+        self.written += map(Path, record["written"])
+        self.skipped += map(Path, record["skipped"])
+        self.failed |= {Path(path): why for path, why in record["failed"].items()}
+
 
 @dataclass(frozen=True)
 class LabelFolder:
@@ -165,7 +179,7 @@ def claim(out: Path, record: Mapping[str, Any], classes: ClassSet, *, file: str)
             )
         if before == {**record, **told}:
             return
-    elif any(out.glob("*.png")):
+    elif any(out.glob("*.png")) and not (out / file).exists():  # another process may be first
         raise ConfigError(
             f"{out}: holds PNG files that are not known as predictions ({file} is missing); "
             "choose another --out"

@@ -15,12 +15,18 @@ from hintseg.predict.folders.label_folder import (
 )
 from hintseg.predict.onnx_model import OnnxPredictor
 from hintseg.progress import progress
+from hintseg.shares import WHOLE, Share
 
 RECORD = "predict.json"
 
 
 def predict_files(
-    predictor: OnnxPredictor, images: Mapping[str, Path], out: Path, *, overlays: bool = False
+    predictor: OnnxPredictor,
+    images: Mapping[str, Path],
+    out: Path,
+    *,
+    overlays: bool = False,
+    share: Share = WHOLE,
 ) -> Outcome:
     """As `photographs.predict_files`, by a model in an ONNX file.
 
@@ -32,8 +38,10 @@ def predict_files(
     record = {"onnx": digest_of_file(predictor.file)}
     claim(out, record, predictor.classes, file=RECORD)
     folder = LabelFolder(out, record, len(predictor.classes), overlays)
-    with progress("predict", len(images)) as advance:
-        for name, file in images.items():
+    names = share.of(images)
+    with progress("predict", len(names)) as advance:
+        for name in names:
+            file = images[name]
             label = partial(_labelled, predictor, file)
             folder.add(name, file, partial(digest_of_file, file), label)
             advance(file.name)

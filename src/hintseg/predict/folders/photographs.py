@@ -25,13 +25,14 @@ from hintseg.predict.predictor import Predictor
 from hintseg.predict.salient import saliency_of
 from hintseg.predict.tiles import best_at_resolution, check_tile
 from hintseg.progress import progress
+from hintseg.shares import WHOLE, Share
 
 RECORD = "predict.json"
 SALIENCY = "saliency"  # folder of saliency maps
 DEFAULT = PredictOptions()
 
 
-def predict_files(
+def predict_files(  # noqa: PLR0913 - the options of the command
     predictor: Predictor,
     images: Mapping[str, Path],
     out: Path,
@@ -40,6 +41,7 @@ def predict_files(
     tile: int = 1024,
     overlays: bool = False,
     scores: bool = False,
+    share: Share = WHOLE,
 ) -> Outcome:
     """Write NAME.png (class indices, palette) for every image, and overlays/NAME.png on request.
 
@@ -49,6 +51,9 @@ def predict_files(
     `images` are files by name; a name with slashes goes to sub-folders. What an earlier call with
     the same model and options has made of the same files is skipped; an image that has changed
     since is labelled anew. A broken image is reported in the outcome and does not stop the rest.
+
+    With a `share` only those images are labelled; all shares together give the files of the whole,
+    and may be done at once, by processes that know nothing of each other.
 
     Raises:
         ConfigError: An option cannot work, or `out` holds the images themselves, other files, or
@@ -69,8 +74,10 @@ def predict_files(
             "saliency maps; rename it"
         )
     label = _Labeller(predictor, options, tile, maps, scores)
-    with progress("predict", len(images)) as advance:
-        for name, file in images.items():
+    names = share.of(images)
+    with progress("predict", len(names)) as advance:
+        for name in names:
+            file = images[name]
             folder.add(name, file, partial(digest_of_file, file), partial(label, name, file))
             advance(file.name)
     return folder.outcome
