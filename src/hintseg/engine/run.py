@@ -80,7 +80,7 @@ class Run:
 
     def check_there(self) -> None:
         """Raise WriteError where the folder was removed: half a run is worse than none."""
-        if not self.config_file.exists():
+        if not self.root.is_dir():
             raise WriteError(
                 f"{self.root}: was removed while it was being written; train again, with another "
                 "--out if somebody else cleans up there"
