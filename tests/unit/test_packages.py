@@ -2,6 +2,7 @@
 
 import re
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -76,3 +77,26 @@ def test_the_source_archive_has_what_tests_and_the_page_need_and_no_stray_files(
     assert not [n for n in inside if re.search(r"node_modules|__pycache__|\.venv|\.git/", n)]
     tops = {name.partition("/")[0] for name in inside if "/" in name}
     assert tops <= {"src", "tests", "docs", "benchmarks", "examples", "studio", "constraints"}
+
+
+def test_the_lowest_versions_that_are_tested_are_those_that_are_asked_for():
+    """constraints/lowest.txt holds a pin for each bound of pyproject.toml, at that bound."""
+    file = ROOT / "constraints" / "lowest.txt"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    tested = [*project["dependencies"], *(line for e in ("heic", "dev") for line in extras[e])]
+    tested += [line for name in ("formats", "onnx", "studio") for line in extras[name]]
+    pairs = [line.split("==") for line in file.read_text().splitlines() if "==" in line]
+    pins = {name: parts(pin) for name, pin in pairs}
+    for line in tested:
+        name, _, bound = line.partition(">=")
+        if name.startswith("hintseg["):
+            continue
+        assert bound, f"{line}: has no lowest version"
+        pin, least = pins[name.lower()], parts(bound)
+        assert pin[: len(least)] == least, f"{line}: lowest.txt has {pins[name.lower()]}"
+    assert len(pins) == len({line.partition(">=")[0].lower() for line in tested}) - 1
+
+
+def parts(version):
+    return [int(part) for part in version.split(".")]
