@@ -177,8 +177,8 @@ def _variants(results: Results) -> Iterator[str]:
         if gains:
             mean = sum(gains) / len(gains)
             yield (
-                f"Variant {variant} changes the mean by {mean:+.1f} points over {_rows(len(gains))} "
-                f"({min(gains):+.1f} to {max(gains):+.1f})."
+                f"Variant {variant} changes the mean by {mean:+.1f} points over "
+                f"{_rows(len(gains))} ({min(gains):+.1f} to {max(gains):+.1f})."
             )
 
 
