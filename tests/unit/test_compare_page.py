@@ -7,6 +7,7 @@ import pytest
 
 from conftest import TINY, draw_data
 from fabricated import fabricate
+from hintseg.compare.charts import MANY, _colours
 from hintseg.compare.collecting import collect
 from hintseg.compare.comparing import previewed
 from hintseg.compare.estimate import estimate
@@ -17,6 +18,7 @@ from hintseg.compare.results import read_results
 from hintseg.compare.tables import left_out, markdown
 from hintseg.compare.words import pairs_of, sentences, summary
 from hintseg.files import read_json, write_json
+from hintseg.methods import OWN
 
 METHODS = ["full", "partial", "regularized", "sec", "cam", "seam", "spml"]
 SETTINGS = {"train": {**TINY, "steps": 100}}
@@ -111,6 +113,14 @@ def test_a_difference_within_the_seeds_is_never_called_better(many):
             )
             assert pair.found.beyond_images
             assert not pair.found.within_seeds
+
+
+def test_no_two_methods_have_one_colour(many):
+    out, plan = many
+    colours = _colours(read_results(out, plan))
+    assert set(colours) == set(METHODS)
+    assert len(set(colours.values())) == len(METHODS)
+    assert len(set(MANY)) == len(MANY) >= len(OWN)  # enough for all methods at once
 
 
 def test_one_training_by_two_names_is_told(many, tmp_path):

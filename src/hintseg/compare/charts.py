@@ -12,6 +12,7 @@ from hintseg.compare.results import Results, Row
 from hintseg.compare.tables import effort_of
 from hintseg.report.charts import COLOURS, QUIET, Chart, safe, svg
 
+MANY = (*COLOURS, "#c43c8a", "#7a9a01", "#5b9bd5", "#d9a400", "#111827", "#a9744f", "#7fbf7b")
 MARKS = "osD^vPX*"  # of kinds of hints
 BESIDE: Any = {"frameon": False, "fontsize": 8, "loc": "outside right upper"}
 FULL: Any = {"color": "#5c6878", "linewidth": 1, "linestyle": "--"}
@@ -35,8 +36,9 @@ def charts(results: Results, rates: Mapping[str, float]) -> list[Chart]:
 
 
 def _colours(results: Results) -> dict[str, str]:
-    methods = dict.fromkeys(row.method for row in results.rows)
-    return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(methods)}
+    """A colour for each method that has figures; no two alike, as long as there are enough."""
+    methods = dict.fromkeys(row.method for row in results.drawn)
+    return {name: MANY[place % len(MANY)] for place, name in enumerate(methods)}
 
 
 def _bars(results: Results, colours: Mapping[str, str]) -> Chart:

@@ -177,9 +177,13 @@ def _variants(results: Results) -> Iterator[str]:
         if gains:
             mean = sum(gains) / len(gains)
             yield (
-                f"Variant {variant} changes the mean by {mean:+.1f} points over {len(gains)} rows "
-                f"({min(gains):+.1f} to {max(gains):+.1f})."
+                f"Variant {variant} changes the mean by {mean:+.1f} points over "
+                f"{_rows(len(gains))} ({min(gains):+.1f} to {max(gains):+.1f})."
             )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _caveats(results: Results) -> Iterator[str]:
