@@ -238,7 +238,7 @@ class Examination:
     options: PredictOptions
     trimaps: tuple[int, ...]
     saliency: bool
-    predictor: Predictor | None  # None: masks
+    predictor: "Predictor | None"  # None: masks
 
     def counts(self, names: Sequence[str]) -> Counts:
         """What some of the images amount to."""
