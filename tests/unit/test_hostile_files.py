@@ -147,7 +147,10 @@ def test_what_a_hand_draws_is_never_too_much(kind):
     turns = np.linspace(0, 40 * np.pi, 5000)
     spiral = tuple((100 + t * np.cos(t), 100 + t * np.sin(t)) for t in turns.tolist())
     assert overdrawn([Shape(kind, 0, spiral)] * 20, (200, 200)) is None
-    cells = [Shape("polygon", 0, ((x, 1.0), (x + 5, 1.0), (x, 9.0))) for x in range(50_000)]
+    cells = [
+        Shape("polygon", 0, ((x, 1.0), (x + 5, 1.0), (x, 9.0)))
+        for x in np.arange(50_000.0).tolist()
+    ]
     assert overdrawn(cells, (1000, 60_000)) is None
 
 

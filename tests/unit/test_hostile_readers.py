@@ -15,7 +15,7 @@ from fuzz import attempt
 from fuzz_targets import hostile, targets
 
 SLOW = {"check": 2, "studio": 2, "model": 8, "comparison": 3, "records of a run": 2}
-SLOW |= {"weights": 3, "predictions": 6, "dataset.yaml": 8, "config.yaml": 12}
+SLOW |= {"weights": 3, "predictions": 6, "dataset.yaml": 8, "config.yaml": 3}
 SLOW |= {"photograph": 12, "TIFF": 12, "label map": 12}
 FOUND = targets()
 

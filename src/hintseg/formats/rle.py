@@ -3,6 +3,8 @@
 A bitmap of a stranger's file is only made after its size was compared with that of the image.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
@@ -79,7 +81,7 @@ def coco_bitmap(segmentation: dict, size: Size) -> Bitmap:
     return _fill(runs, size[0] * size[1]).reshape(size[1], size[0]).T
 
 
-def row_bitmap(counts: list[int], size: Size) -> Bitmap:
+def row_bitmap(counts: list, size: Size) -> Bitmap:
     """The bitmap of runs of 0 and 1 by turns along the rows, from the top (CVAT).
 
     Example:
@@ -89,7 +91,7 @@ def row_bitmap(counts: list[int], size: Size) -> Bitmap:
     return _fill(_runs(counts), size[0] * size[1]).reshape(size)
 
 
-def brush_bitmap(content: list[int], size: Size) -> Bitmap:
+def brush_bitmap(content: Any, size: Size) -> Bitmap:  # noqa: ANN401 - whatever a file holds
     """The bitmap of a brush of Label Studio: where the last of four channels is not 0.
 
     The bytes are a bit stream, the highest bit first (rle-pack of
@@ -101,6 +103,8 @@ def brush_bitmap(content: list[int], size: Size) -> Bitmap:
     Raises:
         DataError: It does not fit an image of that size.
     """
+    if not isinstance(content, list):
+        raise DataError("brush RLE must be a list of bytes")
     try:
         packed = np.array(content, dtype=np.uint8)
     except (TypeError, ValueError, OverflowError) as error:
