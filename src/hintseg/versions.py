@@ -6,8 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from hintseg.errors import InstallationError
 
-CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
-
 
 def version_of(package: str) -> str | None:
     """Version of an installed package; None for one that runs from a folder without installation.
@@ -49,6 +47,6 @@ def importing_torchvision() -> Iterator[None]:
 
 def _remedy() -> str:
     return (
-        "install it from where torch came from; for a computer without a GPU: "
-        f"pip install --force-reinstall torch torchvision --index-url {CPU_BUILDS}"
+        "install both with one `pip install --force-reinstall torch torchvision`; on a computer "
+        "without a GPU with the --index-url that pytorch.org names for CPU"
     )
