@@ -10,8 +10,9 @@ import time
 import pytest
 
 from conftest import TINY
+from hintseg import locks
 from hintseg.compare import cell as cell_module
-from hintseg.compare import locks, running
+from hintseg.compare import running
 from hintseg.compare.cell import do_cell
 from hintseg.compare.comparing import planned
 from hintseg.compare.devices import VISIBLE, visible_gpus
