@@ -115,7 +115,11 @@ def shortened(method):
         "localise": {**localise, **expand},
         "first": {"steps": 1},
         "classify": {"steps": 1},
-        "relabel": {"steps": 1, "crf": None},
+        "relabel": {"rounds": ["retrieval"], "steps": 1, "crf": None},
+        "regions": {"count": 10},
+        "grid": 3,
+        "iterations": 2,
+        "retrieval": {"grid": 3},
         "fine_steps": 1,
     }
     fields = make_config(method, "").recipe.settings.model_fields
