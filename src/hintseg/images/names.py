@@ -90,7 +90,7 @@ class NamedFiles:
 
 def _sorted_down(folder: Path) -> list[Path]:
     """The content of a folder, the last name first."""
-    return [folder / name for name in sorted(os.listdir(folder), reverse=True)]
+    return sorted(folder.iterdir(), key=lambda path: path.name, reverse=True)
 
 
 def _walked(folder: Path, ending: str, but: Path | None) -> set[str] | None:
