@@ -123,7 +123,7 @@ def test_the_studio_keeps_the_hints_that_it_cannot_replace(world, monkeypatch, n
     match = {"if-match": opened["version"]}
     with failing(monkeypatch, "replace", number):
         answer = client.put("/api/hints?name=herd", json=change, headers=match)
-    assert answer.status_code == 400
+    assert answer.status_code == 507
     assert "herd.json: cannot be written" in answer.json()["error"]
     assert words in answer.json()["error"]
     assert file.read_bytes() == before

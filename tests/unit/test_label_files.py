@@ -218,7 +218,7 @@ def test_a_folder_of_predictions_or_of_the_data_set_is_refused(predictor, datase
         ({"split": "val"}, DataError, "no hints for any of the 2 images of split 'val'"),
         ({"confidence": 1.5}, ConfigError, "confidence: must be 0 to 1, got 1.5"),
         ({"confidence": float("nan")}, ConfigError, "confidence: must be 0 to 1"),
-        ({"by": "guess"}, ConfigError, "by: choose classifier, retrieval or both"),
+        ({"by": "guess"}, ConfigError, "by: choose classifier, retrieval, both or best"),
         ({"by": "retrieval"}, RunError, "no prototypes"),
     ],
 )

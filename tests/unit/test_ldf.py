@@ -85,7 +85,7 @@ def test_grey_files_are_rounded_and_clipped(tmp_path):
     with pytest.raises(DataError, match="no grey image of 8 bits, but RGB"):
         read_grey(tmp_path / "colours.png")
     (tmp_path / "broken.png").write_bytes(b"half")
-    with pytest.raises(DataError, match=r"broken.png: cannot be read"):
+    with pytest.raises(DataError, match=r"broken.png: not an image file"):
         read_grey(tmp_path / "broken.png")
 
 

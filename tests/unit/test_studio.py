@@ -390,7 +390,7 @@ def test_training_beside_the_browser(client, session):
     answer = client.post("/api/train/start", content='{"method": "partial", "steps": 12}')
     assert answer.json()["state"] == "running"
     assert client.post("/api/train/start", content="{}").status_code == 400  # one at a time
-    again = Trainer(session.root)  # a server after a crash
+    again = Trainer(session.root, session.trainer._options)  # a server after a crash
     assert again.progress().state == "running"
     done = _wait(session.trainer, "finished", "failed")
     assert (done.state, done.message) == ("finished", "")

@@ -16,7 +16,6 @@ from hintseg.errors import DataError, RunError
 from hintseg.evaluation import Examination
 from hintseg.files import read_json, write_json
 from hintseg.images.names import NamedFiles
-from hintseg.predict.folders.digest import digest_of
 from hintseg.predict.folders.label_folder import digest_of_file
 from hintseg.shares import Share
 
@@ -36,7 +35,11 @@ def made_of(examination: Examination, names: Sequence[str]) -> dict[str, Any]:
         DataError: A file of theirs is missing or cannot be read.
     """
     predictor, dataset = examination.predictor, examination.dataset
-    model = "masks" if predictor is None else digest_of(predictor, examination.options)
+    model = "masks"
+    if predictor is not None:
+        from hintseg.predict.folders.digest import digest_of  # noqa: PLC0415 - masks need no network
+
+        model = digest_of(predictor, examination.options)
     reading = dataset.reading if predictor is None else dataset.read_as(predictor.reading).reading
     return {
         "format": FORMAT,

@@ -7,6 +7,7 @@ from typing import Any
 
 from hintseg.counts import Counts, added, counts_from
 from hintseg.distributed import gathered_texts
+from hintseg.documents.from_json import parse_json
 from hintseg.errors import ConfigError, HintSegError
 from hintseg.evaluation import Examination, Figures
 from hintseg.launch import Team
@@ -71,7 +72,7 @@ def _together(work: Callable[[], dict[str, Any]], team: Team) -> list[dict[str, 
         own = work()
     except HintSegError as error:
         stopped, own = error, {"error": str(error)}
-    records = [json.loads(text) for text in gathered_texts(json.dumps(own), device=team.device)]
+    records = [parse_json(text) for text in gathered_texts(json.dumps(own), device=team.device)]
     errors = [record["error"] for record in records if "error" in record]
     if errors and team.rank:
         raise SystemExit(1)

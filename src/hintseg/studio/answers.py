@@ -200,15 +200,17 @@ def train(studio: Studio, request: Request, body: bytes) -> Response:
         case "start":
             content = content_of(body)
             method, steps = content.get("method", "spml"), content.get("steps", 300)
-            if method not in METHODS or not isinstance(steps, int) or not 0 < steps <= MOST_STEPS:
-                raise ConfigError(f"method {method!r}, steps {steps!r}: cannot be trained with")
+            known = isinstance(method, str) and method in METHODS
+            if not known or type(steps) is not int or not 0 < steps <= MOST_STEPS:
+                text = f"method {method!r:.40}, steps {steps!r:.40}"
+                raise ConfigError(f"{text}: cannot be trained with; reload the page")
             session.trainer.start(session.dataset, method=method, steps=steps)
         case "stop":
             session.trainer.stop()
         case "resume":
             session.trainer.resume()
         case verb:
-            raise ConfigError(f"{verb}: choose start, stop or resume")
+            raise ConfigError(f"{verb:.40}: choose start, stop or resume")
     return _json(session.trainer.progress().record())
 
 
