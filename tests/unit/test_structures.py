@@ -15,6 +15,7 @@ from hintseg.errors import (
     UnknownNameError,
     WriteError,
 )
+from hintseg.plain import has_control, is_text
 from hintseg.structures import MOST_CLASSES, UNLABELLED, VOID, Batch, ClassSet, Hints, Shape
 
 
@@ -34,7 +35,11 @@ def test_unlabelled_and_void_are_two_values_and_no_class():
     assert max(UNLABELLED, VOID) < 0
 
 
-@given(names=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, unique=True))
+def is_name(text):
+    return bool(text.strip()) and is_text(text) and not has_control(text)
+
+
+@given(names=st.lists(st.text(min_size=1).filter(is_name), min_size=1, unique=True))
 def test_the_index_of_a_class_is_its_place(names):
     classes = ClassSet(tuple(names))
     assert len(classes) == len(names)

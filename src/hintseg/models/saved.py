@@ -219,7 +219,7 @@ def _refuse_larger(description: ModelDescription, file: Path) -> None:
     if wanted > found:
         raise RunError(
             f"{file}: cannot be loaded (holds {found} numbers, the network of {DESCRIPTION} has "
-            f"{wanted}); train again"
+            f"{wanted}); {_other_weights(file.parent)}"
         )
 
 
