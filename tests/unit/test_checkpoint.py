@@ -95,6 +95,18 @@ def test_the_log_forgets_what_will_be_done_again_and_half_lines(tmp_path):
     ]
 
 
+def test_a_run_without_a_logged_step_is_removed_unless_it_has_saved(tmp_path):
+    run = Run(tmp_path / "run")
+    start_run(run, {"a": 1})
+    run.checkpoint_file("train").parent.mkdir()
+    run.checkpoint_file("train").write_bytes(b"state")
+    run.discard_if_untrained()
+    assert run.checkpoint_file("train").exists()
+    run.checkpoint_file("train").unlink()
+    run.discard_if_untrained()
+    assert not run.root.exists()
+
+
 def test_a_finished_stage_is_not_done_again(tmp_path):
     run, done = Run(tmp_path), []
     stages = [

@@ -59,7 +59,7 @@ class Run:
     def claimed(self, *, resume: bool) -> Iterator[None]:
         """The block alone works in this folder; what a killed process left half-written is removed.
 
-        A new run whose training fails before its first logged step leaves no folder.
+        A new run whose training fails before it logged or saved leaves no folder.
 
         Raises:
             RunError: Another training is at work here; or a new run finds one.
@@ -113,11 +113,12 @@ class Run:
         write_json(self.root / "run.json", {**known, **content})
 
     def discard_if_untrained(self) -> None:
-        """Remove the folder of a run that failed before its first logged step: it is of no use."""
+        """Remove the folder of a run that failed before it logged or saved: it is of no use."""
+        kept = ("*/manifest.json", "**/*.safetensors")
         if (
             self.root.is_dir()
             and not self.read_log()
-            and not any(self.root.glob("*/manifest.json"))
+            and not any(any(self.root.glob(pattern)) for pattern in kept)
         ):
             shutil.rmtree(self.root, ignore_errors=True)  # another rank may be at it
 
