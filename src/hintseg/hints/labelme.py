@@ -292,7 +292,7 @@ def _load(path: Path, report: Report) -> dict[str, Any] | None:
         place = f"line {error.lineno}, column {error.colno}"
         report(f"not JSON, or cut short ({place}: {error.msg}); save it again in LabelMe")
     except ValueError as error:
-        report(f"cannot be read as JSON: {error}; save it again in LabelMe")
+        report(f"{error}; save it again in LabelMe")
     else:
         if isinstance(content, dict):
             return content
