@@ -4,9 +4,9 @@
 
 DATA is a folder of photographs with a dataset.yaml; so many of them are copied. Twenty have strokes
 of eight classes already. Prints the median CPU time, which other processes change little, and the
-wall time, which they change much, of saving a stroke and answering with the new prediction; the same of
-opening an image that nobody has looked at; and the memory of the process before and after opening
-200 images (pictures and predictions).
+wall time, which they change much, of saving a stroke and answering with the new prediction; the
+same of opening an image that nobody has looked at; and the memory of the process before and after
+opening 200 images (pictures and predictions).
 """
 
 import argparse
