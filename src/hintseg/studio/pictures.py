@@ -21,7 +21,7 @@ TILE = 512  # pixels
 WHOLE = 2048  # longer side up to which an image is sent in one piece
 THUMB = 96
 VIEW = 640  # longer side of what the fast head sees
-KEPT_PIXELS = 2**27  # of decoded photographs in memory: 400 MB
+KEPT_PIXELS = 2**25  # of decoded photographs in memory, 100 MB; the last one in any case
 QUALITY = 90
 
 K = TypeVar("K")
@@ -82,7 +82,7 @@ class Pictures:
     def __init__(self) -> None:
         self._pyramids: Memory[tuple, Pyramid] = Memory(KEPT_PIXELS, lambda value: value.pixels)
         self._thumbs: Memory[tuple, bytes] = Memory(2**26, len)
-        self._views: Memory[tuple, Image] = Memory(2**27, lambda view: view.nbytes)
+        self._views: Memory[tuple, Image] = Memory(2**26, lambda view: view.nbytes)
 
     def whole(self, dataset: Dataset, name: str, side: int) -> bytes:
         """The image as JPEG, its longer side at most so many pixels; rows x columns never grow."""

@@ -41,7 +41,7 @@ from hintseg.studio.relatives import Relatives
 
 LARGEST = 1280  # longer side at which a model looks at an image here: an answer within seconds
 UNLIKELY = 0.1  # a class with no cell above this is left out
-KEPT_BYTES = 2**28  # of features
+KEPT_BYTES = 2**27  # of features
 WHAT = ("quick", "model")
 
 Scores = Float[Tensor, "classes rows columns"]

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -21,6 +22,7 @@ from hintseg.studio.guard import OWN_HEADER, SAFE, Door, Guard
 from hintseg.studio.session import Session
 from hintseg.studio.studio import NotOpenError, Studio
 
+THREADS = 10  # that answer; each keeps memory of its own
 STATIC = Path(__file__).parent / "static"
 STATUS = (
     (NotOpenError, 404),
@@ -68,6 +70,7 @@ def build_app(studio: Studio | Session, door: Door) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
+        current_default_thread_limiter().total_tokens = THREADS
         served.start()
         yield
         served.close()
