@@ -280,7 +280,8 @@ def write_label_map(path: Path, labels: LabelMap, *, classes: int, note: str = "
     `note` says of what it was made (`images.note_in`).
     """
     if classes > MAX_8BIT_CLASSES:
-        values = np.where(labels < 0, 65535, labels).astype(np.uint16)
+        wide = labels.astype(np.int32)  # 65535 is no int16, and NumPy 2.5 says so
+        values = np.where(wide < 0, 65535, wide).astype(np.uint16)
         write_png(path, PillowImage.fromarray(values), note=note)
         return
     image = PillowImage.fromarray(np.where(labels < 0, UNDECLARED_VALUE, labels).astype(np.uint8))
