@@ -1,6 +1,6 @@
 """Pseudo labels of many images: one after the other by all threads of torch, or several at once.
 
-    python benchmarks/relabel.py DATA [--images 200] [--size 320] [--threads 2]
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/relabel.py DATA [--images 200] [--threads 2]
 
 A segmenter with random weights labels images with hints as stage `relabel` does. Both ways take
 turns in groups of 20 images, so that a busy machine is as busy for either.
@@ -11,6 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy
 import torch
 
 from hintseg.cores import each
@@ -52,7 +53,7 @@ def main():
             found.append(list(way(work, group)))
             ways[0] += time.perf_counter() - began
             ways[1] += time.process_time() - cpu
-        assert found[0] == found[1], "how many are worked on at once must not matter"
+        assert numpy.allclose(*found, atol=1e-3), "how many are worked on at once must not matter"
     for way, (seconds, cpu) in took.items():
         passed, busy = (1000 * value / len(names) for value in (seconds, cpu))
         print(f"{way}: {passed:.0f} ms an image, {busy:.0f} ms of a core")

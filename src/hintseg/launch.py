@@ -2,10 +2,12 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 from hintseg.cores import shared_cores
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+WATCH = 2.0  # seconds between two looks at whether the first process lives
 PATIENCE = timedelta(days=30)  # one share may take much longer than another
 
 
@@ -49,11 +52,20 @@ def team(device: str, devices: int) -> Iterator[Team]:
         yield Team(device)
         return
     with shared_cores(here):
+        if "TORCHELASTIC_RUN_ID" not in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
+            Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         fabric = make_fabric(device, devices, patience=PATIENCE)
         with _quiet("lightning_fabric"):
             fabric.launch()
         yield Team(str(fabric.device), rank(), ranks())
         fabric.barrier()  # nobody leaves while others ask for what he knows
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, killed perhaps: it would wait on."""
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    os._exit(1)
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """Who starts the processes of a training, and which of them speaks."""
 
+import subprocess
+import sys
+
 import pytest
 
 from hintseg.errors import ConfigError
@@ -52,3 +55,18 @@ def test_only_the_first_process_speaks(torchrun, monkeypatch):
     for rank in (0, 1):
         monkeypatch.setenv("LOCAL_RANK", str(rank))
         assert is_first_process() == (rank == 0)
+
+
+def test_a_process_ends_with_the_one_that_started_it():
+    """The middle one is killed while its child waits."""
+    child = "import sys\nfrom hintseg.launch import _end_with\n_end_with(int(sys.argv[1]))"
+    middle = f"""
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {child!r}, str(os.getpid())], stdout=sys.stdout)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", middle], stdout=subprocess.PIPE) as process:
+        assert int(process.stdout.readline())
+        process.kill()
+        assert process.stdout.read() == b""  # ends when the child has closed it, too

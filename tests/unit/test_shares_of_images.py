@@ -1,6 +1,7 @@
 """Shares of the images: nothing twice, nothing left out, and together what one process makes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hintseg.errors import ConfigError, DataError
 from hintseg.evaluation import examine
 from hintseg.images.label_maps import read_label_map, write_label_map
 from hintseg.launch import Team, processes
-from hintseg.models.saved import ModelDescription, save_model
+from hintseg.models.saved import ModelDescription, load_model, save_model
 from hintseg.predict.folders.hinted import label_files
 from hintseg.predict.folders.photographs import predict_files
 from hintseg.predict.predictor import Predictor
@@ -169,8 +170,8 @@ def image_changed(run, data):
 
 def model_changed(run, data):
     del data
-    file = run / "model.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"zoom": 1.5}))
+    model, description = load_model(run)
+    save_model(run, model, replace(description, zoom=1.5))
 
 
 @pytest.mark.parametrize("change", [mask_changed, image_changed, model_changed])
