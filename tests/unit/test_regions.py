@@ -14,7 +14,7 @@ from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.regions import merging
 from hintseg.regions import partition as module
 from hintseg.regions.demand import regions_on_demand
-from hintseg.regions.files import load_regions, make_regions, read_edges, read_regions
+from hintseg.regions.files import load_regions, read_edges, read_regions
 from hintseg.regions.partition import edge_map, image_regions, regions_from_edges
 
 SIDES = st.integers(1, 40)
@@ -253,6 +253,15 @@ class Album:
     def __call__(self, name):
         self.read.append(name)
         return smooth(30, 40, seed=len(name))
+
+
+def make_regions(names, read, folder, *, workers=1, **options):
+    """Ask for the regions of each of the images."""
+    with (
+        regions_on_demand(read, folder, workers=workers, **options) as regions,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        list(pool.map(regions, names))
 
 
 def test_regions_are_kept(tmp_path):

@@ -10,8 +10,15 @@ from queue import Empty, SimpleQueue
 
 from hintseg.errors import ConfigError
 from hintseg.files import writing
-from hintseg.regions.files import FORMAT, MOST_STORED, Settings, Worker, load_regions, settings_in
-from hintseg.regions.files import store_regions as store
+from hintseg.regions.files import (
+    FORMAT,
+    MOST_STORED,
+    Settings,
+    Worker,
+    load_regions,
+    settings_in,
+    store_regions,
+)
 from hintseg.regions.partition import COUNT, RegionMap
 from hintseg.structures import Image
 
@@ -27,8 +34,8 @@ def regions_on_demand(
 ) -> Iterator[Callable[[str], RegionMap]]:
     """Gives the regions of an image by its name; any thread may ask, while the block runs.
 
-    Files are as `make_regions` writes them: those of other settings, and damaged ones, are made
-    again, and several processes may fill one folder.
+    The settings stand in each file, so that one of other settings or a damaged one is made again;
+    files are replaced whole, and several processes may fill one folder.
 
     Args:
         read_image: Gives the image of a name.
@@ -52,7 +59,7 @@ def regions_on_demand(
 
         def made(name: str, path: Path) -> None:
             if workers < 2:
-                store(path, read_image(name), settings)
+                store_regions(path, read_image(name), settings)
                 return
             try:
                 worker = idle.get_nowait()

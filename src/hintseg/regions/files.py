@@ -4,9 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +13,10 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from hintseg.documents.from_json import parse_json
-from hintseg.errors import ConfigError, DataError, RunError, WriteError
-from hintseg.files import replacing, writing
+from hintseg.errors import DataError, RunError, WriteError
+from hintseg.files import replacing
 from hintseg.images.photographs import opened
-from hintseg.progress import Advance, progress
-from hintseg.regions.partition import COUNT, EdgeMap, RegionMap, image_regions, numbered
+from hintseg.regions.partition import EdgeMap, RegionMap, image_regions, numbered
 from hintseg.resize import fit_size, resize_image
 from hintseg.structures import Image
 
@@ -50,73 +46,6 @@ def read_regions(path: Path, size: tuple[int, int]) -> RegionMap:
     """
     values, _ = _grey(path, size, ("1", "L", "P", "I", "I;16", "I;16B"))
     return numbered(values.ravel()).reshape(size)
-
-
-def make_regions(
-    names: Sequence[str],
-    read_image: Callable[[str], Image],
-    folder: Path,
-    *,
-    count: int = COUNT,
-    longer_side: int | None = None,
-    workers: int = 1,
-) -> None:
-    """Write the regions of images to FOLDER/NAME.png, unless there with the same settings.
-
-    The settings stand in each file, so that one of other settings or a damaged one is made again;
-    files are replaced whole, and several processes may fill one folder.
-
-    Args:
-        names: Of the images.
-        read_image: Gives the image of a name; called in this process, by one thread a worker.
-        folder: Made if missing.
-        count: At most that many regions an image.
-        longer_side: Images are brought to it first (pixels; None: as they are).
-        workers: Processes besides this one, if more than one (a thread gains nothing here: higra
-            keeps the interpreter's lock).
-
-    Raises:
-        ConfigError: A count outside 1 .. 65536.
-        RunError: A worker ended early.
-    """
-    if not 1 <= count <= MOST_STORED:
-        raise ConfigError(f"regions: count must be 1 to {MOST_STORED} to be stored, got {count}")
-    settings = {"format": FORMAT, "count": count, "longer_side": longer_side}
-    missing = [name for name in names if settings_in(folder / f"{name}.png") != settings]
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with progress("regions", len(names), done=len(names) - len(missing)) as advance:
-        if workers < 2 or len(missing) < 2:
-            for name in missing:
-                store_regions(folder / f"{name}.png", read_image(name), settings)
-                advance(name)
-            return
-        _share_out(missing, read_image, folder, settings, min(workers, len(missing)), advance)
-
-
-def _share_out(
-    names: Sequence[str],
-    read_image: Callable[[str], Image],
-    folder: Path,
-    settings: Settings,
-    workers: int,
-    advance: Advance,
-) -> None:
-    """Every worker process has a thread that feeds it."""
-    waiting = deque(names)
-
-    def feed(_: int) -> None:
-        with Worker() as worker:
-            while waiting:
-                try:
-                    name = waiting.popleft()
-                except IndexError:  # another thread was faster
-                    return
-                worker.store(folder / f"{name}.png", read_image(name), settings)
-                advance(name)
-
-    with ThreadPoolExecutor(workers, thread_name_prefix="regions") as pool:
-        list(pool.map(feed, range(workers)))
 
 
 class Worker:
@@ -173,7 +102,7 @@ def serve() -> None:
 
 
 def load_regions(folder: Path, name: str) -> RegionMap:
-    """The regions of an image that `make_regions` wrote, at the size they were made.
+    """The regions of an image that `store_regions` wrote, at the size they were made.
 
     Raises:
         RunError: Missing or damaged.
