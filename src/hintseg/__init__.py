@@ -4,8 +4,9 @@ The table of contents of the library; every name is loaded when it is first used
 the package costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hintseg.lazy import on_first_use
 
 if TYPE_CHECKING:
     from hintseg.cores import use_cores
@@ -63,10 +64,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hintseg' has no attribute {name!r}")
-    return getattr(import_module(f"hintseg.{_HOMES[name]}"), name)
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

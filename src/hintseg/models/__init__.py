@@ -3,8 +3,9 @@
 Each is loaded when it is first used: who asks this room whether scores are finite needs no timm.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hintseg.lazy import on_first_use
 
 if TYPE_CHECKING:
     from hintseg.models.backbone import (
@@ -53,7 +54,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hintseg.models' has no attribute {name!r}")
-    return getattr(import_module(f"hintseg.models.{_HOMES[name]}"), name)
+__getattr__ = on_first_use(__name__, _HOMES)

@@ -9,9 +9,9 @@ Those with tensors are loaded when they are first used: who reads images and wri
 the prediction with an ONNX file does, needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hintseg.lazy import on_first_use
 from hintseg.structures.values import (
     MOST_CLASSES,
     REGIONS,
@@ -52,10 +52,6 @@ __all__ = [
     "WeakLabels",
     "region_map",
 ]
-_WITH_TENSORS = ("Batch", "Prototypes", "ScoreMaps", "Segments")
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the classes
-    if name not in _WITH_TENSORS:
-        raise AttributeError(f"module 'hintseg.structures' has no attribute {name!r}")
-    return getattr(import_module("hintseg.structures.tensors"), name)
+__getattr__ = on_first_use(
+    __name__, dict.fromkeys(("Batch", "Prototypes", "ScoreMaps", "Segments"), "tensors")
+)
