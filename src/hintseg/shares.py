@@ -1,10 +1,24 @@
-"""Work on many images in equal shares: who does which, without a word between them."""
+"""Some of many images: equal shares of the work, without a word between them; a few, evenly."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hintseg.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many items, at even distances.
+
+    Example:
+        >>> evenly("abcde", 2)
+        ['a', 'c']
+    """
+    count = min(most, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.data.dataset import Dataset
 from hintseg.errors import ConfigError, UnknownNameError
 from hintseg.hints.simulate import simulate_hints
-from hintseg.report.page import evenly
+from hintseg.shares import evenly
 from hintseg.structures import Hints
 
 BEARMAN = "Bearman et al. 2016 (arXiv:1506.02106)"

@@ -19,8 +19,8 @@ from hintseg.files import replacing, write_json
 from hintseg.images.label_maps import write_label_map
 from hintseg.metrics import Evaluation, evaluate_pairs
 from hintseg.predict.predictor import Predictor
-from hintseg.report.page import evenly
 from hintseg.seals import SealError, check_seal, sealed
+from hintseg.shares import evenly
 from hintseg.structures import LabelMap
 
 TRIMAP = 5  # pixels from a boundary

@@ -21,6 +21,7 @@ from hintseg.models.backbone import Backbone, load_weights
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import ModelDescription, build_model
 from hintseg.progress import progress
+from hintseg.shares import evenly
 from hintseg.structures import Sample, WeakLabels
 
 S = TypeVar("S", bound=Settings)
@@ -40,7 +41,7 @@ def spaced(names: tuple[str, ...], most: int | None) -> tuple[str, ...]:
     """
     if most is None or most >= len(names):
         return names
-    return tuple(names[index * len(names) // most] for index in range(most))
+    return tuple(evenly(names, most))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hintseg.data.check.checking import CheckResult
 from hintseg.data.check.image import ImageFacts
 from hintseg.data.dataset import Dataset
 from hintseg.errors import HintSegError
-from hintseg.report.page import evenly, percent, write_page
+from hintseg.report.page import percent, write_page
 from hintseg.report.pictures import (
     class_colours,
     css,
@@ -20,6 +20,7 @@ from hintseg.report.pictures import (
     label_picture,
     shrunk,
 )
+from hintseg.shares import evenly
 from hintseg.structures import Hints, Image
 
 T = TypeVar("T")

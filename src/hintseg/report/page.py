@@ -1,16 +1,13 @@
 """A page from its template: text is escaped, whatever a class or a file is called."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hintseg.files import write_text
 from hintseg.versions import version_of
 
-T = TypeVar("T")
 AUTOESCAPE = True  # a test switches it off, to see that the policy of the page holds alone
 
 
@@ -31,9 +28,3 @@ def write_page(path: Path, template: str, **values: object) -> None:
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as percent; a dash where there is none."""
     return "-" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
-
-
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """At most so many items, at even distances."""
-    count = min(most, len(items))
-    return [items[index * len(items) // count] for index in range(count)]

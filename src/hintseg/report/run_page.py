@@ -20,7 +20,7 @@ from hintseg.metrics import Evaluation, confusion_of, evaluate_pairs, metrics_of
 from hintseg.predict.predictor import Predictor
 from hintseg.report import figures
 from hintseg.report.charts import Chart, distance_chart, stage_charts, threshold_chart
-from hintseg.report.page import evenly, percent, write_page
+from hintseg.report.page import percent, write_page
 from hintseg.report.pictures import (
     class_colours,
     css,
@@ -31,6 +31,7 @@ from hintseg.report.pictures import (
 )
 from hintseg.report.tables import named_figures
 from hintseg.saliency import SaliencyTotals
+from hintseg.shares import evenly
 from hintseg.structures import ClassSet, Hints, Image, LabelMap
 
 SIDE = 400  # longer side of a picture, in pixels
