@@ -54,7 +54,7 @@ DAMAGES = {
     truncated: "cannot be",
     emptied: "cannot be",
     flipped: CHANGED,
-    of_other_shape: "model.safetensors",
+    of_other_shape: "cannot be loaded (holds",
     with_nan: "NaN or inf",
 }
 

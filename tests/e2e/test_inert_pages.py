@@ -1,12 +1,11 @@
 """Pages of names that are HTML, in a real browser: no script runs, nothing is fetched."""
 
-import shutil
 from html import unescape
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from test_studio_page import serving
+from studio_hand import BROWSER, PATIENCE, serving, the_browser  # noqa: F401 - a fixture
 
 from hintseg.compare.choices import HintChoice
 from hintseg.compare.page import write_compare_page
@@ -20,22 +19,9 @@ from hintseg.report.page import write_page
 from hintseg.report.run_page import PictureRow, write_report
 from hintseg.structures import ClassSet
 
-playwright = pytest.importorskip("playwright.sync_api")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium")
 EVIL = '"><img src=x onerror="document.title=`ran`"><script>document.title="ran"</script>'
 NAME = "<img src=x onerror=document.title='ran'><svg onload=document.title='ran'>"  # no slash
-PATIENCE = 60_000  # ms: the machine may be busy
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield found
-        found.close()
 
 
 def opened(browser, path):

@@ -15,7 +15,7 @@ from hintseg.engine.run import Run, start_run
 from hintseg.errors import ConfigError
 from hintseg.images.label_maps import read_label_map
 from hintseg.methods.job import Job
-from hintseg.methods.localise.agreed import AgreedSeeder
+from hintseg.methods.localise.agreed import AgreedSeeder, some_cells
 from hintseg.methods.localise.classifier import ClassifierLocaliser
 from hintseg.methods.localise.seeder import Seeder, missing_classes
 from hintseg.methods.localise.settings import AgreementSettings, LocaliseSettings
@@ -217,7 +217,11 @@ def agreed(classes, samples, **settings):
     chosen = AgreementSettings(**{"trust": 0.5, "regions": 4, "rounds": 4, "sure": 0.6, **settings})
     alone.settings = alone.settings.model_copy(update={"agreement": chosen})
     alone.localiser.use(Seeing(classes.foreground), 6)
-    return AgreedSeeder.learn(alone, samples, count=len(samples), seed=0)
+    looks = [
+        some_cells(alone, sample, number, count=len(samples), seed=0)
+        for number, sample in enumerate(samples)
+    ]
+    return AgreedSeeder.of_cells(alone, looks, seed=0)
 
 
 def test_seeds_of_all_images_tell_the_stripes_apart(stripes):

@@ -1,8 +1,12 @@
 """RCA: where the released code goes wrong (docs/methods.md), and each part switched off."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from test_regional import batch as two_images
+from test_regional import classifier
 
 from hintseg.losses.region_contrast import mixed_contrast_loss
 from hintseg.methods.config import make_config
@@ -15,30 +19,18 @@ from hintseg.methods.localise.regional import (
     _of_all_ranks,
 )
 from hintseg.methods.localise.settings import LocaliseSettings, RegionMemorySettings
-from hintseg.models.backbone import Backbone
 from hintseg.models.regional_classifier import (
     RELEASED_SCALE,
-    RegionalClassifier,
     class_regions,
     region_means,
 )
-from hintseg.structures import UNLABELLED, Batch, ClassSet, Sample, ScoreMaps, WeakLabels
-
-CLASSES = ClassSet(("ground", "a", "b"), background=0)
-
-
-def classifier(**options):
-    torch.manual_seed(0)
-    backbone = Backbone("test_efficientnet")
-    return RegionalClassifier(backbone, CLASSES, centroids=2, dropout=0.0, **options).eval()
+from hintseg.structures import UNLABELLED, Sample, ScoreMaps, WeakLabels
 
 
 def batch():
-    draws = torch.Generator().manual_seed(1)
-    return Batch(
-        names=("one", "two"),
-        images=torch.randint(256, (2, 3, 64, 64), generator=draws, dtype=torch.uint8),
-        labels=torch.full((2, 64, 64), UNLABELLED),
+    """Two images, the first with both classes."""
+    return replace(
+        two_images(),
         tags=torch.tensor([[False, True, True], [False, True, False]]),
         absent=torch.tensor([[False, False, False], [False, False, True]]),
     )

@@ -31,6 +31,7 @@ from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model, load_segmenter, save_model
 from hintseg.predict.predictor import Predictor
+from hintseg.predict.retrieval.index import PrototypeIndex
 from hintseg.progress import progress
 from hintseg.structures import Batch
 
@@ -268,19 +269,26 @@ def _validation(job: Job, model: nn.Module) -> Validate | None:
         return None
 
     def validate() -> dict[str, Any]:
-        predictor = Predictor(
-            model,
-            job.dataset.classes,
-            size=job.settings.size,
-            zoom=job.zoom,
-            device=job.fabric.device,
-        )
-        pairs = predicted_pairs(predictor, job.dataset, names)
+        pairs = predicted_pairs(predictor_of(job, model), job.dataset, names)
         metrics = evaluate_pairs(pairs, len(job.dataset.classes)).metrics
         constant = best_constant(metrics.confusion, job.dataset.classes.names)
         return {**{name: getattr(metrics, name) for name in SHARES}, "constant": constant}
 
     return validate
+
+
+def predictor_of(
+    job: Job, model: nn.Module, prototypes: Callable[[], PrototypeIndex] | None = None
+) -> Predictor:
+    """A network of this job, ready to predict at the size at which it is trained."""
+    return Predictor(
+        model,
+        job.dataset.classes,
+        size=job.settings.size,
+        zoom=job.zoom,
+        device=job.fabric.device,
+        prototypes=prototypes,
+    )
 
 
 def best_constant(confusion: Confusion, names: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The typed functions of `predict`, `label` and `evaluate`; they translate, nothing more."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from hintseg.shares import WHOLE, Share, parse_share
 if TYPE_CHECKING:
     from hintseg.predict.folders.inputs import Inputs
     from hintseg.predict.folders.label_folder import Outcome
+    from hintseg.predict.predictor import Predictor
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Devices = Annotated[int, typer.Option(help="processes here, one a device, that share the images")]
@@ -74,11 +76,9 @@ def label(
     Walk and CRF are those of the run (spml.relabel).
     """
     from hintseg.data.dataset import open_dataset
-    from hintseg.launch import team
     from hintseg.methods.config import label_options
     from hintseg.predict.folders.hinted import hinted_names, label_files
     from hintseg.predict.predictor import load
-    from hintseg.sharing.working import labelled
 
     share, on = _share(shard), device_of(device)
     predictor, dataset, options = load(run), open_dataset(data), label_options(run)
@@ -93,9 +93,7 @@ def label(
         scores=scores,
         **{**options, **({} if by is None else {"by": by})},
     )
-    with stoppable(AGAIN), team(on, devices) as mates:
-        predictor.move(mates.device)
-        outcome = labelled(lambda own: work(share=own), mates, share)
+    outcome = _in_shares(predictor, work, on, devices, share)
     without = len(dataset.names(split)) - len(hinted_names(dataset, split))
     _report(outcome, out, f", {without} images without hints" if without else "")
 
@@ -129,11 +127,9 @@ def predict(
             raise ConfigError(f"{run}: --scales, --flip, --tile, --by and --crf ask for a run")
         _predict_by_onnx(run, images, out, overlays=overlays, device=device, share=share)
         return
-    from hintseg.launch import team
     from hintseg.predict.folders.photographs import predict_files
     from hintseg.predict.options import PredictOptions
     from hintseg.predict.predictor import load
-    from hintseg.sharing.working import labelled
 
     on = device_of(device)
     predictor, inputs = load(run), _inputs(images)
@@ -147,10 +143,7 @@ def predict(
         overlays=overlays,
         scores=scores,
     )
-    with stoppable(AGAIN), team(on, devices) as mates:
-        predictor.move(mates.device)
-        outcome = labelled(lambda own: work(share=own), mates, share)
-    _report(outcome, out)
+    _report(_in_shares(predictor, work, on, devices, share), out)
 
 
 def evaluate(
@@ -211,6 +204,22 @@ def evaluate(
     print_evaluation(figures)
     if json is not None:
         write_json(json, figures.record())
+
+
+def _in_shares(
+    predictor: "Predictor",
+    work: Callable[..., "Outcome"],
+    device: str,
+    devices: int,
+    share: Share,
+) -> "Outcome":
+    """What became of the images of a share, by so many processes."""
+    from hintseg.launch import team
+    from hintseg.sharing.working import labelled
+
+    with stoppable(AGAIN), team(device, devices) as mates:
+        predictor.move(mates.device)
+        return labelled(lambda own: work(share=own), mates, share)
 
 
 def _share(text: str | None) -> Share:

@@ -1,6 +1,6 @@
 """Seeds that agree across images: regions of one kind are of one class in all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,17 +26,6 @@ class AgreedSeeder:
     def __init__(self, alone: Seeder, cells: CellClassifier) -> None:
         self.alone, self.cells = alone, cells
         self.settings = alone.settings.agreement
-
-    @classmethod
-    def learn(
-        cls, alone: Seeder, samples: Iterable[Sample], *, count: int, seed: int
-    ) -> "AgreedSeeder":
-        """Learn from `count` images with hints; equal seeds give equal seeders."""
-        looks = [
-            some_cells(alone, sample, number, count=count, seed=seed)
-            for number, sample in enumerate(samples)
-        ]
-        return cls.of_cells(alone, looks, seed=seed)
 
     @classmethod
     def of_cells(cls, alone: Seeder, looks: Sequence[Cells], *, seed: int) -> "AgreedSeeder":

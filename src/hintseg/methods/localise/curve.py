@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
@@ -23,6 +23,7 @@ IMAGES = 50  # of the val split, evenly spread
 LIKELY = 0.5  # probability from which a predicted tag counts
 
 Tags = Bool[np.ndarray, " classes"]
+Tables = Int[np.ndarray, "thresholds _ _"]  # pixels by truth, and by prediction or none
 
 
 def threshold_curve(job: Job[Any], localiser: Localiser) -> dict[str, Any]:
@@ -37,11 +38,17 @@ def threshold_curve(job: Job[Any], localiser: Localiser) -> dict[str, Any]:
     sources: dict[str, Callable[[Sample], Tags]] = {"given": lambda sample: sample.weak.tags}
     if isinstance(localiser, WithTags):
         sources["predicted"] = lambda sample: likely_tags(localiser.tag_probabilities(sample))
-    samples = [job.masked(name) for name in names]
-    curves = {
-        source: _miou(samples, localiser, tags, job.dataset.classes)
-        for source, tags in sources.items()
-    }
+    classes = job.dataset.classes
+
+    def look(name: str) -> dict[str, Tables]:
+        sample = job.masked(name)
+        return {
+            source: _tables(sample, localiser, tags(sample), classes)
+            for source, tags in sources.items()
+        }
+
+    found = list(job.over(tuple(names), look, "threshold curve", every=True))
+    curves = {source: _miou([tables[source] for tables in found]) for source in sources}
     best = int(np.argmax(curves["given"]))
     return {
         "split": "val",
@@ -76,19 +83,15 @@ def cut_maps(seen: ScoreMaps, threshold: float, classes: ClassSet) -> LabelMap:
     return seen.labels[place].where(best >= threshold, rest).numpy().astype(np.int16)
 
 
-def _miou(
-    samples: Sequence[Sample],
-    localiser: Localiser,
-    tags: Callable[[Sample], Tags],
-    classes: ClassSet,
-) -> list[float]:
+def _tables(sample: Sample, localiser: Localiser, tags: Tags, classes: ClassSet) -> Tables:
+    """The confusion of an image at each threshold."""
+    told = replace(sample, weak=replace(sample.weak, tags=tags))
+    seen, truth = localiser.maps(told), sample.weak.labels
+    found = [cut_maps(seen, threshold, classes) for threshold in THRESHOLDS]
+    return np.stack([confusion_of(labels, truth, len(classes)) for labels in found])
+
+
+def _miou(tables: Sequence[Tables]) -> list[float]:
     """One figure for each threshold, over all images."""
-    count = len(classes)
-    tables = np.zeros((len(THRESHOLDS), count, count + 1), dtype=np.int64)
-    for sample in samples:
-        told = replace(sample, weak=replace(sample.weak, tags=tags(sample)))
-        seen = localiser.maps(told)
-        for place, threshold in enumerate(THRESHOLDS):
-            found = cut_maps(seen, threshold, classes)
-            tables[place] += confusion_of(found, sample.weak.labels, count)
-    return [round(float(metrics_of(table).miou), 4) for table in tables]
+    total = np.sum(tables, axis=0)
+    return [round(float(metrics_of(table).miou), 4) for table in total]

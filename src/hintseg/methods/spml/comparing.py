@@ -3,12 +3,11 @@
 from typing import Any
 
 from hintseg.evaluation import predicted_pairs
-from hintseg.methods.fitting import validation_names
+from hintseg.methods.fitting import predictor_of, validation_names
 from hintseg.methods.job import Job
 from hintseg.metrics import evaluate_pairs
 from hintseg.models.embedder import Segmenter
 from hintseg.predict.options import PredictOptions
-from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval.index import PrototypeIndex
 
 
@@ -17,15 +16,7 @@ def compared_on_val(job: Job[Any], model: Segmenter, index: PrototypeIndex) -> d
     names = validation_names(job.dataset, job.settings.validate_images)
     if not names or not len(index):
         return {}
-    predictor = Predictor(
-        model,
-        job.dataset.classes,
-        size=job.settings.size,
-        zoom=job.zoom,
-        device=job.fabric.device,
-        prototypes=lambda: index,
-    )
-    found = {}
+    predictor, found = predictor_of(job, model, lambda: index), {}
     for by in ("classifier", "retrieval"):
         pairs = predicted_pairs(predictor, job.dataset, names, options=PredictOptions(by=by))
         miou = evaluate_pairs(pairs, len(job.dataset.classes)).metrics.miou
