@@ -378,9 +378,9 @@ def test_a_shape_that_is_no_object_is_named(path):
         (b'{"shapes": [], "imageWidth": 0}', "imageWidth: must be a whole number of pixels, got 0"),
         (
             b'{"shapes": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-            "cannot be read as JSON: nested too deeply",
+            "nested too deeply",
         ),
-        (b'{"shapes": ' + b"9" * 5000 + b"}", "cannot be read as JSON: a number of thousands"),
+        (b'{"shapes": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
     ],
     ids=range(17),
 )

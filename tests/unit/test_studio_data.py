@@ -180,7 +180,7 @@ def test_settings_that_name_a_class_follow_too(data_folder):
 
 
 def test_a_renaming_that_was_interrupted_is_finished(data_folder, monkeypatch):
-    written = class_changes._write
+    written = class_changes.write_document
     calls = []
 
     def dying(path, document):
@@ -189,13 +189,13 @@ def test_a_renaming_that_was_interrupted_is_finished(data_folder, monkeypatch):
         calls.append(path)
         written(path, document)
 
-    monkeypatch.setattr(class_changes, "_write", dying)
+    monkeypatch.setattr(class_changes, "write_document", dying)
     with pytest.raises(KeyboardInterrupt):
         class_changes.rename_class(open_dataset(data_folder), "cow", "ox")
     half = open_dataset(data_folder)  # sound at any moment
     assert sum(len(half.hints(name).shapes) for name in half.images) == 16
     assert {"cow", "ox"} <= set(labels_of(data_folder))
-    monkeypatch.setattr(class_changes, "_write", written)
+    monkeypatch.setattr(class_changes, "write_document", written)
     assert Session(data_folder).dataset.classes.names == ("grass", "ox", "sky")
     assert "cow" not in labels_of(data_folder)
     assert not (data_folder / "studio" / "renaming.json").exists()

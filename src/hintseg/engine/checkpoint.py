@@ -23,7 +23,7 @@ from hintseg.memory import is_out_of_memory
 from hintseg.models.finite import first_not_finite
 from hintseg.seals import check_seal, sealed
 
-MOST_STEPS = 2**53
+MOST_STEPS = 2**53  # that a file can speak of
 BROKEN = (
     *(OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError, AttributeError),
     IndexError,

@@ -12,7 +12,7 @@ import yaml
 
 from hintseg.documents.from_json import parse_json
 from hintseg.documents.from_yaml import parse_yaml
-from hintseg.engine.checkpoint import previous
+from hintseg.engine.checkpoint import MOST_STEPS, previous
 from hintseg.errors import ConfigError, DataError, HintSegError, RunError, WriteError
 from hintseg.files import (
     append_line,
@@ -26,8 +26,6 @@ from hintseg.locks import held
 
 AGAIN = "continue with the same command and --resume"
 LOCK = ".lock"  # held while a training works in a run folder
-
-MOST_STEPS = 2**53  # that a log can speak of
 
 
 @dataclass(frozen=True)

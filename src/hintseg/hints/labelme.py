@@ -200,6 +200,16 @@ def write_labelme(
     }
     rewritten = (*REWRITTEN, "flags")
     document |= {key: value for key, value in hints.extra.items() if key not in rewritten}
+    write_document(path, document)
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write what a LabelMe file holds, foreign keys included.
+
+    Raises:
+        DataError: They cannot be written as JSON.
+        WriteError: The file cannot be written.
+    """
     try:
         text = _text(document)
     except (TypeError, ValueError, RecursionError) as error:

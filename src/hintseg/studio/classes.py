@@ -5,7 +5,6 @@ name is known before the first file uses it, the old one until the last file has
 ends the work in between (no room, kill -9), it can be done again.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ import yaml
 from hintseg.data.dataset import DATASET_FILE, Dataset, open_dataset, read_settings
 from hintseg.documents.from_json import parse_json
 from hintseg.documents.from_yaml import parse_yaml
-from hintseg.errors import ConfigError, DataError
-from hintseg.files import read_json, read_text, replacing, write_json, write_text, writing
+from hintseg.errors import DataError
+from hintseg.files import read_json, read_text, write_json, writing
+from hintseg.hints.labelme import write_document
 from hintseg.images.label_maps import read_label_map, write_label_map
-from hintseg.structures import UNLABELLED, ClassSet
+from hintseg.structures import UNLABELLED
 from hintseg.studio.drawings import refuse_outside
+from hintseg.studio.opening import check_classes, mend
 
 Document = dict[str, Any]
 JOURNAL = Path("studio", "renaming.json")  # in the data set, while hints follow a new name
@@ -44,7 +45,7 @@ def rename_class(dataset: Dataset, old: str, new: str) -> int:
     at = _index(names, old)
     if new in names:
         raise DataError(f"{new}: there is such a class already; remove {old!r} and choose it then")
-    _checked([*names[:at], new, *names[at + 1 :]])
+    check_classes([*names[:at], new, *names[at + 1 :]])
     write_json(root / JOURNAL, {"old": old, "new": new})
     _write_classes(root, [*names, new])  # both are known while the hints follow
     return finish_renaming(root)
@@ -123,7 +124,7 @@ def _follow(dataset: Dataset, old: str, new: str | None) -> int:
         path = dataset.json_file(image)
         document = None if path is None else _read(path)
         if path is not None and document is not None and _mentions(document, old):
-            _write(path, _replaced(document, old, new))
+            write_document(path, _replaced(document, old, new))
             changed += 1
     return changed
 
@@ -175,31 +176,17 @@ def _read(path: Path) -> Document | None:
     return document if sound else None
 
 
-def _write(path: Path, document: Document) -> None:
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-
-
 def _index(names: list[str], name: str) -> int:
     if name not in names:
         raise DataError(f"{name}: no such class any more; reload the page")
     return names.index(name)
 
 
-def _checked(names: list[str]) -> None:
-    try:
-        ClassSet(tuple(names))
-    except ConfigError as error:
-        raise DataError(str(error)) from error
-
-
 def _write_classes(root: Path, names: list[str], renamed: dict[str, str] | None = None) -> None:
     """Write the classes into dataset.yaml; what else it says stays, under new names."""
-    _checked(names)
+    check_classes(names)
     path = root / DATASET_FILE
-    before = read_text(path)
-    content = parse_yaml(before)
+    content = parse_yaml(read_text(path))
     content["classes"] = names
     follow: Callable[[Any], Any] = lambda value: (renamed or {}).get(value, value)  # noqa: E731
     if "background" in content:
@@ -208,9 +195,4 @@ def _write_classes(root: Path, names: list[str], renamed: dict[str, str] | None 
         content["values"] = {key: follow(value) for key, value in content["values"].items()}
     if isinstance(content.get("colors"), dict):
         content["colors"] = {follow(key): value for key, value in content["colors"].items()}
-    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    try:
-        open_dataset(root)
-    except DataError:
-        write_text(path, before)
-        raise
+    mend(root, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

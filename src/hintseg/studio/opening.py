@@ -60,10 +60,7 @@ def begin(root: Path, classes: list[str], background: str | None) -> Path:
     if not _found(root):
         raise DataError(f"{root}: no image yet; add some")
     names = [name.strip() for name in classes if name.strip()]
-    try:
-        ClassSet(tuple(names))
-    except ConfigError as error:
-        raise DataError(str(error)) from error
+    check_classes(names)
     if background is not None and background not in names:
         raise DataError(f"background {background!r}: none of the classes")
     target, images = _place(root)
@@ -71,6 +68,14 @@ def begin(root: Path, classes: list[str], background: str | None) -> Path:
     content = {key: value for key, value in said.items() if value not in (None, "images")}
     write_text(target / DATASET_FILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return target
+
+
+def check_classes(names: list[str]) -> None:
+    """DataError for names that cannot be those of the classes of a data set."""
+    try:
+        ClassSet(tuple(names))
+    except ConfigError as error:
+        raise DataError(str(error)) from error
 
 
 def mend(root: Path, text: str) -> None:

@@ -46,7 +46,9 @@ def painted_entries(dataset: Dataset, name: str, path: Path) -> list[Entry]:
     if problem is not None:
         raise DataError(f"{path}: {problem}")
     found = [int(label) for label in np.unique(labels) if label >= 0]
-    return [_entry(dataset.classes[label], labels == label) for label in found]
+    return [
+        {**cropped_entry(dataset.classes[label], labels == label), PAINTED: True} for label in found
+    ]
 
 
 def write_painted(dataset: Dataset, path: Path, size: tuple[int, int], shapes: list[Entry]) -> None:
@@ -75,12 +77,12 @@ def write_painted(dataset: Dataset, path: Path, size: tuple[int, int], shapes: l
     write_label_map(path, labels, classes=len(dataset.classes))
 
 
-def _entry(label: str, inside: np.ndarray) -> Entry:
+def cropped_entry(label: str, inside: np.ndarray) -> Entry:
+    """The pixels of an image that are true as an entry of a LabelMe file; there is one at least."""
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     top, bottom, left, right = (int(line[end]) for line in (rows, columns) for end in (0, -1))
     corners = [float(left), float(top)], [float(right), float(bottom)]
-    cropped = inside[top : bottom + 1, left : right + 1]
-    return {**mask_entry(label, corners, cropped), PAINTED: True}
+    return mask_entry(label, corners, inside[top : bottom + 1, left : right + 1])
 
 
 def _paint(labels: LabelMap, shape: Mapping[str, Any], dataset: Dataset) -> None:

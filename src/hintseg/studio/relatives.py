@@ -12,7 +12,7 @@ from hintseg.errors import DataError
 from hintseg.predict.kin import Kin, nearest_regions, region_vectors
 from hintseg.predict.quick import Features
 from hintseg.regions.partition import image_regions
-from hintseg.studio.painted import mask_entry
+from hintseg.studio.painted import cropped_entry
 from hintseg.studio.pictures import Memory, Pictures, shrunken
 
 SIDE = 320  # longer side at which images are cut here: places matter, not outlines
@@ -72,11 +72,7 @@ class Relatives:
         height, width = dataset.size(name)
         down = ((np.arange(height) + 0.5) * regions.shape[0] / height).astype(int)
         across = ((np.arange(width) + 0.5) * regions.shape[1] / width).astype(int)
-        full = inside[down[:, None], across]
-        rows, columns = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
-        top, bottom, left, right = (int(line[end]) for line in (rows, columns) for end in (0, -1))
-        corners = [float(left), float(top)], [float(right), float(bottom)]
-        return mask_entry(label, corners, full[top : bottom + 1, left : right + 1].copy())
+        return cropped_entry(label, inside[down[:, None], across])
 
     def regions(self, dataset: Dataset, name: str) -> np.ndarray:
         """The regions of an image at `SIDE` pixels."""
