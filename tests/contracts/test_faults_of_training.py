@@ -3,7 +3,8 @@
 import os
 import shutil
 import signal
-import warnings
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +26,22 @@ from hintseg.predict import predictor as predicting
 
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint/train.safetensors"
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+
+replace, count = Path.replace, iter(range(10_000))
+
+def kill(path, target):
+    if next(count) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(path, target)
+
+Path.replace = kill
+from hintseg import cli
+sys.argv[0] = "hintseg"
+cli.main()
+"""  # a process of its own: a copy of this one would wait for threads that it does not have
 LOST = (
     MemoryError(),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
@@ -96,36 +113,21 @@ def test_sigterm(world, monkeypatch, command):
 
 
 @pytest.mark.parametrize("command", ["train", "predict", "label", "simulate", "import", "compare"])
-def test_sigkill(world, monkeypatch, command):
+def test_sigkill(world, command):
     """While a file is written: what is there is whole, and the same command does the rest."""
-    if not hasattr(os, "fork"):
-        pytest.skip("no process can be copied here")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # other threads: they sleep
-        child = os.fork()
-    if child == 0:
-        replace, count = Path.replace, iter(range(10_000))
-
-        def kill(path, target):
-            if next(count) == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return replace(path, target)
-
-        monkeypatch.setattr(Path, "replace", kill)
-        try:
-            world(command)
-        finally:
-            os._exit(3)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    words = [sys.executable, "-c", KILLED_WHILE_WRITING, *world.words(command)]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    killed = subprocess.run(words, env={**os.environ, **threads}, check=False)
+    assert killed.returncode == -signal.SIGKILL
     for path in world.out.rglob("*.png"):
         photographs.read_image(path)  # to its end
     assert world(command, *["--resume"] * (command == "train"))[0] == 0
     again = world.out
     world.out = world.root / "whole"
     assert world(command)[0] == 0
-    killed, undisturbed = tree(again), tree(world.out)
+    finished, undisturbed = tree(again), tree(world.out)
     made = [name for name in undisturbed if name.endswith((".png", MODEL))]
-    assert all(killed[name] == undisturbed[name] for name in made)
+    assert all(finished[name] == undisturbed[name] for name in made)
 
 
 # Two in one folder
