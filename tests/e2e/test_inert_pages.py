@@ -103,7 +103,10 @@ def test_the_policy_holds_where_escaping_would_fail(browser, tmp_path, monkeypat
     monkeypatch.setattr("hintseg.report.page.AUTOESCAPE", False)
     picture = {"image": "", "found": [], "truth": "", "name": EVIL}
     values = dict.fromkeys(
-        ("crf", "cells", "sentences", "charts", "variants", "rows", "rates", "classes", "labels"),
+        (
+            *("crf", "cells", "sentences", "charts", "variants", "rows", "rates", "classes"),
+            *("labels", "pairs", "without", "failed", "more"),
+        ),
         (),
     )
     write_page(
