@@ -148,7 +148,7 @@ def test_the_studio(browser, tmp_path):
     with serving(root) as address:
         page = browser.new_page()
         page.goto(address, timeout=PATIENCE)
-        page.wait_for_function("document.body.innerText.includes('onerror')", timeout=PATIENCE)
+        page.locator(":visible", has_text="onerror").last.wait_for(timeout=PATIENCE)
         page.wait_for_timeout(500)
         assert page.title() != "ran"
         page.close()

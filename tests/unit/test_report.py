@@ -24,9 +24,10 @@ from hintseg.predict.predictor import Predictor
 from hintseg.report import check_page, figures
 from hintseg.report.charts import stage_charts
 from hintseg.report.check_page import write_check_page
-from hintseg.report.page import evenly, percent
+from hintseg.report.page import percent
 from hintseg.report.pictures import class_colours, contrast, css, data_uri, hint_picture
 from hintseg.report.run_page import PictureRow, picture_rows, report_run, write_report
+from hintseg.shares import evenly
 from hintseg.structures import UNLABELLED, VOID, ClassSet, Hints, Shape
 
 EVIL = "<script>alert('$x_1$ & 牛')</script>"

@@ -19,11 +19,6 @@ SIDE = 400  # largest longer side of a picture, in pixels
 Row = UInt8[np.ndarray, "_ _ 3"]
 
 
-def evenly(names: Sequence[str], most: int) -> Sequence[str]:
-    """At most so many names, at even distances."""
-    return names[:: max(1, -(-len(names) // most))]
-
-
 def sheet_row(pictures: Sequence[tuple[str, Image]]) -> Row:
     """Pictures of one size side by side, each under its title; large ones are shrunk."""
     return np.hstack([_titled(_shrunk(picture), title) for title, picture in pictures])

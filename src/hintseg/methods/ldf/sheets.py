@@ -8,9 +8,10 @@ from jaxtyping import Float
 
 from hintseg.data.samples import Loader
 from hintseg.images.grey import grey_picture
-from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, write_sheet
+from hintseg.methods.contact_sheet import Row, drawn_hints, sheet_row, write_sheet
 from hintseg.methods.job import Job
 from hintseg.methods.ldf.labels import FIRST, SECOND, Finder, Maps
+from hintseg.shares import evenly
 from hintseg.structures import Sample
 
 SHEET_IMAGES = 8

@@ -20,7 +20,7 @@ from hintseg.engine.stages import Stage
 from hintseg.errors import DataWarning, RunError
 from hintseg.files import read_json
 from hintseg.images.label_maps import overlay, read_label_map, write_label_map
-from hintseg.methods.contact_sheet import Row, drawn_hints, evenly, sheet_row, write_sheet
+from hintseg.methods.contact_sheet import Row, drawn_hints, sheet_row, write_sheet
 from hintseg.methods.job import Job, spaced
 from hintseg.methods.localise.agreed import AgreedSeeder, gathered_cells, some_cells
 from hintseg.methods.localise.checks import placeless, seed_doubts
@@ -38,6 +38,7 @@ from hintseg.methods.localise.sub_categories import SubCategoryLocaliser
 from hintseg.predict.refining import supported_labels
 from hintseg.resize import resize_labels
 from hintseg.seeds.agreement import Cells
+from hintseg.shares import evenly
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, WeakLabels
 
 LOCALISERS = {

@@ -21,7 +21,7 @@ from hintseg.engine.stages import Stage
 from hintseg.hints.raster import THIN
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.names import NamedFiles
-from hintseg.methods.contact_sheet import evenly, label_row, write_sheet
+from hintseg.methods.contact_sheet import label_row, write_sheet
 from hintseg.methods.cross_entropy.recipe import CrossEntropy
 from hintseg.methods.fitting import Batches, chosen_model, train_segmenter
 from hintseg.methods.job import Job, Recipe, spaced
@@ -42,6 +42,7 @@ from hintseg.predict.retrieval.votes import build_prototypes
 from hintseg.regions.demand import regions_on_demand
 from hintseg.regions.files import read_edges, read_regions
 from hintseg.regions.partition import regions_from_edges
+from hintseg.shares import evenly
 from hintseg.structures import Batch
 
 REGIONS = "regions"  # folder of what is made once for all
