@@ -40,6 +40,7 @@ LAYERS = [
     "saliency",
     "predict",
     "metrics",
+    "bootstrap",
     "counts",
     "evaluation",
     "engine",

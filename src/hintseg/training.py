@@ -19,10 +19,10 @@ from hintseg.files import read_json
 from hintseg.launch import Precision, make_fabric, processes
 from hintseg.memory import memory_named
 from hintseg.methods.config import Config, make_config, read_sections
-from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
 from hintseg.methods.settings import merge
 from hintseg.methods.supervision import recorded
+from hintseg.methods.validating import validation_names
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import Predictor, load
 from hintseg.report.run_page import report_run

@@ -7,10 +7,10 @@ from lightning_fabric import Fabric
 
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
-from hintseg.methods.fitting import no_better_than_constant
 from hintseg.methods.job import Job
 from hintseg.methods.localise.curve import THRESHOLDS, likely_tags, threshold_curve
 from hintseg.methods.settings import Settings, TrainSettings
+from hintseg.methods.validating import no_better_than_constant
 from hintseg.models.saved import ModelDescription
 from hintseg.structures import ScoreMaps
 

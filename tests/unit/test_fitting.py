@@ -1,6 +1,7 @@
 """How a network is trained: batches, shares of ranks, which weights are kept."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,10 +10,11 @@ from torch import nn
 
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run, start_run
-from hintseg.methods.fitting import Batches, Stateless, train_network, validation_names
+from hintseg.methods.fitting import Batches, Stateless, train_network
 from hintseg.methods.job import Job
 from hintseg.methods.settings import Settings, TrainSettings
-from hintseg.models.saved import ModelDescription
+from hintseg.methods.validating import validation, validation_names, worth_of_best
+from hintseg.models.saved import ModelDescription, save_model
 
 
 class Line(Stateless):
@@ -91,3 +93,41 @@ def test_validation_names_are_spread_evenly_and_have_masks(data_folder):
     assert list(validation_names(dataset, 100)) == masked
     assert list(validation_names(dataset, 3)) == masked[::3]
     assert not validation_names(dataset, 0)
+
+
+def constant_network(job, label):
+    """A segmenter that says one class everywhere."""
+    network = job.segmenter()
+    with torch.no_grad():
+        network.classifier[-1].weight.zero_()
+        network.classifier[-1].bias.copy_(1.0 * (torch.arange(len(job.dataset.classes)) == label))
+    return network
+
+
+@pytest.fixture
+def validated(job):
+    """The same job, whose val split is all images with masks."""
+    root = job.dataset.root
+    names = [path.stem for path in sorted((root / "masks").glob("*.png"))]
+    for split, shown in (("val", names), ("train", []), ("test", [])):
+        (root / "splits" / f"{split}.txt").write_text("\n".join(shown))
+    return replace(job, dataset=open_dataset(root))
+
+
+def test_earlier_weights_are_kept_only_where_they_are_surely_better(validated, tmp_path):
+    job = validated
+    names = job.dataset.classes.names
+    frequent = names.index(validation(job, constant_network(job, 0))()["constant"]["class"])
+    good = constant_network(job, frequent)
+    bad = constant_network(job, 1 if frequent == 0 else 0)
+    save_model(tmp_path / "best", good, job.description)
+    found = worth_of_best(job, tmp_path, bad)
+    assert found["surely"]
+    assert 0 < found["interval"][0] <= found["miou"] <= found["interval"][1]
+    assert worth_of_best(job, tmp_path, good) == {
+        "miou": 0.0,
+        "interval": [0.0, 0.0],
+        "surely": False,
+    }
+    save_model(tmp_path / "best", bad, job.description)
+    assert not worth_of_best(job, tmp_path, good)["surely"]

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from hintseg.bootstrap import ImageCounts, counts_of
 from hintseg.compare.choices import variant_options
 from hintseg.compare.folder import CellFolder
 from hintseg.compare.plan import Plan
@@ -25,9 +25,6 @@ from hintseg.structures import LabelMap
 
 TRIMAP = 5  # pixels from a boundary
 SHOWN = 6  # images of the page
-
-Counts = Int64[np.ndarray, "images 3 classes"]
-"""For every image and class: pixels that are rightly found, that it has, that are predicted."""
 
 
 def judge(files: CellFolder, plan: Plan, dataset: Dataset, predictor: Predictor) -> None:
@@ -102,21 +99,7 @@ def save_counts(file: Path, evaluation: Evaluation) -> None:
         )
 
 
-def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.ndarray, "3 classes"]:
-    """Of one image: pixels rightly found, of the truth, and predicted, by class.
-
-    Example:
-        >>> import numpy as np
-        >>> counts_of(np.array([[3, 1, 0], [0, 4, 2]]))
-        array([[3, 4],
-               [4, 6],
-               [3, 5]])
-    """
-    predicted = confusion[:, :-1].sum(axis=0)
-    return np.stack([np.diagonal(confusion), confusion.sum(axis=1), predicted])
-
-
-def read_counts(file: Path) -> Counts:
+def read_counts(file: Path) -> ImageCounts:
     """The counts of all images of a split.
 
     Raises:
@@ -124,7 +107,7 @@ def read_counts(file: Path) -> Counts:
     """
     try:
         check_seal(file)
-        counts: Counts = load_file(file)["counts"]
+        counts: ImageCounts = load_file(file)["counts"]
     except (OSError, SafetensorError, SealError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise RunError(

@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hintseg.bootstrap import ImageCounts
 from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.folder import CompareFolder, State
-from hintseg.compare.judging import Counts, read_counts
+from hintseg.compare.judging import read_counts
 from hintseg.compare.plan import Cell, Plan
 from hintseg.errors import HintSegError, RunError
 from hintseg.files import read_json
@@ -157,7 +158,7 @@ class Results:
             full = self.mean(ceiling, variant) or self.mean(ceiling, without)
         return mine / full if mine is not None and full else None
 
-    def counts(self, row: Row, variant: str, seeds: Sequence[int]) -> list[Counts]:
+    def counts(self, row: Row, variant: str, seeds: Sequence[int]) -> list[ImageCounts]:
         """Counts of the test images, for these seeds in order."""
         folder, by_seed = CompareFolder(self.root), {r.cell.seed: r.cell for r in row.done}
         return [

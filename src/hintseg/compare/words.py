@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hintseg.compare.bootstrap import LEVEL, Difference, difference
+from hintseg.bootstrap import LEVEL, Difference, difference
 from hintseg.compare.choices import MASKS, HintChoice
 from hintseg.compare.results import Results, Row
 

@@ -1,7 +1,7 @@
 """How a method trains a network: its losses, everyone's loop, data order, validation and saving."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hintseg.data.dataset import Dataset
 from hintseg.data.loading import Order, iterate
 from hintseg.data.samples import Loader, remembered
 from hintseg.data.transforms import Augmentation, augment
@@ -19,25 +18,20 @@ from hintseg.engine.checkpoint import TrainingState
 from hintseg.engine.fit import Learner, LossModule, fit
 from hintseg.engine.monitor import Intervals, TrainingMonitor, Validate, interruption
 from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
-from hintseg.engine.run import Run
 from hintseg.engine.watch import LossWatch
 from hintseg.errors import DataError, DataWarning, NotFiniteError
-from hintseg.evaluation import predicted_pairs
 from hintseg.files import read_json
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
-from hintseg.metrics import Confusion, evaluate_pairs
+from hintseg.methods.validating import no_better_than_constant, validation, worth_of_best
 from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import Segmenter
 from hintseg.models.saved import load_model, load_segmenter, save_model
-from hintseg.predict.predictor import Predictor
-from hintseg.predict.retrieval.index import PrototypeIndex
 from hintseg.progress import progress
 from hintseg.structures import Batch
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Keep = Callable[[Literal["best", "last", "good"]], None]
-SHARES = ("miou", "pixel_accuracy")  # what a validation says
 
 
 class Stateless:
@@ -62,43 +56,34 @@ def train_segmenter(
 ) -> dict[str, Any]:
     """Train a segmenter with validation, its best and last weights kept in `folder`.
 
-    The best by validation (the last, without a val split or without `validate`) becomes the
-    model of the run. Returns the record of the stage.
+    The last become the model of the run, or the best where they surely are (`worth_of_best`).
+    Returns the record of the stage.
     """
 
     def keep(which: str) -> None:
         save_model(folder / which, learner.model, job.description)
 
-    judge = _validation(job, learner.model) if validate else None
+    judge = validation(job, learner.model) if validate else None
     state = train_network(job, learner, folder, batches, keep=keep, validate=judge, lr=lr)
-    best = state.best_step
-    which = "best" if best > 0 else "last"
+    record = {"steps": batches.steps, "best_step": state.best_step}
     if job.fabric.is_global_zero:
-        chosen, description = load_model(folder / which)
-        save_model(job.run.root, chosen, description)
+        record |= _choose(job, learner.model, folder, record)
     job.fabric.barrier()
-    remarks = no_better_than_constant(job.run, folder.name, state.best_step or None)
-    if remarks and job.fabric.is_global_zero:
+    return record
+
+
+def _choose(job: Job, last: nn.Module, folder: Path, trained: Mapping[str, int]) -> dict[str, Any]:
+    """Make the best or the last weights the model of the run; which, why, and remarks."""
+    best, steps = trained["best_step"], trained["steps"]
+    why = worth_of_best(job, folder, last) if 0 < best < steps else {}
+    which = "best" if why.get("surely") else "last"
+    chosen, description = load_model(folder / which)
+    save_model(job.run.root, chosen, description)
+    kept = best if which == "best" else steps
+    remarks = no_better_than_constant(job.run, folder.name, kept)
+    if remarks:
         warnings.warn(f"{job.run.root}: {remarks[0]}", DataWarning, stacklevel=2)
-    return {"steps": batches.steps, "model": which, "best_step": best, "remarks": remarks}
-
-
-def no_better_than_constant(run: Run, stage: str, step: int | None) -> list[str]:
-    """Says so where the model is no better on val than one class everywhere, by both measures.
-
-    `step` is the number of steps after which the kept weights were validated; None: the last time.
-    """
-    told = [line for line in run.read_log() if line.get("stage") == stage and "val" in line]
-    told = [line for line in told if step is None or line["step"] == step - 1]
-    scores = told[-1]["val"] if told else {}
-    constant = scores.get("constant")
-    if constant is None or any(scores[name] > constant[name] for name in SHARES):
-        return []
-    return [
-        f"the model is no better on val than {constant['class']!r} everywhere "
-        f"(pixel accuracy {scores['pixel_accuracy']:.1%}, that alone "
-        f"{constant['pixel_accuracy']:.1%}); look at the hints and the seeds, or train longer"
-    ]
+    return {"model": which, "best_less_last": why, "remarks": remarks}
 
 
 def chosen_model(job: Job, stage: str) -> Segmenter:
@@ -260,54 +245,3 @@ def _optimizer(settings: TrainSettings, learner: Learner) -> Optimizer:
         momentum=settings.momentum,
         nesterov=settings.nesterov,
     )
-
-
-def _validation(job: Job, model: nn.Module) -> Validate | None:
-    """Metrics of the val split (at most `validate_images`, evenly spread), if it has masks."""
-    names = validation_names(job.dataset, job.settings.validate_images)
-    if not names:
-        return None
-
-    def validate() -> dict[str, Any]:
-        pairs = predicted_pairs(predictor_of(job, model), job.dataset, names)
-        metrics = evaluate_pairs(pairs, len(job.dataset.classes)).metrics
-        constant = best_constant(metrics.confusion, job.dataset.classes.names)
-        return {**{name: getattr(metrics, name) for name in SHARES}, "constant": constant}
-
-    return validate
-
-
-def predictor_of(
-    job: Job, model: nn.Module, prototypes: Callable[[], PrototypeIndex] | None = None
-) -> Predictor:
-    """A network of this job, ready to predict at the size at which it is trained."""
-    return Predictor(
-        model,
-        job.dataset.classes,
-        size=job.settings.size,
-        zoom=job.zoom,
-        device=job.fabric.device,
-        prototypes=prototypes,
-    )
-
-
-def best_constant(confusion: Confusion, names: Sequence[str]) -> dict[str, Any]:
-    """What the most frequent class is worth when it is predicted everywhere.
-
-    Example:
-        >>> import numpy as np
-        >>> best_constant(np.array([[0, 2, 0], [1, 5, 0]]), ("cow", "grass"))
-        {'class': 'grass', 'miou': 0.375, 'pixel_accuracy': 0.75}
-    """
-    pixels = confusion.sum(axis=1)
-    label, share = int(pixels.argmax()), float(pixels.max() / max(1, pixels.sum()))
-    there = max(1, int((pixels > 0).sum()))
-    return {"class": names[label], "miou": share / there, "pixel_accuracy": share}
-
-
-def validation_names(dataset: Dataset, most: int) -> Sequence[str]:
-    """The images of the val split that are validated on: those with masks, evenly spread."""
-    if not dataset.has_split("val") or not most:
-        return ()
-    names = dataset.with_masks(dataset.names("val"))
-    return names[:: max(1, -(-len(names) // most))]

@@ -36,9 +36,12 @@ class Ranking:
         self._generation = -1
         self._thread = Thread(target=self._work, name="ranking", daemon=True)
 
-    def start(self, dataset: Dataset) -> None:
-        """Begin, or go on with a data set that was read again."""
+    def follow(self, dataset: Dataset) -> None:
+        """Go on with a data set that was read, or read again."""
         self._dataset = dataset
+
+    def start(self) -> None:
+        """Begin."""
         if not self._thread.is_alive() and not self._stop.is_set():
             self._thread.start()
 

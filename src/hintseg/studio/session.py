@@ -46,7 +46,8 @@ class Session:
 
     def start(self) -> None:
         """Begin to rank."""
-        self.ranking.start(self.dataset)
+        self.ranking.follow(self.dataset)
+        self.ranking.start()
 
     def close(self) -> None:
         """End what works in the background; a training goes on."""
@@ -88,7 +89,7 @@ class Session:
                 self._broken = str(error)
                 raise
             self._broken = ""
-            self.ranking.start(self.dataset)
+            self.ranking.follow(self.dataset)
             return [self.summary(name) for name in self.dataset.images]
 
     def summary(self, name: str) -> dict[str, Any]:
@@ -202,7 +203,7 @@ class Session:
         self._summaries.clear()
         self._broken, self._seen_run = "", None
         self.seeing.forget()
-        self.ranking.start(self.dataset)
+        self.ranking.follow(self.dataset)
 
     def _followed(self, change: Change) -> Change:
         """A change by a page that does not yet know of a class with another name."""

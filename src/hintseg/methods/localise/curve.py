@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from hintseg.methods.fitting import validation_names
 from hintseg.methods.job import Job
 from hintseg.methods.localise.localiser import Localiser, WithTags
+from hintseg.methods.validating import validation_names
 from hintseg.metrics import confusion_of, metrics_of
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, ScoreMaps
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from hintseg.evaluation import predicted_pairs
-from hintseg.methods.fitting import predictor_of, validation_names
 from hintseg.methods.job import Job
+from hintseg.methods.validating import predictor_of, validation_names
 from hintseg.metrics import evaluate_pairs
 from hintseg.models.embedder import Segmenter
 from hintseg.predict.options import PredictOptions

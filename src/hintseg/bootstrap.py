@@ -1,4 +1,4 @@
-"""What a difference between two methods is worth: paired bootstrap over the images of the test."""
+"""What a difference between two sets of predictions is worth: paired bootstrap over the images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from hintseg.compare.judging import Counts
+ImageCounts = Int64[np.ndarray, "images 3 classes"]
+"""For every image and class: pixels that are rightly found, that it has, that are predicted."""
 
 ROUNDS = 2000
 LEVEL = 0.95
@@ -39,7 +40,7 @@ class Difference:
 
 
 def difference(
-    one: Sequence[Counts], other: Sequence[Counts], *, rounds: int = ROUNDS, seed: int = 0
+    one: Sequence[ImageCounts], other: Sequence[ImageCounts], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Difference:
     """Of two methods, by the counts of the same images for each seed, in the same order.
 
@@ -75,6 +76,20 @@ def difference(
     return Difference(mean, float(low), float(high), by_seed)
 
 
+def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.ndarray, "3 classes"]:
+    """Of one image: pixels rightly found, of the truth, and predicted, by class.
+
+    Example:
+        >>> import numpy as np
+        >>> counts_of(np.array([[3, 1, 0], [0, 4, 2]]))
+        array([[3, 4],
+               [4, 6],
+               [3, 5]])
+    """
+    predicted = confusion[:, :-1].sum(axis=0)
+    return np.stack([np.diagonal(confusion), confusion.sum(axis=1), predicted])
+
+
 def miou_of(counts: Int64[np.ndarray, "3 classes"]) -> float:
     """Mean IoU over the classes that occur, from pixels found, of the truth, and predicted.
 
@@ -86,7 +101,7 @@ def miou_of(counts: Int64[np.ndarray, "3 classes"]) -> float:
 
 
 def _resampled(
-    runs: Sequence[Counts], drawn: Int64[np.ndarray, "rounds images"]
+    runs: Sequence[ImageCounts], drawn: Int64[np.ndarray, "rounds images"]
 ) -> Float[np.ndarray, " rounds"]:
     """Mean over runs of the mIoU of each resampled test set."""
     total: Float[np.ndarray, " rounds"] = np.zeros(len(drawn))
