@@ -25,7 +25,10 @@ def serving(folder, port=0):
     """The studio of a data set, in a thread; gives its address."""
     listening = listen("127.0.0.1", port)
     studio = Studio(folder)
-    server = uvicorn.Server(uvicorn.Config(build_app(studio, Door()), log_level="error"))
+    config = uvicorn.Config(
+        build_app(studio, Door()), log_level="error", timeout_graceful_shutdown=3
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -97,7 +97,7 @@ def test_the_loop_draw_see_accept_correct_done_next(opened, data_folder):
         wait_for(lambda: drawn(data_folder).get("hintseg") == {"done": True})
         page.wait_for_selector("button[aria-pressed=true] >> text=Done")
         page.wait_for_selector("nav small >> text=doubt known of 8 of 8")
-        page.wait_for_selector(".row meter")
+        wait_for(lambda: page.locator(".row meter").count() == 8)
         page.keyboard.press("n")
         hinted = ("pond", "field", "herd", "hill", "meadow")
         others = "".join(f":not([data-image={name}])" for name in hinted)
