@@ -27,13 +27,12 @@ settings.load_profile("hintseg")
 
 HEIGHT, WIDTH = 40, 56
 CLASSES = ("grass", "cow", "sky")
+TINY_MODEL = {"backbone": "test_efficientnet", "dim": 8, "width": 16}
 TINY = {  # a training of seconds
-    "backbone": "test_efficientnet",
+    **TINY_MODEL,
     "weights": "random",
     "crop": 32,
     "batch": 2,
-    "dim": 8,
-    "width": 16,
     "log_every": 1,
     "device": "cpu",
     "threads": 1,
@@ -104,7 +103,7 @@ def segmenter():
     """A model of three classes with random weights, always the same, in evaluation mode."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_segmenter(ModelDescription(CLASSES, dim=8, width=16))
+        model = build_segmenter(ModelDescription(CLASSES, **TINY_MODEL))
         with torch.no_grad():
             model.classifier[-1].weight.mul_(20)  # scores that differ from place to place
     return model.eval()

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from inspect import unwrap
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
@@ -184,15 +185,19 @@ def crew() -> Iterator[Spread]:
     pool = ThreadPoolExecutor(threads, "spread", torch.set_num_threads, (1,))
 
     def run(work: Callable[[int], T], count: int) -> list[T]:
-        def alone(part: int) -> T:
-            with torch.inference_mode(is_inference), torch.no_grad():
-                return work(part)
-
+        alone = partial(_without_gradient, work, is_inference)
         return list((pool.map if threads > 1 and count > 1 else map)(alone, range(count)))
 
     with pool:  # starts no thread before it has work
         yield run
     torch.set_num_threads(threads)  # the last call decides for all threads to come
+
+
+def _without_gradient(work: Callable[[int], T], is_inference: bool, part: int) -> T:
+    import torch  # noqa: PLC0415 - see above
+
+    with torch.inference_mode(is_inference), torch.no_grad():
+        return work(part)
 
 
 def each(work: Callable[[S], T], items: Iterable[S], *, most: int = MOST_AT_ONCE) -> Iterator[T]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import TINY_MODEL
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.folders.inputs import find_inputs
 from hintseg.predict.folders.photographs import predict_files
@@ -16,7 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_on_a_cluster.py"
 
 def test_a_cluster_predicts_the_files_of_one_process(segmenter, data_folder, tmp_path):
     pytest.importorskip("distributed")
-    description = ModelDescription(("grass", "cow", "sky"), dim=8, width=16)
+    description = ModelDescription(("grass", "cow", "sky"), **TINY_MODEL)
     save_model(tmp_path / "run", segmenter, description)
     photos = data_folder / "images"
     words = [tmp_path / "run", photos, tmp_path / "out", "--shares", 3]

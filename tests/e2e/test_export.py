@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from conftest import TINY_MODEL
 from hintseg import cli
 from hintseg.hints.labelme import read_labelme
 from hintseg.hints.raster import rasterize
@@ -41,7 +42,7 @@ def hintseg(monkeypatch, capsys):
 @pytest.fixture
 def run_folder(tmp_path, segmenter):
     """A finished run, as far as `predict` looks at it."""
-    save_model(tmp_path / "run", segmenter, ModelDescription(CLASSES, dim=8, width=16))
+    save_model(tmp_path / "run", segmenter, ModelDescription(CLASSES, **TINY_MODEL))
     return tmp_path / "run"
 
 

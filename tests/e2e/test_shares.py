@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
+from conftest import TINY_MODEL
 from hintseg.models.saved import ModelDescription, save_model
 
 
 @pytest.fixture
 def run(segmenter, tmp_path):
     """The folder of a model."""
-    description = ModelDescription(("grass", "cow", "sky"), dim=8, width=16)
+    description = ModelDescription(("grass", "cow", "sky"), **TINY_MODEL)
     save_model(tmp_path / "run", segmenter, description)
     return tmp_path / "run"
 

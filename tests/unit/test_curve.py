@@ -5,6 +5,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from conftest import TINY_MODEL
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run
 from hintseg.methods.job import Job
@@ -19,7 +20,7 @@ from hintseg.structures import ScoreMaps
 def job(data_folder, tmp_path):
     dataset = open_dataset(data_folder)
     settings = TrainSettings(weights="random", crop=32, batch=2, steps=1, size=48)
-    description = ModelDescription(dataset.classes.names)
+    description = ModelDescription(dataset.classes.names, **TINY_MODEL)
     run, fabric = Run(tmp_path / "run"), Fabric(accelerator="cpu", devices=1)
     return Job(dataset, run, fabric, settings, Settings(), description)
 

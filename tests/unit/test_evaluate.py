@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image as PillowImage
 from rich.console import Console
 
+from conftest import TINY_MODEL
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.evaluation import (
@@ -233,9 +234,7 @@ def masks(dataset, tmp_path):
 @pytest.fixture
 def run(segmenter, tmp_path):
     """A run folder with the random model."""
-    save_model(
-        tmp_path / "run", segmenter, ModelDescription(("grass", "cow", "sky"), dim=8, width=16)
-    )
+    save_model(tmp_path / "run", segmenter, ModelDescription(("grass", "cow", "sky"), **TINY_MODEL))
     return tmp_path / "run"
 
 

@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from conftest import TINY_MODEL
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.run import Run, start_run
 from hintseg.methods.fitting import Batches, Stateless, train_network
@@ -40,7 +41,7 @@ def job(data_folder, tmp_path):
         weights="random", crop=32, batch=2, steps=12, lr=0.1, log_every=1, checkpoint_every=5
     ).model_copy(update={"validate_every": 4, "device": "cpu"})
     fabric = Fabric(accelerator="cpu", devices=1)
-    description = ModelDescription(dataset.classes.names)
+    description = ModelDescription(dataset.classes.names, **TINY_MODEL)
     return Job(dataset, run, fabric, settings, Settings(), description)
 
 

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from safetensors.torch import load_file
 
 import hintseg
-from conftest import HEIGHT, TINY, WIDTH, draw_data
+from conftest import HEIGHT, TINY, TINY_MODEL, WIDTH, draw_data
 from hintseg.errors import ConfigError
 from hintseg.images.label_maps import read_label_map, write_label_map
 from hintseg.methods.config import make_config
@@ -109,7 +109,7 @@ def test_another_run_labels_what_hints_leave(meadows, tmp_path):
 
 
 def test_a_teacher_of_other_classes_is_refused(meadows, segmenter, tmp_path):
-    description = hintseg.models.saved.ModelDescription(("a", "b", "c"), dim=8, width=16)
+    description = hintseg.models.saved.ModelDescription(("a", "b", "c"), **TINY_MODEL)
     hintseg.models.saved.save_model(tmp_path / "other", segmenter, description)
     own = {**OWN, "labels": "hints", "teacher": str(tmp_path / "other")}
     with pytest.raises(ConfigError, match=r"ldf.teacher=.*its classes \(a, b, c\) are not those"):

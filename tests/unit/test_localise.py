@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image as PillowImage
 
+from conftest import TINY_MODEL
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted, load_weak
 from hintseg.engine.run import Run, start_run
@@ -58,7 +59,7 @@ def with_background(folder, name):
 
 def job(folder, out, **train):
     dataset = open_dataset(folder)
-    description = ModelDescription(dataset.classes.names, dataset.classes.background)
+    description = ModelDescription(dataset.classes.names, dataset.classes.background, **TINY_MODEL)
     run = Run(out)
     start_run(run, {})
     fabric = Fabric(accelerator="cpu", devices=1)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from conftest import CLASSES
+from conftest import CLASSES, TINY_MODEL
 from hintseg.errors import ConfigError, DataError, NotFiniteError, RunError
 from hintseg.images.label_maps import palette, read_label_map
 from hintseg.images.photographs import write_png
@@ -40,7 +40,7 @@ from hintseg.predict.onnx_model import (  # noqa: E402
 )
 
 ROOT = Path(__file__).parents[2]
-DESCRIPTION = ModelDescription(CLASSES, background=0, dim=8, width=16, size=64, zoom=1.4)
+DESCRIPTION = ModelDescription(CLASSES, background=0, **TINY_MODEL, size=64, zoom=1.4)
 NAMED = ["onnxruntime", "numpy", "PIL", "tifffile", "typer", "rich", "jaxtyping", "safetensors"]
 THEIRS = ["click", "shellingham", "annotated_doc", "pygments", "markdown_it", "mdurl"]
 THEIRS += ["pydantic", "pydantic_core", "annotated_types", "typing_inspection"]
@@ -161,7 +161,7 @@ def resizing(exported):
 
 @pytest.mark.parametrize("zoom", [1.0, 0.5])
 def test_a_model_without_a_size_sees_images_as_they_are_or_zoomed(segmenter, zoom, tmp_path):
-    save_model(tmp_path, segmenter, ModelDescription(CLASSES, dim=8, width=16, zoom=zoom))
+    save_model(tmp_path, segmenter, ModelDescription(CLASSES, **TINY_MODEL, zoom=zoom))
     done = export_onnx(tmp_path, tmp_path / "as_is.onnx")
     found = OnnxPredictor(done.file).cells(noise(50, 71))
     assert found.shape[1:] == ((13, 18) if zoom == 1 else (7, 9))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
+from conftest import TINY_MODEL
 from hintseg.errors import ConfigError, DataError, RunError
 from hintseg.images.label_maps import read_label_map
 from hintseg.images.photographs import write_png
@@ -196,7 +197,7 @@ def test_zoom_enlarges_what_the_model_sees_and_not_the_labels(segmenter, classes
 
 
 def test_a_model_on_disk_predicts_as_the_one_in_memory(segmenter, classes, tmp_path):
-    save_model(tmp_path, segmenter, ModelDescription(classes.names, dim=8, width=16, size=48))
+    save_model(tmp_path, segmenter, ModelDescription(classes.names, **TINY_MODEL, size=48))
     loaded = load(str(tmp_path))
     assert loaded.size == 48
     assert loaded.classes == classes

@@ -30,7 +30,10 @@ def __getattr__(name):
         return cross_entropy.PARTIAL.recipe()
     raise AttributeError(name)
 '''
-TINY = "train.steps=2 train.crop=64 train.batch=2 train.weights=random train.validate_images=0"
+TINY = (
+    "train.steps=2 train.crop=64 train.batch=2 train.weights=random train.validate_images=0 "
+    "train.backbone=test_efficientnet"
+)
 
 
 def run(*words, folder=None, code=0):

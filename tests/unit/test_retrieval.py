@@ -10,6 +10,7 @@ import torch
 from PIL import Image as PillowImage
 from safetensors.numpy import load_file, save_file
 
+from conftest import TINY_MODEL
 from hintseg.errors import ConfigError, RunError
 from hintseg.models.saved import ModelDescription, save_model
 from hintseg.predict.folders.photographs import predict_files
@@ -375,7 +376,7 @@ def test_label_maps_by_retrieval_and_by_the_classifier_do_not_mix(predictor, dat
 
 @pytest.fixture
 def run(segmenter, classes, known, tmp_path):
-    save_model(tmp_path, segmenter, ModelDescription(classes.names, dim=8, width=16))
+    save_model(tmp_path, segmenter, ModelDescription(classes.names, **TINY_MODEL))
     save_prototypes(tmp_path, known)
     return tmp_path
 

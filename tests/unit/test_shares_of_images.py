@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import TINY_MODEL
 from hintseg.counts import added, counts_from
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError
@@ -127,9 +128,7 @@ def test_more_shares_than_images_leave_some_without(predictor, dataset, tmp_path
 
 @pytest.fixture
 def run(segmenter, tmp_path):
-    save_model(
-        tmp_path / "run", segmenter, ModelDescription(("grass", "cow", "sky"), dim=8, width=16)
-    )
+    save_model(tmp_path / "run", segmenter, ModelDescription(("grass", "cow", "sky"), **TINY_MODEL))
     return tmp_path / "run"
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import hintseg
-from conftest import TINY
+from conftest import TINY, TINY_MODEL
 from hintseg import training
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
@@ -387,7 +387,7 @@ def job(folder, out, preset=None, **own):
     run = Run(out)
     start_run(run, {})
     fabric = Fabric(accelerator="cpu", devices=1)
-    description = ModelDescription(dataset.classes.names, dataset.classes.background)
+    description = ModelDescription(dataset.classes.names, dataset.classes.background, **TINY_MODEL)
     return Job(dataset, run, fabric, config.train, config.own, description)
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as PillowImage
 from starlette.testclient import TestClient
 
-from conftest import CLASSES, HEIGHT, WIDTH
+from conftest import CLASSES, HEIGHT, TINY_MODEL, WIDTH
 from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.hints.labelme import read_labelme
@@ -31,6 +31,7 @@ from hintseg.studio.trainer import Trainer, copy_hints
 OWN = {"x-hintseg": "1"}
 POINT = {"label": "cow", "points": [[10.0, 12.0]], "shape_type": "point"}
 SMALL = ("--device", "cpu", "--crop", "32", "--batch", "2", "--set", "train.weights=random")
+SMALL = (*SMALL, "--backbone", TINY_MODEL["backbone"])
 
 
 @pytest.fixture

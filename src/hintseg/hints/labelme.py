@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,13 @@ def read_labelme(path: Path, classes: ClassSet) -> tuple[Hints, Size | None]:
         >>> again == hints, size
         (True, (6, 8))
     """
-
-    def stop(problem: str) -> None:
-        raise DataError(f"{path}: {problem}")
-
-    document = _read(path, classes, stop)
+    document = _read(path, classes, partial(_stop, path))
     shapes = tuple(shape for entry in document.entries for shape in entry)
     return Hints(shapes, document.flags, extra=document.extra), document.size
+
+
+def _stop(path: Path, problem: str) -> None:
+    raise DataError(f"{path}: {problem}")
 
 
 def image_named(path: Path) -> str | None:
