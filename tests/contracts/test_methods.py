@@ -20,6 +20,7 @@ from hintseg.methods import METHODS
 from hintseg.methods.localise import stage as localise_stage
 from hintseg.methods.settings import merge
 from hintseg.methods.spml import recipe as spml_recipe
+from hintseg.report.run_page import report_run
 
 LOCALISE = {"steps": 3, "scales": [1.0], "flip": False, "agreement": {"steps": 4}}
 SETTINGS = {
@@ -96,7 +97,9 @@ def finished(drawn, tmp_path_factory):
 
     def get(method):
         if method not in made:
-            made[method] = run(drawn, tmp_path_factory.mktemp(method) / "run", method)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(training, "report_run", report_run)
+                made[method] = run(drawn, tmp_path_factory.mktemp(method) / "run", method)
         return made[method]
 
     return get
@@ -119,7 +122,7 @@ def test_a_run_has_everything_that_predict_needs(drawn, finished, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method, no_report):
+def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method):
     own = LONG.get(method, {})
     changes = {"steps": 40, "lr": 0.01, "validate_images": 0, "checkpoint_every": 100}
     folder = run(drawn, tmp_path / "run", method, own, **changes)
@@ -130,15 +133,13 @@ def test_the_loss_of_every_stage_falls_on_a_drawn_scene(drawn, tmp_path, method,
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_configuration_passed_back_gives_the_same_weights(
-    drawn, finished, tmp_path, method, no_report
-):
+def test_a_configuration_passed_back_gives_the_same_weights(drawn, finished, tmp_path, method):
     first = finished(method)
     compare(first, hintseg.train(drawn, tmp_path / "run", config=first / "config.yaml"))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_seed_gives_other_weights(drawn, finished, tmp_path, method, no_report):
+def test_another_seed_gives_other_weights(drawn, finished, tmp_path, method):
     one = load_file(finished(method) / "model.safetensors")
     other = load_file(run(drawn, tmp_path / "run", method, seed=1) / "model.safetensors")
     assert any(not torch.equal(one[key], other[key]) for key in one)
@@ -147,16 +148,14 @@ def test_another_seed_gives_other_weights(drawn, finished, tmp_path, method, no_
 @pytest.mark.parametrize(
     ("method", "stop"), [(method, stop) for method in METHODS for stop in STOPS[method]]
 )
-def test_an_interrupted_run_continues_bit_for_bit(
-    drawn, finished, tmp_path, method, stop, no_report
-):
+def test_an_interrupted_run_continues_bit_for_bit(drawn, finished, tmp_path, method, stop):
     with interrupted_at(*stop):
         run(drawn, tmp_path / "run", method)
     compare(finished(method), hintseg.train(drawn, tmp_path / "run", resume=True))
 
 
 @pytest.mark.parametrize("method", STOPS_WITH_TAGS)
-def test_tags_alone_can_be_interrupted_as_well(data_folder, tmp_path, no_report, method):
+def test_tags_alone_can_be_interrupted_as_well(data_folder, tmp_path, method):
     for name in ("herd", "hill"):
         tags_only(data_folder / "hints" / f"{name}.json")
     whole = run(data_folder, tmp_path / "whole", method)
@@ -168,7 +167,7 @@ def test_tags_alone_can_be_interrupted_as_well(data_folder, tmp_path, no_report,
 
 
 @pytest.mark.parametrize(("method", "stop"), [("full", ("train", 1)), ("full", ("train", 4))])
-def test_a_killed_run_continues_bit_for_bit(drawn, finished, tmp_path, method, stop, no_report):
+def test_a_killed_run_continues_bit_for_bit(drawn, finished, tmp_path, method, stop):
     with killed_at(*stop):
         run(drawn, tmp_path / "run", method)
     (tmp_path / "run" / "checkpoint").mkdir(exist_ok=True)
@@ -177,7 +176,7 @@ def test_a_killed_run_continues_bit_for_bit(drawn, finished, tmp_path, method, s
 
 
 @pytest.mark.parametrize("stop", [("embed", 4), ("classify", 3)])
-def test_a_killed_run_takes_up_what_it_remembered(drawn, finished, tmp_path, stop, no_report):
+def test_a_killed_run_takes_up_what_it_remembered(drawn, finished, tmp_path, stop):
     with killed_at(*stop):
         run(drawn, tmp_path / "run", "spml")
     if stop[0] == "embed":
@@ -275,12 +274,6 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(data_folder, tmp_path)
 def test_a_loss_that_is_not_finite_stops_the_run(data_folder, tmp_path):
     with pytest.raises(RunError, match="lower the learning rate"):
         run(data_folder, tmp_path / "run", "full", lr=1e30, optimizer="sgd", warmup=0)
-
-
-@pytest.fixture
-def no_report(monkeypatch):
-    """Half of a tiny run is its report; a test of the training needs none."""
-    monkeypatch.setattr(training, "report_run", lambda *_: None)
 
 
 def tags_only(path):

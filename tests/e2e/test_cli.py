@@ -103,6 +103,7 @@ def test_every_command_has_help_with_an_example(hintseg, command):
     assert f"Example: hintseg {command}" in " ".join(out.replace("`", "").split())
 
 
+@pytest.mark.report
 def test_from_masks_to_masks(hintseg, data_folder, tmp_path):
     hinted, run, masks = tmp_path / "hinted", tmp_path / "run", tmp_path / "masks"
     code, out, _ = hintseg("simulate", data_folder, "--hints", "points,scribbles", "--out", hinted)

@@ -33,6 +33,7 @@ def test_a_command_shown_in_the_documents_exists_with_its_options(line):
     assert {word for word in words if word.startswith("--")} <= known
 
 
+@pytest.mark.report
 def test_the_python_of_the_readme_runs(data_folder, tmp_path, monkeypatch):
     code = re.search(r"```python\n(.*?)```", README, re.S).group(1)
     (data_folder / "images" / "pond.png").rename(data_folder / "images" / "cow.png")

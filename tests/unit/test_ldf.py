@@ -205,6 +205,7 @@ def test_a_run_learns_predicts_and_is_evaluated(cows, tmp_path):
     assert set(figures.per_class) == {"rest", "cow"}
 
 
+@pytest.mark.report
 def test_the_report_shows_errors_by_distance_from_the_edge(cows, tmp_path):
     page = run(cows, tmp_path / "run", {"fine_steps": 0}).report.read_text()
     assert "Error % by distance from the edge" in page

@@ -13,7 +13,6 @@ from torch import nn
 
 import hintseg
 from conftest import TINY, TINY_MODEL
-from hintseg import training
 from hintseg.data.dataset import open_dataset
 from hintseg.data.samples import load_hinted
 from hintseg.engine.run import Run, start_run
@@ -408,12 +407,6 @@ def labels_of(folder, name, classes=3):
     return read_label_map(folder / f"{name}.png", classes=classes, undeclared=UNLABELLED)
 
 
-@pytest.fixture
-def no_report(monkeypatch):
-    """Half of a tiny run is its report; a test of the training needs none."""
-    monkeypatch.setattr(training, "report_run", lambda *_: None)
-
-
 @pytest.mark.parametrize(
     ("own", "names"),
     [
@@ -439,7 +432,7 @@ def test_classes_are_localised_only_where_hints_do_not_show_them(data_folder, tm
     assert spml_stages(job(data_folder, tmp_path / "run", **own))[0].name == first
 
 
-def test_two_rounds_with_retrieval(data_folder, tmp_path, no_report):
+def test_two_rounds_with_retrieval(data_folder, tmp_path):
     folder = train(data_folder, tmp_path / "run", relabel={"rounds": ["classifier", "retrieval"]})
     by = [json.loads((folder / n / "manifest.json").read_text()) for n in ("relabel", "relabel-2")]
     assert [record["by"] for record in by] == ["classifier", "retrieval"]
@@ -456,7 +449,7 @@ def hinted_labels(dataset, name):
     return load_hinted(dataset, name, size=None, zoom=1.4).weak.labels
 
 
-def test_images_without_hints_teach_only_the_embedding(data_folder, tmp_path, no_report):
+def test_images_without_hints_teach_only_the_embedding(data_folder, tmp_path):
     (data_folder / "hints" / "herd.json").unlink()
     folder = train(data_folder, tmp_path / "run")
     images = {
@@ -469,9 +462,7 @@ def test_images_without_hints_teach_only_the_embedding(data_folder, tmp_path, no
 
 
 @pytest.mark.parametrize("crf", [None, "psa"])
-def test_pseudo_labels_keep_the_hints_and_what_is_impossible_out(
-    data_folder, tmp_path, no_report, crf
-):
+def test_pseudo_labels_keep_the_hints_and_what_is_impossible_out(data_folder, tmp_path, crf):
     path = data_folder / "hints" / "herd.json"
     document = json.loads(path.read_text())
     shapes = [shape for shape in document["shapes"] if shape["label"] != "cow"]
@@ -487,7 +478,7 @@ def test_pseudo_labels_keep_the_hints_and_what_is_impossible_out(
         assert np.array_equal(found[hinted >= 0], hinted[hinted >= 0])
 
 
-def test_the_classifier_learns_from_the_pseudo_labels(data_folder, tmp_path, no_report):
+def test_the_classifier_learns_from_the_pseudo_labels(data_folder, tmp_path):
     """P2: not from the hints, which say that there are three classes."""
     own = {"classify": {"steps": 60, "lr": 0.01}}
     folder = train(data_folder, tmp_path / "run", **own)
@@ -502,7 +493,7 @@ def test_the_classifier_learns_from_the_pseudo_labels(data_folder, tmp_path, no_
     assert (predicted == 2).all()
 
 
-def test_missing_pseudo_labels_are_not_replaced_by_the_hints(data_folder, tmp_path, no_report):
+def test_missing_pseudo_labels_are_not_replaced_by_the_hints(data_folder, tmp_path):
     folder = train(data_folder, tmp_path / "run")
     shutil.rmtree(folder / "relabel" / "labels")
     for stage in ("classify", "prototypes"):
@@ -511,7 +502,7 @@ def test_missing_pseudo_labels_are_not_replaced_by_the_hints(data_folder, tmp_pa
         train(data_folder, folder, resume=True)
 
 
-def test_the_whole_network_may_learn_from_pseudo_labels(data_folder, tmp_path, no_report):
+def test_the_whole_network_may_learn_from_pseudo_labels(data_folder, tmp_path):
     taught = {}
     for frozen in (True, False):
         folder = train(data_folder, tmp_path / str(frozen), classify={"frozen": frozen, "steps": 2})

@@ -10,7 +10,6 @@ from torch import nn
 
 import hintseg
 from conftest import TINY
-from hintseg import training
 from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.images.photographs import write_png
@@ -204,31 +203,31 @@ def test_nothing_but_one_image_of_one_pixel(tmp_path):
     is_sound(train(make_data(tmp_path / "data", {"dot": (1, 1, POINT)}), tmp_path / "run"))
 
 
-def test_images_of_one_pixel_without_hints(tmp_path, no_report):
+def test_images_of_one_pixel_without_hints(tmp_path):
     images = {"dot": (1, 1, None), "photo": (30, 40, POINT)}
     is_sound(train(make_data(tmp_path / "data", images), tmp_path / "run"))
 
 
-def test_crops_much_larger_than_the_images(tmp_path, no_report):
+def test_crops_much_larger_than_the_images(tmp_path):
     images = {"small": (3, 2, POINT), "other": (2, 3, {"tags": ["sky", "grass"]})}
     data = make_data(tmp_path / "data", images)
     is_sound(train(data, tmp_path / "run", crop=96, scale=[0.2, 0.3]))
 
 
-def test_classes_without_a_single_hint(tmp_path, no_report):
+def test_classes_without_a_single_hint(tmp_path):
     names = [f"class {index}" for index in range(300)]
     shapes = [("class 7", "point", [[5, 5]]), ("class 299", "point", [[30, 20]])]
     images = {name: (30, 40, {"shapes": shapes}) for name in ("a", "b")}
     is_sound(train(make_data(tmp_path / "data", images, classes=names), tmp_path / "run"))
 
 
-def test_only_the_background_is_hinted(tmp_path, no_report):
+def test_only_the_background_is_hinted(tmp_path):
     images = {name: (30, 40, {"tags": ["grass"]}) for name in ("a", "b")}
     data = make_data(tmp_path / "data", images, background="grass")
     is_sound(train(data, tmp_path / "run"))
 
 
-def test_tags_in_one_image_of_many(tmp_path, no_report):
+def test_tags_in_one_image_of_many(tmp_path):
     images = {name: (30, 40, None) for name in "abcd"} | {"e": (30, 40, {"tags": ["cow", "sky"]})}
     folder = is_sound(train(make_data(tmp_path / "data", images), tmp_path / "run"))
     assert json.loads((folder / "embed" / "manifest.json").read_text())["images"] == 5
@@ -252,7 +251,7 @@ def test_without_hints_the_unsupervised_preset_learns(tmp_path, split):
     assert terms[0]["similarity"] > 0
 
 
-def test_an_untrained_classifier_does_not_choose_the_model(data_folder, tmp_path, no_report):
+def test_an_untrained_classifier_does_not_choose_the_model(data_folder, tmp_path):
     """Without labels nothing trains it, so what it scores on the val split says nothing."""
     folder = train(data_folder, tmp_path / "run", "segsort-unsupervised", OFF, validate_every=1)
     assert json.loads((folder / "embed" / "manifest.json").read_text())["model"] == "last"
@@ -306,9 +305,3 @@ def test_tags_without_seeds_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"label no pixel.*spml.localise.steps"):
         train(data, tmp_path / "run", own={"localise": {"steps": 0}})
     assert not (tmp_path / "run").exists()
-
-
-@pytest.fixture
-def no_report(monkeypatch):
-    """Half of a tiny run is its report; a test of the training needs none."""
-    monkeypatch.setattr(training, "report_run", lambda *_: None)
