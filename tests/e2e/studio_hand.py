@@ -13,6 +13,7 @@ from conftest import HEIGHT, WIDTH
 from hintseg.studio.guard import Door
 from hintseg.studio.server import build_app
 from hintseg.studio.serving import listen
+from hintseg.studio.session import Session
 from hintseg.studio.studio import Studio
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -21,10 +22,11 @@ PATIENCE = 60_000  # ms: the machine may be busy
 
 
 @contextmanager
-def serving(folder, port=0):
+def serving(folder, port=0, train_options=()):
     """The studio of a data set, in a thread; gives its address."""
     listening = listen("127.0.0.1", port)
-    studio = Studio(folder)
+    session = Session(folder, train_options=train_options) if train_options else None
+    studio = Studio(folder, session=session)
     config = uvicorn.Config(
         build_app(studio, Door()), log_level="error", timeout_graceful_shutdown=3
     )
