@@ -5,6 +5,7 @@ and is shared: no test may change it.
 """
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -22,7 +23,9 @@ from hintseg.images.photographs import write_png
 from hintseg.models.saved import ModelDescription, build_segmenter
 from hintseg.structures import VOID, ClassSet
 
-torch.set_num_threads(1)  # on tiny tensors more threads only wait for each other
+# On tiny tensors more threads only wait for each other; hintseg and what it starts heed the wish.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 settings.register_profile("hintseg", deadline=None, derandomize=True)  # the same on every machine
 settings.load_profile("hintseg")
 
