@@ -49,6 +49,11 @@ SPLITS = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """What starts processes comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @contextmanager
 def room_for(size):
     """No file of this process can be larger than so many bytes."""

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from conftest import TINY_MODEL
+from hintseg.cli import app
 from hintseg.models.saved import ModelDescription, save_model
 
 
@@ -33,6 +35,13 @@ def hintseg(*words, code=0, launch=("-m", "hintseg.cli")):
     return done
 
 
+def alone(*words, code=0):
+    """What a command says that is run by this process."""
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
 def content(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
 
@@ -42,7 +51,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
 
 def test_two_processes_predict_the_files_of_one(run, data_folder, tmp_path):
     words = ["predict", run, data_folder / "images", "--device", "cpu", "--scores", "--out"]
-    assert "8 label maps written" in hintseg(*words, tmp_path / "one").stdout
+    assert "8 label maps written" in alone(*words, tmp_path / "one")
     said = hintseg(*words, tmp_path / "two", "--devices", "2")
     assert said.stdout.splitlines() == [f"{tmp_path / 'two'}: 8 label maps written"]
     assert not said.stderr
@@ -57,11 +66,11 @@ def test_two_processes_predict_the_files_of_one(run, data_folder, tmp_path):
 
 def test_two_processes_label_and_evaluate_as_one(run, data_folder, tmp_path):
     words = ["label", run, data_folder, "--device", "cpu", "--out"]
-    hintseg(*words, tmp_path / "one")
+    alone(*words, tmp_path / "one")
     assert "4 label maps written" in hintseg(*words, tmp_path / "two", "--devices", "2").stdout
     assert content(tmp_path / "one") == content(tmp_path / "two")
     words = ["evaluate", run, data_folder, "--split", "train", "--device", "cpu", "--json"]
-    one = hintseg(*words, tmp_path / "1.json").stdout
+    one = alone(*words, tmp_path / "1.json")
     assert hintseg(*words, tmp_path / "2.json", "--devices", "2").stdout == one
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
 
@@ -69,11 +78,11 @@ def test_two_processes_label_and_evaluate_as_one(run, data_folder, tmp_path):
 def test_shares_of_an_evaluation_by_queue_are_added_up(run, data_folder, tmp_path):
     words = ["evaluate", run, data_folder, "--split", "train", "--device", "cpu"]
     counts = ["--counts", tmp_path / "counts"]
-    hintseg(*words, "--json", tmp_path / "whole.json")
+    alone(*words, "--json", tmp_path / "whole.json")
     for share in ("1/2", "2/2"):
-        said = hintseg(*words, *counts, "--shard", share).stdout
+        said = alone(*words, *counts, "--shard", share)
         assert f"counts of {share} of split train" in said
-    hintseg(*words, *counts, "--json", tmp_path / "sum.json")
+    alone(*words, *counts, "--json", tmp_path / "sum.json")
     whole, total = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("whole", "sum"))
     assert whole == total
 
@@ -84,5 +93,9 @@ def test_a_mistake_of_all_processes_is_one_line(run, data_folder, tmp_path):
     words = ["predict", run, data_folder / "images", "--device", "cpu", "--out", tmp_path / "out"]
     (line,) = hintseg(*words, "--devices", "2", code=1).stderr.splitlines()
     assert line.startswith(f"hintseg: {tmp_path / 'out'}: holds PNG files")
-    (line,) = hintseg(*words, "--shard", "3/2", code=1).stderr.splitlines()
-    assert line == "hintseg: --shard 3/2: must be I/N, from 1/N to N/N, such as 2/8"
+
+
+def test_a_share_that_cannot_be_is_refused(run, data_folder, tmp_path):
+    words = ["predict", run, data_folder / "images", "--out", tmp_path / "out", "--shard", "3/2"]
+    error = CliRunner().invoke(app, list(map(str, words))).exception
+    assert str(error) == "--shard 3/2: must be I/N, from 1/N to N/N, such as 2/8"

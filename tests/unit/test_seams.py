@@ -142,6 +142,7 @@ def run(data, out, own=None):
     return hintseg.train(data, out, method="throwaway", settings=settings)
 
 
+@pytest.mark.report
 def test_a_method_from_outside_trains_predicts_and_is_evaluated(installed, tagged, tmp_path):
     done = run(tagged, tmp_path / "run")
     assert isinstance(Brightness(), Localiser)

@@ -1,14 +1,12 @@
 """Contact sheets: pictures side by side."""
 
 import numpy as np
-import pytest
 from PIL import Image as PillowImage
 
 from hintseg.images.label_maps import palette
 from hintseg.methods.contact_sheet import (
     TITLE,
     drawn_hints,
-    evenly,
     label_row,
     sheet_row,
     write_sheet,
@@ -25,15 +23,6 @@ def sample_of(labels, boxes=()):
     boxes = np.array(boxes, float).reshape(-1, 5)
     weak = WeakLabels(labels, np.ones(3, bool), np.zeros(3, bool), boxes)
     return Sample("name", picture(*labels.shape, colour=0), weak)
-
-
-@pytest.mark.parametrize(("count", "most"), [(0, 8), (1, 8), (8, 8), (9, 8), (100, 8), (5, 1)])
-def test_names_are_chosen_evenly(count, most):
-    names = [str(index) for index in range(count)]
-    chosen = [int(name) for name in evenly(names, most)]
-    assert len(chosen) <= most
-    assert bool(chosen) == bool(count)
-    assert len(set(np.diff(chosen).tolist())) <= 1
 
 
 def test_a_row_has_every_picture_below_its_title():
