@@ -65,7 +65,7 @@ STOPS = {  # stage, and its step (the last one, too) or the number of its file
     "regularized": [("partial", 2), ("train", 1), ("train", 5)],
     "sec": [("train", 3)],
     **{name: [("train", 3)] for name in ("cam", "affinitynet", "irn", "seam", "sc_cam", "rca")},
-    "ldf": [("coarse", 3), ("coarse", 6), ("fine", 1), ("fine", 3)],
+    "ldf": [("coarse", 3), ("coarse", 6), ("fine", 1)],
 }
 STOPS_WITH_TAGS = {
     "spml": [("localise", 2), ("localise/seeds", 1), ("embed", 1)],
