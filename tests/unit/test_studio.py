@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import time
-from shutil import copyfile
 from urllib.parse import quote
 
 import numpy as np
@@ -16,13 +15,11 @@ from PIL import Image as PillowImage
 from starlette.testclient import TestClient
 
 from conftest import CLASSES, HEIGHT, TINY_MODEL, WIDTH
-from hintseg.data.dataset import Dataset, open_dataset
+from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.hints.labelme import read_labelme
-from hintseg.predict.doubt import Doubt
 from hintseg.studio.drawings import OWN_KEY, Change, ConflictError, Drawings, read_change
 from hintseg.studio.guard import Door
-from hintseg.studio.ranking import LOOKS
 from hintseg.studio.server import build_app
 from hintseg.studio.serving import door_of
 from hintseg.studio.session import Session
@@ -363,23 +360,6 @@ def test_hints_of_other_images_teach_too_and_images_are_ranked(session):
         time.sleep(0.1)
     session.close()
     assert all(image["doubt"] is not None for image in session.images())
-
-
-def test_the_work_of_a_round_grows_with_the_images_and_not_with_their_square(
-    data_folder, monkeypatch
-):
-    for number in range(192):
-        copyfile(data_folder / "images" / "pond.png", data_folder / "images" / f"{number}.png")
-    session = Session(data_folder)
-    looks = []
-    has_hints = Dataset.has_hints
-    monkeypatch.setattr(Dataset, "has_hints", lambda *which: looks.append(1) or has_hints(*which))
-    monkeypatch.setattr(session.seeing, "doubt", lambda *_: Doubt(0.5, 0.5, 0.5))
-    session.ranking.follow(session.dataset)
-    while session.ranking.step() or session.ranking.step():
-        pass
-    assert session.ranking.known == 200
-    assert len(looks) < LOOKS * 200
 
 
 # --- training

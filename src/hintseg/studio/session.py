@@ -46,8 +46,7 @@ class Session:
 
     def start(self) -> None:
         """Begin to rank."""
-        self.ranking.follow(self.dataset)
-        self.ranking.start()
+        self.ranking.start(self.dataset)
 
     def close(self) -> None:
         """End what works in the background; a training goes on."""
@@ -89,7 +88,7 @@ class Session:
                 self._broken = str(error)
                 raise
             self._broken = ""
-            self.ranking.follow(self.dataset)
+            self.ranking.start(self.dataset)
             return [self.summary(name) for name in self.dataset.images]
 
     def summary(self, name: str) -> dict[str, Any]:
@@ -203,7 +202,7 @@ class Session:
         self._summaries.clear()
         self._broken, self._seen_run = "", None
         self.seeing.forget()
-        self.ranking.follow(self.dataset)
+        self.ranking.start(self.dataset)
 
     def _followed(self, change: Change) -> Change:
         """A change by a page that does not yet know of a class with another name."""
