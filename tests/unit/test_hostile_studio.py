@@ -21,7 +21,8 @@ POINT = {"label": "cow", "points": [[10.0, 12.0]], "shape_type": "point"}
 def session(data_folder):
     found = Session(data_folder)
     found.trainer.start = lambda *_, **__: None
-    return found
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -33,7 +33,9 @@ SMALL = (*SMALL, "--backbone", TINY_MODEL["backbone"])
 
 @pytest.fixture
 def session(data_folder):
-    return Session(data_folder, train_options=(*SMALL, "--set", "train.dim=8"))
+    found = Session(data_folder, train_options=(*SMALL, "--set", "train.dim=8"))
+    yield found
+    found.close()  # it may have begun to rank
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ def browser(served, **headers):
 
 @pytest.fixture
 def session(data_folder):
-    return Session(data_folder)
+    found = Session(data_folder)
+    yield found
+    found.close()  # it may have begun to rank
 
 
 @pytest.fixture
