@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
+from hintseg.metrics import Evaluation
+
 ImageCounts = Int64[np.ndarray, "images 3 classes"]
 """For every image and class: pixels that are rightly found, that it has, that are predicted."""
 
@@ -88,6 +90,11 @@ def counts_of(confusion: Int64[np.ndarray, "classes predicted"]) -> Int64[np.nda
     """
     predicted = confusion[:, :-1].sum(axis=0)
     return np.stack([np.diagonal(confusion), confusion.sum(axis=1), predicted])
+
+
+def image_counts(evaluation: Evaluation) -> ImageCounts:
+    """Of all images of an evaluation that kept them, in its order."""
+    return np.stack([counts_of(confusion) for confusion in evaluation.images.values()])
 
 
 def miou_of(counts: Int64[np.ndarray, "3 classes"]) -> float:

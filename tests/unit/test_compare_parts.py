@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from conftest import TINY, draw_data
-from hintseg.bootstrap import difference, miou_of
+from hintseg.bootstrap import counts_of, difference, miou_of
 from hintseg.compare.choices import HintChoice, checked_variants, hint_choices, variant_words
 from hintseg.compare.effort import RATES, checked_rates, count_work, seconds_of, work_of_hints
 from hintseg.compare.grid import Request, make_plan
 from hintseg.compare.hashing import hints_hash, training_key
-from hintseg.compare.judging import counts_of
 from hintseg.compare.plan import (
     Cell,
     checked_settings,

@@ -94,4 +94,4 @@ def test_one_of_both_measures_is_enough(tmp_path):
     run = validated(tmp_path, miou=0.2, pixel_accuracy=0.3)
     assert no_better_than_constant(run, "train", 20) == []
     assert len(no_better_than_constant(run, "train", 10)) == 1  # those weights were worse
-    assert no_better_than_constant(run, "embed", None) == []  # never validated
+    assert no_better_than_constant(run, "embed", 20) == []  # never validated

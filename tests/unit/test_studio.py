@@ -27,8 +27,8 @@ from hintseg.studio.trainer import Trainer, copy_hints
 
 OWN = {"x-hintseg": "1"}
 POINT = {"label": "cow", "points": [[10.0, 12.0]], "shape_type": "point"}
-SMALL = ("--device", "cpu", "--crop", "32", "--batch", "2", "--set", "train.weights=random")
-SMALL = (*SMALL, "--backbone", TINY_MODEL["backbone"])
+SMALL = ("--device", "cpu", "--crop", "32", "--batch", "2", "--backbone", TINY_MODEL["backbone"])
+SMALL += ("--set", "train.weights=random")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from hintseg.bootstrap import ImageCounts, counts_of
+from hintseg.bootstrap import ImageCounts, image_counts
 from hintseg.compare.choices import variant_options
 from hintseg.compare.folder import CellFolder
 from hintseg.compare.plan import Plan
@@ -89,13 +89,12 @@ def _kept(
 
 def save_counts(file: Path, evaluation: Evaluation) -> None:
     """Keep the counts of every image."""
-    names = list(evaluation.images)
-    stacked = np.stack([counts_of(evaluation.images[name]) for name in names])
+    stacked = image_counts(evaluation)
     with replacing(file) as temporary:
         sealed(
             temporary,
             lambda metadata: save_file({"counts": stacked}, temporary, metadata=metadata),
-            {"images": "\n".join(names)},
+            {"images": "\n".join(evaluation.images)},
         )
 
 

@@ -67,14 +67,13 @@ def train_segmenter(
     state = train_network(job, learner, folder, batches, keep=keep, validate=judge, lr=lr)
     record = {"steps": batches.steps, "best_step": state.best_step}
     if job.fabric.is_global_zero:
-        record |= _choose(job, learner.model, folder, record)
+        record |= _choose(job, learner.model, folder, state.best_step, batches.steps)
     job.fabric.barrier()
     return record
 
 
-def _choose(job: Job, last: nn.Module, folder: Path, trained: Mapping[str, int]) -> dict[str, Any]:
+def _choose(job: Job, last: nn.Module, folder: Path, best: int, steps: int) -> dict[str, Any]:
     """Make the best or the last weights the model of the run; which, why, and remarks."""
-    best, steps = trained["best_step"], trained["steps"]
     why = worth_of_best(job, folder, last) if 0 < best < steps else {}
     which = "best" if why.get("surely") else "last"
     chosen, description = load_model(folder / which)

@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from hintseg.bootstrap import ImageCounts, counts_of, difference
+from hintseg.bootstrap import difference, image_counts
 from hintseg.data.dataset import Dataset
 from hintseg.engine.monitor import Validate
 from hintseg.engine.run import Run
 from hintseg.evaluation import predicted_pairs
 from hintseg.methods.job import Job
-from hintseg.metrics import Confusion, evaluate_pairs
+from hintseg.metrics import Confusion, Evaluation, evaluate_pairs
 from hintseg.models.saved import load_model
+from hintseg.predict.options import PredictOptions
 from hintseg.predict.predictor import Predictor
 from hintseg.predict.retrieval.index import PrototypeIndex
 
@@ -23,17 +23,22 @@ SHARES = ("miou", "pixel_accuracy")  # what a validation says
 
 def validation(job: Job, model: nn.Module) -> Validate | None:
     """Metrics of the val split (at most `validate_images`, evenly spread), if it has masks."""
-    names = validation_names(job.dataset, job.settings.validate_images)
-    if not names:
+    if not validation_names(job.dataset, job.settings.validate_images):
         return None
 
     def validate() -> dict[str, Any]:
-        pairs = predicted_pairs(predictor_of(job, model), job.dataset, names)
-        metrics = evaluate_pairs(pairs, len(job.dataset.classes)).metrics
+        metrics = evaluated_on_val(job, predictor_of(job, model)).metrics
         constant = best_constant(metrics.confusion, job.dataset.classes.names)
         return {**{name: getattr(metrics, name) for name in SHARES}, "constant": constant}
 
     return validate
+
+
+def evaluated_on_val(job: Job[Any], predictor: Predictor, by: str = "classifier") -> Evaluation:
+    """What it predicts of the images that are validated on, against their masks."""
+    names = validation_names(job.dataset, job.settings.validate_images)
+    pairs = predicted_pairs(predictor, job.dataset, names, options=PredictOptions(by=by))
+    return evaluate_pairs(pairs, len(job.dataset.classes))
 
 
 def predictor_of(
@@ -84,25 +89,19 @@ def worth_of_best(job: Job, folder: Path, last: nn.Module) -> dict[str, Any]:
         {"miou": of the best less that of the last, "interval": [low, high], "surely": bool}.
     """
     best = load_model(folder / "best")[0].to(job.fabric.device)
-    found = difference([_val_counts(job, best)], [_val_counts(job, last)])
+    one, other = (evaluated_on_val(job, predictor_of(job, model)) for model in (best, last))
+    found = difference([image_counts(one)], [image_counts(other)])
     interval = [round(found.low, 4), round(found.high, 4)]
     return {"miou": round(found.mean, 4), "interval": interval, "surely": found.low > 0}
 
 
-def _val_counts(job: Job, model: nn.Module) -> ImageCounts:
-    names = validation_names(job.dataset, job.settings.validate_images)
-    pairs = predicted_pairs(predictor_of(job, model), job.dataset, names)
-    images = evaluate_pairs(pairs, len(job.dataset.classes)).images
-    return np.stack([counts_of(images[name]) for name in names])
-
-
-def no_better_than_constant(run: Run, stage: str, step: int | None) -> list[str]:
+def no_better_than_constant(run: Run, stage: str, step: int) -> list[str]:
     """Says so where the model is no better on val than one class everywhere, by both measures.
 
-    `step` is the number of steps after which the kept weights were validated; None: the last time.
+    `step` is the number of steps after which the kept weights were validated.
     """
     told = [line for line in run.read_log() if line.get("stage") == stage and "val" in line]
-    told = [line for line in told if step is None or line["step"] == step - 1]
+    told = [line for line in told if line["step"] == step - 1]
     scores = told[-1]["val"] if told else {}
     constant = scores.get("constant")
     if constant is None or any(scores[name] > constant[name] for name in SHARES):
