@@ -67,11 +67,13 @@ def copied(data, folder, count) -> list:
 
 
 def answered(page, what, action) -> float:
-    """Milliseconds from an action to the end of an answer of the server."""
-    with page.expect_response(lambda response: what in response.url, timeout=120_000) as waiting:
+    """Milliseconds from an action to the end of an answer of the server.
+
+    The page may break a question off and ask it again: only an answer that ends counts.
+    """
+    with page.expect_request_finished(lambda asked: what in asked.url, timeout=120_000):
         began = time.perf_counter()
         action()
-    waiting.value.finished()
     return 1e3 * (time.perf_counter() - began)
 
 

@@ -11,9 +11,19 @@ import signal
 import sys
 from contextlib import contextmanager
 
+# The hook that checks types compiles anew whatever a module of ours imports first: the large
+# packages come before.
+import lightning_fabric  # noqa: F401
+import matplotlib.figure  # noqa: F401
 import numpy as np
 import pytest
+import scipy.ndimage
+import scipy.spatial  # noqa: F401
+import starlette.testclient  # noqa: F401
+import timm  # noqa: F401
 import torch
+import torchvision.transforms.v2  # noqa: F401
+import typer.testing  # noqa: F401
 from hypothesis import settings
 from PIL import Image as PillowImage
 

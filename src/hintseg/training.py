@@ -25,7 +25,6 @@ from hintseg.methods.supervision import recorded
 from hintseg.methods.validating import validation_names
 from hintseg.models.saved import ModelDescription
 from hintseg.predict.predictor import Predictor, load
-from hintseg.report.run_page import report_run
 from hintseg.versions import version_of
 
 PRECISIONS: dict[str, Precision] = {
@@ -155,6 +154,8 @@ def _stages(config: Config, dataset: Dataset, run: Run, fabric: "Fabric") -> Non
         stages = config.recipe.stages(job)
         run_stages(stages, run, writer=fabric.is_global_zero, barrier=fabric.barrier)
         if fabric.is_global_zero:
+            from hintseg.report.run_page import report_run  # noqa: PLC0415 - draws: seconds
+
             report_run(run, dataset, load(run.root, device=fabric.device))
 
 

@@ -80,6 +80,8 @@ export const unlabelPlaces = (added: Added[]) => post("/api/similar/undo", { add
 export const crop = ({ name, left, top, right, bottom }: Kin) =>
   `/api/crop?${query(name)}&left=${left}&top=${top}&right=${right}&bottom=${bottom}`;
 export const report = (run: string) => `/api/report?run=${encodeURIComponent(run)}`;
+export const sheet = (run: string, name: string, written: number) =>
+  `/api/sheet?run=${encodeURIComponent(run)}&${query(name)}&written=${written}`;
 export const train = (method: string, steps: number) =>
   json<Training>(post("/api/train/start", { method, steps }));
 export const stopTraining = () => json<Training>(post("/api/train/stop"));

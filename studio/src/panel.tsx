@@ -102,6 +102,7 @@ function Training({ store }: { store: Store }) {
         </button>
       </div>
       <Progress training={training} />
+      <Sheets training={training} />
       {training.state === "finished" && (
         <a href={api.report(training.run)} target="_blank" rel="noreferrer">
           {t.report}
@@ -131,6 +132,21 @@ function Progress({ training }: { training: Facts }) {
       {losses.length > 1 && <Curve points={losses} />}
       {message && <pre class="bad">{message}</pre>}
     </div>
+  );
+}
+
+/** What the stages have made so far: the newest picture, the others by name. */
+function Sheets({ training: { run, pictures } }: { training: Facts }) {
+  if (!pictures.length) return null;
+  return (
+    <figure class="sheets" aria-label={t.sheets}>
+      {pictures.map(([name, written], place) => (
+        <a key={name} href={api.sheet(run, name, written)} target="_blank" rel="noreferrer" title={t.sheet(name)}>
+          {place === 0 && <img src={api.sheet(run, name, written)} alt="" />}
+          {name}
+        </a>
+      ))}
+    </figure>
   );
 }
 

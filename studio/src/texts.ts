@@ -149,6 +149,8 @@ export const t = {
   severities: { error: "error", warning: "warning" },
   openIt: "Open",
   report: "Report of the training",
+  sheets: "Pictures of the training",
+  sheet: (name: string) => `${name}: show in a window of its own`,
   newData: "A new data set",
   imagesIn: (images: number, folder: string) =>
     images ? `${images} ${images === 1 ? "image" : "images"} in ${folder}` : `No image yet in ${folder}`,

@@ -53,6 +53,7 @@ export interface Training {
   seconds_left: number | null;
   message: string;
   images: number;
+  pictures: [string, number][];
 }
 
 export interface Exported {

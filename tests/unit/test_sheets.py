@@ -1,8 +1,11 @@
 """Contact sheets: pictures side by side."""
 
+import os
+
 import numpy as np
 from PIL import Image as PillowImage
 
+from hintseg.engine.run import Run
 from hintseg.images.label_maps import palette
 from hintseg.methods.contact_sheet import (
     TITLE,
@@ -65,3 +68,15 @@ def test_a_row_of_pseudo_labels_shows_image_hints_and_labels():
     assert (first == 0).all()
     assert np.array_equal(first, second)
     assert third.max() > 0
+
+
+def test_the_sheets_of_a_run_are_those_of_its_stages_the_oldest_first(tmp_path):
+    run = Run(tmp_path)
+    assert run.sheets() == []
+    for number, name in enumerate(("localise/seeds", "embed/seen", "regions/a", "new/seen")):
+        write_sheet(tmp_path / f"{name}.png", [sheet_row([("a", picture(2, 3))])])
+        os.utime(tmp_path / f"{name}.png", (9 - number, 9 - number))
+    run.finish("localise", {})
+    run.log({"stage": "embed", "step": 0, "loss": 1.0})
+    names = [file.relative_to(tmp_path).as_posix() for file in run.sheets()]
+    assert names == ["embed/seen.png", "localise/seeds.png"]

@@ -1,12 +1,14 @@
 """The studio's server: files, versions, who may ask; no browser."""
 
 import gzip
+import io
 import json
 import os
 import struct
 import subprocess
 import sys
 import time
+from shutil import copyfile
 from urllib.parse import quote
 
 import numpy as np
@@ -15,11 +17,13 @@ from PIL import Image as PillowImage
 from starlette.testclient import TestClient
 
 from conftest import CLASSES, HEIGHT, TINY_MODEL, WIDTH
-from hintseg.data.dataset import open_dataset
+from hintseg.data.dataset import Dataset, open_dataset
 from hintseg.errors import ConfigError, DataError
 from hintseg.hints.labelme import read_labelme
+from hintseg.predict.doubt import Doubt
 from hintseg.studio.drawings import OWN_KEY, Change, ConflictError, Drawings, read_change
 from hintseg.studio.guard import Door
+from hintseg.studio.ranking import LOOKS
 from hintseg.studio.server import build_app
 from hintseg.studio.serving import door_of
 from hintseg.studio.session import Session
@@ -349,6 +353,17 @@ def test_a_prediction_follows_the_strokes_before_any_training(client):
     assert client.get("/api/piece?name=pond&x=2000&y=2").status_code == 422
 
 
+def test_what_was_just_drawn_teaches_the_next_image_that_is_opened(session):
+    """At once: the round of all images would come to it in seconds."""
+    assert session.seeing.shown(session.dataset, "ridge", "quick") is None
+    shapes = [
+        {"label": label, "points": [[3, row], [50, row]], "shape_type": "linestrip"}
+        for label, row in (("sky", 3), ("grass", 37))
+    ]
+    session.save("pond", Change(shapes, {}, done=False), session.read("pond").version)
+    assert session.seeing.shown(session.dataset, "ridge", "quick").quick
+
+
 def test_hints_of_other_images_teach_too_and_images_are_ranked(session):
     assert session.seeing.learn(session.dataset, "field")
     assert not session.seeing.learn(session.dataset, "field")  # no news
@@ -362,6 +377,23 @@ def test_hints_of_other_images_teach_too_and_images_are_ranked(session):
         time.sleep(0.1)
     session.close()
     assert all(image["doubt"] is not None for image in session.images())
+
+
+def test_the_work_of_a_round_grows_with_the_images_and_not_with_their_square(
+    data_folder, monkeypatch
+):
+    for number in range(192):
+        copyfile(data_folder / "images" / "pond.png", data_folder / "images" / f"{number}.png")
+    session = Session(data_folder)
+    looks = []
+    has_hints = Dataset.has_hints
+    monkeypatch.setattr(Dataset, "has_hints", lambda *which: looks.append(1) or has_hints(*which))
+    monkeypatch.setattr(session.seeing, "doubt", lambda *_: Doubt(0.5, 0.5, 0.5))
+    session.ranking.follow(session.dataset)
+    while session.ranking.step() or session.ranking.step():
+        pass
+    assert session.ranking.known == 200
+    assert len(looks) < LOOKS * 200
 
 
 # --- training
@@ -403,7 +435,21 @@ def test_training_beside_the_browser(client, session):
     assert not quick
     assert labels.max() < 3
     assert client.post("/api/train/resume").status_code == 400
+    _pictures_are_of_the_run(client, done.pictures, session.trainer.run(1))
     assert Session(session.root).seeing.run == session.trainer.run(1)
+
+
+def _pictures_are_of_the_run(client, pictures, run):
+    """What the network sees at the last step, and nothing that lies elsewhere."""
+    name, written = pictures[0]
+    assert name.endswith("/seen.png")
+    shown = client.get(f"/api/sheet?run=1&name={name}&written={written}")
+    assert shown.headers["content-type"] == "image/png"
+    with PillowImage.open(io.BytesIO(shown.content)) as picture:
+        assert picture.width > 2 * WIDTH  # the hints, and beside them what is seen
+    (run / name).with_name("x.png").symlink_to(run.parents[2] / "images" / "pond.png")
+    for other in (name.replace("seen", "x"), "../../images/pond.png", "model.json"):
+        assert client.get(f"/api/sheet?run=1&name={other}").status_code == 422
 
 
 def test_a_training_stops_and_goes_on(session):

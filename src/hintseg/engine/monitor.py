@@ -40,10 +40,19 @@ class Intervals:
     log: int = 10
     checkpoint: int = 100
     validate: int = 100
+    picture: int = 0  # 0: never
 
     def now(self, every: int, done: int) -> bool:
-        """Whether something due every so many steps is due when `done` steps are done."""
-        return done % every == 0 or done == self.steps
+        """Whether something due every so many steps is due when `done` steps are done; 0: never."""
+        return every > 0 and (done % every == 0 or done == self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What looks at the model while it is trained, as often as the intervals say."""
+
+    validate: Validate | None = None  # gives at least "miou"; None: no validation
+    picture: Callable[[], None] | None = None  # shows a person what the model sees by now
 
 
 @dataclass
@@ -56,7 +65,7 @@ class TrainingMonitor:
     optimizer: Optimizer
     intervals: Intervals
     schedule: Schedule
-    validate: Validate | None  # gives at least "miou"; None: no validation
+    looks: Looks
     keep: Callable[[str], None]  # saves the weights as "best" or "last"
     writer: bool  # only rank 0 writes
     watch: LossWatch | None = None  # is shown the losses of every step
@@ -99,6 +108,8 @@ class TrainingMonitor:
             self._check_weights(step)
         if validates:
             self._validate(step)
+        if self.intervals.now(self.intervals.picture, done):
+            self._picture()
         is_last = done == self.intervals.steps  # what the last step leaves is kept by the stage
         if stopping or (saves and not is_last):
             self._save()
@@ -188,15 +199,20 @@ class TrainingMonitor:
             raise NotFiniteError(f"step {step}: weight {name!r} is NaN or infinite; {REMEDY}")
 
     def _validate(self, step: int) -> None:
-        if self.validate is None or not self.writer:
+        if self.looks.validate is None or not self.writer:
             return
-        scores = self.validate()
+        scores = self.looks.validate()
         self.run.log({"stage": self.stage, "step": step, "val": scores})
         if scores["miou"] > self.state.best_score:
             self.state = replace(self.state, best_step=step + 1, best_score=scores["miou"])
             self.run.check_there()
             self.keep("best")
         self._since = time.perf_counter()
+
+    def _picture(self) -> None:
+        if self.looks.picture is not None and self.writer:
+            self.looks.picture()
+            self._since = time.perf_counter()
 
     def _save(self) -> None:
         if self.writer:

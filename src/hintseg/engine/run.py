@@ -105,6 +105,19 @@ class Run:
         files = sorted(self.root.glob("*/manifest.json"), key=lambda file: file.stat().st_mtime_ns)
         return [read_json(file) for file in files]
 
+    def sheets(self) -> list[Path]:
+        """Pictures that its stages have made for a person, in the order in which they were made.
+
+        A stage is what has been logged or is finished: other folders hold maps of all images.
+        """
+        logged = {line.get("stage") for line in self.read_log()}
+        found: list[tuple[int, Path]] = []
+        for folder in self.root.iterdir() if self.root.is_dir() else ():
+            if folder.name in logged or self.is_done(folder.name):
+                with suppress(OSError):  # one that vanishes meanwhile
+                    found += [(file.stat().st_mtime_ns, file) for file in folder.glob("*.png")]
+        return [file for _, file in sorted(found)]
+
     def record(self, content: Mapping[str, Any]) -> None:
         """Merge facts into run.json."""
         known = read_json(self.root / "run.json") if (self.root / "run.json").exists() else {}

@@ -16,13 +16,14 @@ from hintseg.data.samples import Loader, remembered
 from hintseg.data.transforms import Augmentation, augment
 from hintseg.engine.checkpoint import TrainingState
 from hintseg.engine.fit import Learner, LossModule, fit
-from hintseg.engine.monitor import Intervals, TrainingMonitor, Validate, interruption
+from hintseg.engine.monitor import Intervals, Looks, TrainingMonitor, interruption
 from hintseg.engine.optimizer import Rates, Schedule, make_optimizer, poly
 from hintseg.engine.watch import LossWatch
 from hintseg.errors import DataError, DataWarning, NotFiniteError
 from hintseg.files import read_json
 from hintseg.methods.job import Job
 from hintseg.methods.settings import TrainSettings
+from hintseg.methods.showing import show_what_is_seen
 from hintseg.methods.validating import no_better_than_constant, validation, worth_of_best
 from hintseg.models.backbone import Backbone
 from hintseg.models.embedder import Segmenter
@@ -63,8 +64,11 @@ def train_segmenter(
     def keep(which: str) -> None:
         save_model(folder / which, learner.model, job.description)
 
-    judge = validation(job, learner.model) if validate else None
-    state = train_network(job, learner, folder, batches, keep=keep, validate=judge, lr=lr)
+    looks = Looks(
+        validate=validation(job, learner.model) if validate else None,
+        picture=partial(show_what_is_seen, job, learner.model, folder),
+    )
+    state = train_network(job, learner, folder, batches, keep=keep, looks=looks, lr=lr)
     record = {"steps": batches.steps, "best_step": state.best_step}
     if job.fabric.is_global_zero:
         record |= _choose(job, learner.model, folder, state.best_step, batches.steps)
@@ -116,15 +120,15 @@ def train_network(
     batches: "Batches",
     *,
     keep: Keep,
-    validate: Validate | None = None,
+    looks: Looks | None = None,
     lr: float | Schedule | None = None,
 ) -> TrainingState:
     """Train any learner over its batches, from where an interrupted training stopped.
 
-    `keep` saves the weights: the last, the best whenever `validate` finds them so, and the last
-    good ones of a training that diverges; `lr` is the rate of new weights, by default that of the
-    job, or says it for every step; where it does not, the rate falls as the settings say. Returns
-    what was reached.
+    `keep` saves the weights: the last, the best whenever `looks` validates and finds them so, and
+    the last good ones of a training that diverges; `lr` is the rate of new weights, by default that
+    of the job, or says it for every step; where it does not, the rate falls as the settings say.
+    Returns what was reached.
     """
     settings, fabric = job.settings, job.fabric
     schedule = lr if callable(lr) else _falling(settings, lr, batches.steps)
@@ -133,7 +137,11 @@ def train_network(
     module, optimizer = fabric.setup(LossModule(learner, watch), _optimizer(settings, learner))
     steps = batches.steps
     intervals = Intervals(
-        steps, settings.log_every, settings.checkpoint_every, settings.validate_every
+        steps,
+        settings.log_every,
+        settings.checkpoint_every,
+        settings.validate_every,
+        settings.picture_every,
     )
     monitor = TrainingMonitor(
         run=job.run,
@@ -142,7 +150,7 @@ def train_network(
         optimizer=optimizer,
         intervals=intervals,
         schedule=schedule,
-        validate=validate,
+        looks=looks or Looks(),
         keep=keep,  # type: ignore[arg-type]
         writer=fabric.is_global_zero,
         watch=watch,

@@ -76,6 +76,9 @@ class TrainSettings(Settings):
     validate_images: int = Field(
         100, ge=0, description="largest number of images in a validation; 0: no validation"
     )
+    picture_every: int = Field(
+        0, ge=0, description="steps between pictures of what the network sees by then; 0: none"
+    )
     threads: int = Field(2, ge=1, description="threads that prepare batches")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)

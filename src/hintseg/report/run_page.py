@@ -279,9 +279,8 @@ def _saliency(totals: SaliencyTotals) -> dict[str, Any]:
 
 def _sheets(run: Run) -> list[dict[str, str]]:
     """The contact sheets of the stages, in the order in which they were made."""
-    files = sorted(run.root.glob("*/*.png"), key=lambda file: (file.stat().st_mtime, file))
     sheets = []
-    for file in files:
+    for file in run.sheets():
         with suppress(HintSegError):  # a broken one must not cost a trained model its report
             name = file.relative_to(run.root).as_posix()
             sheets.append({"name": name, "picture": data_uri(read_image(file))})

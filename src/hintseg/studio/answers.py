@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from hintseg.data.check.checking import check
+from hintseg.engine.run import Run
 from hintseg.errors import ConfigError, DataError
 from hintseg.methods import METHODS
 from hintseg.studio.asks import (
@@ -28,6 +29,7 @@ from hintseg.studio.drawings import read_change
 from hintseg.studio.painted import mask_entry
 from hintseg.studio.seeing import Shown
 from hintseg.studio.studio import Studio
+from hintseg.studio.trainer import is_own, pictures_of
 
 MOST_STEPS = 1_000_000
 MOST_CLASS_TEXT = 200  # characters of a name
@@ -218,10 +220,20 @@ def report(studio: Studio, request: Request, body: bytes) -> Response:
     """The report of a run: a page with scripts of its own, shut in."""
     del body
     number = whole_of(request, "run", 1, 10**9)
-    path = studio.session.trainer.run(number) / "report.html"
-    if not path.is_file():
+    run = studio.session.trainer.run(number)
+    path = run / "report.html"
+    if not is_own(path, run):
         raise DataError(f"run {number}: no report; it is written at the end of a training")
     return FileResponse(path, headers={"content-security-policy": REPORT_POLICY})
+
+
+def sheet(studio: Studio, request: Request, body: bytes) -> Response:
+    """A picture of a run: what a stage has made, what the network sees by now."""
+    del body
+    run, name = studio.session.trainer.run(whole_of(request, "run", 1, 10**9)), name_of(request)
+    if name not in dict(pictures_of(Run(run))):
+        raise DataError(f"{name}: no such picture of this training; reload the page")
+    return FileResponse(run / name, headers={"cache-control": "private, max-age=60"})
 
 
 def export(studio: Studio, request: Request, body: bytes) -> Response:

@@ -85,6 +85,7 @@ class Seeing:
         self._seen: Memory[tuple, Seen] = Memory(KEPT_BYTES, lambda seen: seen.bytes)
         self._regions: Memory[tuple, Tensor] = Memory(KEPT_BYTES // 4, lambda map_: map_.nbytes)
         self._cells: dict[str, tuple[str, HintedCells]] = {}
+        self._saved: set[str] = set()  # images whose hints were saved and are not yet learned from
         self.relatives = Relatives(self._pictures)
 
     def use(self, run: Path, dataset: Dataset) -> None:
@@ -120,6 +121,7 @@ class Seeing:
                 there is one (the mean of both).
         """
         with self._lock:
+            self._learn_saved(dataset, name)
             seen = self._see(dataset, name)
             scores, quick = self._scores(dataset, name, seen, what)
             if scores is None:
@@ -178,6 +180,16 @@ class Seeing:
             if seen.model is not None:
                 doubt = torch.maximum(doubt, disagreement(seen.model, quick))
             return summed_up(doubt)
+
+    def saved(self, name: str) -> None:
+        """An image has other hints now: the next image that is opened is seen with them."""
+        self._saved.add(name)
+
+    def _learn_saved(self, dataset: Dataset, opened: str) -> None:
+        for name in self._saved - {opened}:
+            self._saved.discard(name)
+            with suppress(HintSegError, OSError):  # whoever opens that image is told
+                self.learn(dataset, name)
 
     def learn(self, dataset: Dataset, name: str) -> bool:
         """Take note of the hints of an image for the fast head; whether there was news."""

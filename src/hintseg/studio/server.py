@@ -52,6 +52,7 @@ ROUTES: tuple[tuple[str, answers.Answer, str], ...] = (
     ("classes/{verb}", answers.classes, "POST"),
     ("train/{verb}", answers.train, "POST"),
     ("report", answers.report, "GET"),
+    ("sheet", answers.sheet, "GET"),
     ("export", answers.export, "POST"),
     ("export/masks.zip", answers.masks, "GET"),
     ("problems", answers.problems, "GET"),

@@ -46,7 +46,8 @@ class Session:
 
     def start(self) -> None:
         """Begin to rank."""
-        self.ranking.start(self.dataset)
+        self.ranking.follow(self.dataset)
+        self.ranking.start()
 
     def close(self) -> None:
         """End what works in the background; a training goes on."""
@@ -88,7 +89,7 @@ class Session:
                 self._broken = str(error)
                 raise
             self._broken = ""
-            self.ranking.start(self.dataset)
+            self.ranking.follow(self.dataset)
             return [self.summary(name) for name in self.dataset.images]
 
     def summary(self, name: str) -> dict[str, Any]:
@@ -108,7 +109,9 @@ class Session:
     def save(self, name: str, change: Change, version: str) -> Drawing:
         """Change the drawing of an image; errors as `Drawings.save`."""
         self.ranking.pause()
-        return self.drawings.save(self.dataset, name, self._followed(change), version)
+        drawing = self.drawings.save(self.dataset, name, self._followed(change), version)
+        self.seeing.saved(name)
+        return drawing
 
     def add_class(self, name: str) -> None:
         """Add a class behind the others; DataError where it cannot be one."""
@@ -202,7 +205,7 @@ class Session:
         self._summaries.clear()
         self._broken, self._seen_run = "", None
         self.seeing.forget()
-        self.ranking.start(self.dataset)
+        self.ranking.follow(self.dataset)
 
     def _followed(self, change: Change) -> Change:
         """A change by a page that does not yet know of a class with another name."""

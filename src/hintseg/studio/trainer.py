@@ -26,11 +26,12 @@ from hintseg.models.saved import DESCRIPTION, WEIGHTS
 
 FOLDER = "studio"  # inside the data set: runs, copies of hints
 NICENESS = 5  # the person at the browser comes first
-LOG_EVERY = 5  # steps
+LOG_EVERY, PICTURE_EVERY = 5, 25  # steps
+WATCHED = (f"train.log_every={LOG_EVERY}", f"train.picture_every={PICTURE_EVERY}")
 LOSSES = 200  # points of a curve that the browser gets
 FARTHEST = 1e300
 METHOD, STEPS = re.compile(r"[a-z_]{1,40}"), re.compile(r"[0-9]{1,7}")
-SET, NOTHING = re.compile(rf"train\.log_every={LOG_EVERY}"), re.compile(r"(?!)")
+SET, NOTHING = re.compile("|".join(map(re.escape, WATCHED))), re.compile(r"(?!)")
 LAST_WORDS = 3  # lines of what a failed training said
 
 State = Literal["none", "running", "stopping", "stopped", "failed", "finished"]
@@ -51,6 +52,7 @@ class Progress:
     seconds_left: float | None = None
     message: str = ""
     images: int = 0
+    pictures: tuple[tuple[str, int], ...] = ()  # files of the run and their age, the newest first
 
     def record(self) -> dict[str, Any]:
         """As a browser gets it."""
@@ -78,7 +80,8 @@ class Trainer:
             images = copy_hints(dataset, self._data(number))
             record = {"run": number, "images": images}
             options = ["--method", method, "--steps", str(steps)]
-            options += ["--set", f"train.log_every={LOG_EVERY}", *self._options]
+            options += [word for value in WATCHED for word in ("--set", value)]
+            options += self._options
             self._launch(number, options, record)
 
     def resume(self) -> None:
@@ -132,6 +135,7 @@ class Trainer:
             seconds_left=round((steps - step) / rate, 1) if rate and alive else None,
             message=self._last_words(record["run"]) if state == "failed" else "",
             images=record.get("images", 0),
+            pictures=pictures_of(run),
         )
 
     def run(self, number: int) -> Path:
@@ -219,6 +223,25 @@ class Trainer:
         except OSError:
             return ""
         return "\n".join(text.strip().splitlines()[-LAST_WORDS:])
+
+
+def pictures_of(run: Run) -> tuple[tuple[str, int], ...]:
+    """The sheets of the stages of a run, with when each was written in milliseconds; newest first.
+
+    A sheet that is not whole yet is none: files are moved into their place.
+    """
+    found: list[tuple[str, int]] = []
+    for file in reversed(run.sheets()):
+        with suppress(OSError):
+            if is_own(file, run.root):
+                name = file.relative_to(run.root).as_posix()
+                found.append((name, file.stat().st_mtime_ns // 10**6))
+    return tuple(found)
+
+
+def is_own(file: Path, run: Path) -> bool:
+    """Whether a file of a run is there and in it: a link could lead anywhere."""
+    return file.is_file() and file.resolve().is_relative_to(run.resolve())
 
 
 def is_finished(run: Path) -> bool:
