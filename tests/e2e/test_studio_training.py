@@ -37,6 +37,8 @@ def test_draw_train_see_correct_accept_export(opened, data_folder):
         page.wait_for_selector("canvas[data-image='pond']")
         page.wait_for_selector(".state.finished", timeout=240_000)
         page.wait_for_selector("text=model: run 1")
+        sheet = page.get_by_label("Pictures of the training").locator("img")
+        wait_for(lambda: sheet.evaluate("picture => picture.naturalWidth") > 100)
         page.get_by_text("trained model").click()
         page.wait_for_selector(".looking", state="detached")
         page.wait_for_selector("canvas[data-seen='pond']")
