@@ -1,11 +1,11 @@
 """Accuracy of the methods on a data set, over hints and seeds.
 
     python benchmarks/accuracy.py DATA... --out RUNS [--seeds 0,1,2] [--jobs points:partial,...]
-                                  [--crf PRESET,...]
+                                  [--crf PRESET,...] [--steps 500] [--size 192] [--crop 160]
 
 A job is HINTS:METHOD. HINTS: full (masks), points, scribbles, boxes, tags, scribbles0.5 (half of
-every stroke), mix (each image one of the four kinds at random). METHOD: full, partial, spml,
-regularized or sec, with settings of its own as in regularized+energy=ncut+weight=0.1; or seeded
+every stroke), mix (each image one of the four kinds at random). METHOD: any, with
+settings of its own as in regularized+energy=ncut+weight=0.1 or rca+localise.steps=300; or seeded
 (cross-entropy on the hints and on the seeds that SPML would take from activation maps: SPML without
 any relation). Simulates hints, trains and evaluates by the command line, one run after the other,
 skips what is done already, and writes RUNS/table.md: mean and spread (half the range) of the mIoU
@@ -23,7 +23,7 @@ import sys
 import time
 from pathlib import Path
 
-BUDGET = ["--steps", "500", "--size", "192", "--crop", "160", "--batch", "8", "--device", "cpu"]
+BUDGET = {"steps": 500, "size": 192, "crop": 160}
 NO_RELATIONS = ["annotation", "cooccurrence", "similarity", "affinity"]
 SEEDED = [f"spml.relations.{name}=0" for name in NO_RELATIONS]
 SEEDED += ["spml.absent=0", "spml.spread=false", "spml.relabel.rounds=[]"]
@@ -48,21 +48,22 @@ def hinted(data: Path, hints: str, seed: int, out: Path) -> Path:
     return folder
 
 
-def measure(
-    data: Path, job: str, seed: int, out: Path, extra: list[str], refiners: list[str]
-) -> dict[str, dict]:
+def measure(data: Path, job: str, seed: int, options: argparse.Namespace) -> dict[str, dict]:
     """One training and its evaluations by name; read back if done before."""
     hints, method = job.split(":")
+    out, refiners = options.out, [name for name in options.crf.split(",") if name]
     source = hinted(data, hints, seed, out)
     folder = out / f"{data.name}-{hints}-{method}-{seed}"
     seconds = folder / "seconds.json"
     if not seconds.exists():
         name, *changes = ("spml" if method == "seeded" else method).split("+")
-        settings = SEEDED if method == "seeded" else extra if method == "spml" else []
+        settings = SEEDED if method == "seeded" else options.set if method == "spml" else []
         settings = [*settings, *(f"{name}.{change}" for change in changes)]
         words = [word for setting in settings for word in ("--set", setting)]
         began = time.perf_counter()
-        train = ["train", source, "--method", name, *BUDGET, "--seed", seed, *words]
+        budget = [word for key in BUDGET for word in (f"--{key}", getattr(options, key))]
+        budget += ["--batch", 8, "--device", "cpu"]
+        train = ["train", source, "--method", name, *budget, "--seed", seed, *words]
         hintseg(*train, "--out", folder, "--resume")
         seconds.write_text(json.dumps(time.perf_counter() - began))
     views = {method: (folder, "classifier")}
@@ -115,13 +116,14 @@ def main() -> None:
     parser.add_argument("--jobs", default=JOBS)
     parser.add_argument("--set", action="append", default=[], help="settings of spml")
     parser.add_argument("--crf", default="", help="presets: evaluate with these as well")
+    for key, value in BUDGET.items():
+        parser.add_argument(f"--{key}", type=int, default=value)
     options = parser.parse_args()
-    refiners = [name for name in options.crf.split(",") if name]
     runs: dict[tuple[Path, str, str], list[dict]] = {}
     for seed in map(int, options.seeds.split(",")):
         for data in options.data:
             for job in options.jobs.split(","):
-                records = measure(data, job, seed, options.out, options.set, refiners)
+                records = measure(data, job, seed, options)
                 for name, record in records.items():
                     runs.setdefault((data, job.split(":")[0], name), []).append(record)
     columns = ("data", "hints", "method", "test mIoU %", "by seed", "pixel accuracy %")
