@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event, Thread
@@ -82,7 +83,10 @@ class Ranking:
 
     def _work(self) -> None:
         while not self._stop.is_set():
-            self._stop.wait(REST if self.step() else IDLE)
+            worked = False
+            with suppress(HintSegError, OSError):  # the folder is gone: whoever asks is told
+                worked = self.step()
+            self._stop.wait(REST if worked else IDLE)
 
     def _wait(self) -> None:
         while time.monotonic() - self._asked < BUSY and not self._stop.is_set():
