@@ -83,7 +83,7 @@ def report_where_asked(request, monkeypatch):
     """Half of a tiny run is its report: it is made for tests that are marked `report` alone."""
     training = sys.modules.get("hintseg.training")  # a test that loads it makes its reports
     if training is not None and not request.node.get_closest_marker("report"):
-        monkeypatch.setattr(training, "report_run", lambda *_: None)
+        monkeypatch.setattr("hintseg.report.run_page.report_run", lambda *_: None)
 
 
 @pytest.fixture
