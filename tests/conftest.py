@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from contextlib import contextmanager
 
 # The hook that checks types compiles anew whatever a module of ours imports first: the large
@@ -31,6 +30,7 @@ from hintseg.data.dataset import open_dataset
 from hintseg.images.label_maps import write_label_map
 from hintseg.images.photographs import write_png
 from hintseg.models.saved import ModelDescription, build_segmenter
+from hintseg.report import run_page
 from hintseg.structures import VOID, ClassSet
 
 # On tiny tensors more threads only wait for each other; hintseg and what it starts heed the wish.
@@ -81,9 +81,8 @@ def room_for(size):
 @pytest.fixture(autouse=True)
 def report_where_asked(request, monkeypatch):
     """Half of a tiny run is its report: it is made for tests that are marked `report` alone."""
-    training = sys.modules.get("hintseg.training")  # a test that loads it makes its reports
-    if training is not None and not request.node.get_closest_marker("report"):
-        monkeypatch.setattr("hintseg.report.run_page.report_run", lambda *_: None)
+    if not request.node.get_closest_marker("report"):
+        monkeypatch.setattr(run_page, "report_run", lambda *_: None)
 
 
 @pytest.fixture

@@ -74,7 +74,8 @@ def confusion_of(
             f"prediction is {predicted.shape}, truth is {truth.shape}; sizes must agree"
         )
     counted = truth >= 0 if where is None else (truth >= 0) & where
-    found = np.where(predicted[counted] < 0, classes, predicted[counted])
+    found = predicted[counted].astype(np.int64)  # the number of classes may not fit its own kind
+    found[found < 0] = classes
     pairs = truth[counted].astype(np.int64) * (classes + 1) + found
     return np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 

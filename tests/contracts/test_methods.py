@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 import hintseg
 from conftest import TINY, draw_data
-from hintseg import training
 from hintseg.data.dataset import open_dataset
 from hintseg.engine.monitor import TrainingMonitor
 from hintseg.engine.run import Run
@@ -20,8 +19,9 @@ from hintseg.methods import METHODS
 from hintseg.methods.localise import stage as localise_stage
 from hintseg.methods.settings import merge
 from hintseg.methods.spml import recipe as spml_recipe
-from hintseg.report.run_page import report_run
+from hintseg.report import run_page
 
+REPORT_RUN = run_page.report_run  # tests have another one in its place
 LOCALISE = {"steps": 3, "scales": [1.0], "flip": False, "agreement": {"steps": 4}}
 SETTINGS = {
     "train": {**TINY, "steps": 6, "checkpoint_every": 2, "validate_every": 3},
@@ -98,7 +98,7 @@ def finished(drawn, tmp_path_factory):
     def get(method):
         if method not in made:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(training, "report_run", report_run)
+                patch.setattr(run_page, "report_run", REPORT_RUN)
                 made[method] = run(drawn, tmp_path_factory.mktemp(method) / "run", method)
         return made[method]
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from conftest import TINY_MODEL
 from hintseg.data.dataset import open_dataset
+from hintseg.engine.monitor import Looks
 from hintseg.engine.run import Run, start_run
 from hintseg.methods.fitting import Batches, Stateless, train_network
 from hintseg.methods.job import Job
@@ -65,7 +66,13 @@ def test_the_weight_comes_nearer_and_the_steps_are_told(job):
 
 def test_the_best_is_kept_whenever_validation_finds_it(job):
     scores = iter([0.2, 0.5, 0.4])
-    _, kept, state = trained(job, validate=lambda: {"miou": next(scores), "pixel_accuracy": 1.0})
+    shown = []
+    looks = Looks(
+        validate=lambda: {"miou": next(scores), "pixel_accuracy": 1.0},
+        picture=lambda: shown.append(len(shown)),
+    )
+    _, kept, state = trained(job, looks=looks)
+    assert not shown  # unless it is set how often
     assert kept == ["best", "best", "last"]
     assert (state.best_step, state.best_score) == (8, 0.5)
 
