@@ -73,7 +73,7 @@ function Training({ store }: { store: Store }) {
         <label>
           {t.method}
           <select value={method} disabled={runs} onChange={(event) => setMethod(event.currentTarget.value)}>
-            {["spml", "partial", "regularized"].map((name) => (
+            {store.facts?.methods.map((name) => (
               <option>{name}</option>
             ))}
           </select>

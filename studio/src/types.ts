@@ -84,6 +84,7 @@ export interface Facts {
   run: string;
   generation: number;
   ranked: number;
+  methods: string[];
   trouble: string;
   training: Training;
 }

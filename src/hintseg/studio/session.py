@@ -11,6 +11,7 @@ from hintseg.data.check.image import Problem
 from hintseg.data.dataset import open_dataset
 from hintseg.errors import ConfigError, DataError, HintSegError
 from hintseg.images.label_maps import palette
+from hintseg.methods import METHODS
 from hintseg.predict.doubt import Doubt
 from hintseg.studio.classes import add_class, finish_renaming, remove_class, rename_class
 from hintseg.studio.drawings import Change, Drawing, Drawings, hint_file
@@ -73,6 +74,7 @@ class Session:
             "generation": self.seeing.generation,
             "ranked": self.ranking.known,
             "related": self.seeing.relatives.known,
+            "methods": list(METHODS),
             "trouble": self._trouble,
             "broken": self._broken,
             "writable": is_writable(self.dataset.hints_folder),
