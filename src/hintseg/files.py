@@ -134,10 +134,10 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _write_error(path, error.errno, error.strerror or str(error)) from error
     except SafetensorError as error:
-        found = re.search(r"\(os error (\d+)\)", str(error))
+        found = re.search(r"os error (\d+)|code: (\d+)", str(error))  # its versions differ
         if found is None:
             raise
-        number = int(found[1])
+        number = int(found[1] or found[2])
         raise _write_error(path, number, os.strerror(number)) from error
 
 

@@ -169,6 +169,8 @@ def test_a_model_without_a_size_sees_images_as_they_are_or_zoomed(segmenter, zoo
 
 @pytest.mark.parametrize("opset", [20, 21, 24])
 def test_newer_operators_give_the_same(segmenter, by_onnx, opset):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} knows no operators {opset}")
     model = prediction_graph(segmenter, DESCRIPTION, opset=opset)
     assert model.opset_import[0].version == opset
     session = onnxruntime.InferenceSession(model.SerializeToString())

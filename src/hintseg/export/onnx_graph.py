@@ -314,6 +314,11 @@ def _around(
     inner = compose.add_prefix_graph(
         network.graph, "network/", rename_inputs=False, rename_outputs=False
     )
+    ends = (*network.graph.input, *network.graph.output)
+    own = {f"network/{end.name}": end.name for end in ends}  # onnx before 1.18 renames these too
+    for node in inner.node:
+        node.input[:] = [own.get(name, name) for name in node.input]
+        node.output[:] = [own.get(name, name) for name in node.output]
     nodes = []
     for node in graph.node:
         nodes += list(inner.node) if node.op_type == "Network" else [node]

@@ -106,8 +106,8 @@ def brush_bitmap(content: Any, size: Size) -> Bitmap:  # noqa: ANN401 - whatever
     if not isinstance(content, list):
         raise DataError("brush RLE must be a list of bytes")
     try:
-        packed = np.array(content, dtype=np.uint8)
-    except (TypeError, ValueError, OverflowError) as error:
+        packed = np.frombuffer(bytes(content), dtype=np.uint8)
+    except (TypeError, ValueError) as error:
         raise DataError("brush RLE must be a list of bytes") from error
     _refuse_bomb(size[0] * size[1])
     words = _words(np.unpackbits(packed), 4 * size[0] * size[1])
