@@ -48,6 +48,16 @@ def hinted(data: Path, hints: str, seed: int, out: Path) -> Path:
     return folder
 
 
+def keep_budget(options: argparse.Namespace) -> None:
+    """A folder is of one budget, since what is done there is not trained again."""
+    file, budget = options.out / "budget.json", {key: getattr(options, key) for key in BUDGET}
+    known = json.loads(file.read_text()) if file.exists() else budget
+    if known != budget:
+        sys.exit(f"{options.out}: its runs are of {known}, not {budget}; choose another --out")
+    options.out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(budget))
+
+
 def measure(data: Path, job: str, seed: int, options: argparse.Namespace) -> dict[str, dict]:
     """One training and its evaluations by name; read back if done before."""
     hints, method = job.split(":")
@@ -119,6 +129,7 @@ def main() -> None:
     for key, value in BUDGET.items():
         parser.add_argument(f"--{key}", type=int, default=value)
     options = parser.parse_args()
+    keep_budget(options)
     runs: dict[tuple[Path, str, str], list[dict]] = {}
     for seed in map(int, options.seeds.split(",")):
         for data in options.data:

@@ -127,14 +127,15 @@ def remove_parts(folder: Path, *, older: float = 0.0) -> None:
 def writing(path: Path) -> Iterator[None]:
     """Whatever keeps the block from writing becomes a WriteError that names the file and a remedy.
 
-    The writers of other packages raise errors of their own, in which the system's has a number.
+    The writers of other packages raise errors of their own, in which the system's has a number, in
+    words that differ from release to release.
     """
     try:
         yield
     except OSError as error:
         raise _write_error(path, error.errno, error.strerror or str(error)) from error
     except SafetensorError as error:
-        found = re.search(r"os error (\d+)|code: (\d+)", str(error))  # its versions differ
+        found = re.search(r"\(os error (\d+)\)|Os \{ code: (\d+)", str(error))
         if found is None:
             raise
         number = int(found[1] or found[2])

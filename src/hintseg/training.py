@@ -154,7 +154,7 @@ def _stages(config: Config, dataset: Dataset, run: Run, fabric: "Fabric") -> Non
         stages = config.recipe.stages(job)
         run_stages(stages, run, writer=fabric.is_global_zero, barrier=fabric.barrier)
         if fabric.is_global_zero:
-            from hintseg.report.run_page import report_run  # noqa: PLC0415 - draws: seconds
+            from hintseg.report.run_page import report_run  # noqa: PLC0415 - by matplotlib
 
             report_run(run, dataset, load(run.root, device=fabric.device))
 

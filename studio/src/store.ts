@@ -103,7 +103,7 @@ export class Store {
       const news = facts.generation !== this.generation;
       this.generation = facts.generation;
       if (!this.begun) return await this.begin();
-      const first = !this.seen && old?.ranked !== facts.ranked; // now there may be something to see
+      const first = !this.seen && !this.looking && old?.ranked !== facts.ranked; // now there may be something to see
       if (old && (news || first) && this.open) void this.look();
       if (++this.rounds % 5 === 0 || (old && old.ranked !== facts.ranked && this.rounds % 2 === 0)) await this.list();
       if (old && this.rounds % 2 === 0) await this.refresh();

@@ -72,11 +72,11 @@ def test_a_row_of_pseudo_labels_shows_image_hints_and_labels():
 
 def test_the_sheets_of_a_run_are_those_of_its_stages_the_oldest_first(tmp_path):
     run = Run(tmp_path)
-    assert run.sheets() == []
+    assert run.sheets([]) == []
     for number, name in enumerate(("localise/seeds", "embed/seen", "regions/a", "new/seen")):
         write_sheet(tmp_path / f"{name}.png", [sheet_row([("a", picture(2, 3))])])
         os.utime(tmp_path / f"{name}.png", (9 - number, 9 - number))
     run.finish("localise", {})
     run.log({"stage": "embed", "step": 0, "loss": 1.0})
-    names = [file.relative_to(tmp_path).as_posix() for file in run.sheets()]
+    names = [file.relative_to(tmp_path).as_posix() for file in run.sheets(run.read_log())]
     assert names == ["embed/seen.png", "localise/seeds.png"]

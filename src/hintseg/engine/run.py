@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +105,12 @@ class Run:
         files = sorted(self.root.glob("*/manifest.json"), key=lambda file: file.stat().st_mtime_ns)
         return [read_json(file) for file in files]
 
-    def sheets(self) -> list[Path]:
+    def sheets(self, log: Sequence[Mapping[str, Any]]) -> list[Path]:
         """Pictures that its stages have made for a person, in the order in which they were made.
 
-        A stage is what has been logged or is finished: other folders hold maps of all images.
+        A stage is what stands in the log or is finished: other folders hold maps of all images.
         """
-        logged = {line.get("stage") for line in self.read_log()}
+        logged = {line.get("stage") for line in log}
         found: list[tuple[int, Path]] = []
         for folder in self.root.iterdir() if self.root.is_dir() else ():
             if folder.name in logged or self.is_done(folder.name):

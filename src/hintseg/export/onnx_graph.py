@@ -311,11 +311,11 @@ def _around(
 ) -> ModelProto:
     """The graph of AROUND with the network in its place."""
     graph = parser.parse_graph(_text(fixed, description))
-    inner = compose.add_prefix_graph(
-        network.graph, "network/", rename_inputs=False, rename_outputs=False
-    )
+    inner = compose.add_prefix_graph(network.graph, "network/")
+    # Its ends keep their names. (To ask for that by `rename_inputs=False` helps with newer onnx
+    # only: 1.16 renames them in the nodes all the same.)
     ends = (*network.graph.input, *network.graph.output)
-    own = {f"network/{end.name}": end.name for end in ends}  # onnx before 1.18 renames these too
+    own = {f"network/{end.name}": end.name for end in ends}
     for node in inner.node:
         node.input[:] = [own.get(name, name) for name in node.input]
         node.output[:] = [own.get(name, name) for name in node.output]

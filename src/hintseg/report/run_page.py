@@ -105,7 +105,7 @@ def write_report(
         cards=[*_cards(log, evaluation, split), *_better_on_val(records)],
         remarks=[remark for record in records for remark in _remarks(record)],
         stages=_charts(log, records),
-        sheets=_sheets(run),
+        sheets=_sheets(run, log),
         evaluation=None if evaluation is None else _evaluation(evaluation, classes),
         saliency=None if saliency is None else _saliency(saliency),
         settings=_flat(settings),
@@ -277,10 +277,10 @@ def _saliency(totals: SaliencyTotals) -> dict[str, Any]:
     }
 
 
-def _sheets(run: Run) -> list[dict[str, str]]:
+def _sheets(run: Run, log: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """The contact sheets of the stages, in the order in which they were made."""
     sheets = []
-    for file in run.sheets():
+    for file in run.sheets(log):
         with suppress(HintSegError):  # a broken one must not cost a trained model its report
             name = file.relative_to(run.root).as_posix()
             sheets.append({"name": name, "picture": data_uri(read_image(file))})

@@ -230,10 +230,11 @@ def report(studio: Studio, request: Request, body: bytes) -> Response:
 def sheet(studio: Studio, request: Request, body: bytes) -> Response:
     """A picture of a run: what a stage has made, what the network sees by now."""
     del body
-    run, name = studio.session.trainer.run(whole_of(request, "run", 1, 10**9)), name_of(request)
-    if name not in dict(pictures_of(Run(run))):
+    run = Run(studio.session.trainer.run(whole_of(request, "run", 1, 10**9)))
+    name = name_of(request)
+    if name not in dict(pictures_of(run, run.read_log())):
         raise DataError(f"{name}: no such picture of this training; reload the page")
-    return FileResponse(run / name, headers={"cache-control": "private, max-age=60"})
+    return FileResponse(run.root / name, headers={"cache-control": "private, max-age=60"})
 
 
 def export(studio: Studio, request: Request, body: bytes) -> Response:

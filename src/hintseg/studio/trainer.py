@@ -52,7 +52,7 @@ class Progress:
     seconds_left: float | None = None
     message: str = ""
     images: int = 0
-    pictures: tuple[tuple[str, int], ...] = ()  # files of the run and their age, the newest first
+    pictures: tuple[tuple[str, int], ...] = ()  # files of the run, when written (ms); newest first
 
     def record(self) -> dict[str, Any]:
         """As a browser gets it."""
@@ -113,7 +113,7 @@ class Trainer:
         if not record:
             return Progress("none")
         run, alive = Run(self.run(record["run"])), self._alive() is not None
-        log = run.read_log() if run.log_file.exists() else []
+        log = run.read_log()
         lines = [line for line in log if "step" in line and _is_finite(line.get("loss"))]
         judged = [line["val"].get("miou") for line in log if isinstance(line.get("val"), dict)]
         scored = [score for score in judged if _is_finite(score)]
@@ -135,7 +135,7 @@ class Trainer:
             seconds_left=round((steps - step) / rate, 1) if rate and alive else None,
             message=self._last_words(record["run"]) if state == "failed" else "",
             images=record.get("images", 0),
-            pictures=pictures_of(run),
+            pictures=pictures_of(run, log),
         )
 
     def run(self, number: int) -> Path:
@@ -225,13 +225,13 @@ class Trainer:
         return "\n".join(text.strip().splitlines()[-LAST_WORDS:])
 
 
-def pictures_of(run: Run) -> tuple[tuple[str, int], ...]:
+def pictures_of(run: Run, log: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, int], ...]:
     """The sheets of the stages of a run, with when each was written in milliseconds; newest first.
 
     A sheet that is not whole yet is none: files are moved into their place.
     """
     found: list[tuple[str, int]] = []
-    for file in reversed(run.sheets()):
+    for file in reversed(run.sheets(log)):
         with suppress(OSError):
             if is_own(file, run.root):
                 name = file.relative_to(run.root).as_posix()
