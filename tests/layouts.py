@@ -31,7 +31,7 @@ def voc_mask(seed):
 
 def indexed(path, labels):
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = PillowImage.fromarray(labels, mode="P")
+    image = PillowImage.frombytes("P", labels.shape[::-1], labels.tobytes())
     image.putpalette([value // 3 for value in range(768)])
     image.save(path)
 

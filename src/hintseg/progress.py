@@ -29,6 +29,9 @@ def is_first_process() -> bool:
 def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
     """A bar with count, speed and time left while the block runs, on standard error."""
     console = Console(stderr=True)
+    if not console.is_terminal or not is_first_process():
+        yield _silent
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -38,11 +41,19 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    silent = not console.is_terminal or not is_first_process()
-    with Progress(*columns, console=console, disable=silent) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done, note="")
 
         def advance(note: str = "") -> None:
             bar.update(task, advance=1, note=one_line(note))
 
         yield advance
+
+
+def _silent(note: str = "") -> None:
+    """Say nothing.
+
+    (A `Progress` that is disabled is not the same: older releases of rich end it with an empty
+    line.)
+    """
+    del note

@@ -101,6 +101,16 @@ def test_the_towers_of_the_classes_do_not_see_each_other():
     assert second.any()
 
 
+def test_what_passes_the_new_layers_keeps_its_size():
+    """The start that torch gives makes it five times smaller; short trainings learn no class."""
+    torch.manual_seed(0)
+    model = classifier()
+    seen = torch.randn(4, model.dim, 12, 12).relu()
+    for layers in (model.coarse, model.fine):
+        passed = layers[:-1](seen)
+        assert 0.5 < (passed.square().mean() / seen.square().mean()).sqrt() < 2
+
+
 def test_class_numbers_survive_half_precision():
     regions, labels = torch.ones(2, 3, dtype=torch.bfloat16), torch.tensor([257, 1023])
     assert _of_all_ranks(regions, labels)[1].tolist() == [257, 1023]
