@@ -41,11 +41,18 @@ def hinted(data: Path, hints: str, seed: int, out: Path) -> Path:
         return data
     folder = out / f"{data.name}-{hints}-{seed}-data"
     if not folder.exists():
-        kind, fraction = re.fullmatch(r"([a-z]+)([\d.]*)", hints).groups()
-        words = ["tags,boxes,points,scribbles", "--mix"] if kind == "mix" else [kind]
-        words += ["--fraction", fraction] if fraction else []
-        hintseg("simulate", data, "--hints", *words, "--seed", seed, "--out", folder)
+        hintseg("simulate", data, *simulation(hints), "--seed", seed, "--out", folder)
     return folder
+
+
+def simulation(hints: str) -> list[str]:
+    """What `simulate` is asked for."""
+    if hints == "mix":
+        return ["--hints", "tags,boxes,points,scribbles", "--mix"]
+    kinds, _, wrong = hints.partition("+wrong")
+    names, fraction = re.fullmatch(r"(.*?[a-z](?::\d+)?)([\d.]*)", kinds).groups()
+    words = ["--hints", names.replace("+", ","), "--wrong-tags", wrong or "0"]
+    return words + (["--fraction", fraction] if fraction else [])
 
 
 def keep_budget(options: argparse.Namespace) -> None:
@@ -60,7 +67,7 @@ def keep_budget(options: argparse.Namespace) -> None:
 
 def measure(data: Path, job: str, seed: int, options: argparse.Namespace) -> dict[str, dict]:
     """One training and its evaluations by name; read back if done before."""
-    hints, method = job.split(":")
+    hints, method = job.rsplit(":", 1)
     out, refiners = options.out, [name for name in options.crf.split(",") if name]
     source = hinted(data, hints, seed, out)
     folder = out / f"{data.name}-{hints}-{method}-{seed}"
@@ -136,7 +143,7 @@ def main() -> None:
             for job in options.jobs.split(","):
                 records = measure(data, job, seed, options)
                 for name, record in records.items():
-                    runs.setdefault((data, job.split(":")[0], name), []).append(record)
+                    runs.setdefault((data, job.rsplit(":", 1)[0], name), []).append(record)
     columns = ("data", "hints", "method", "test mIoU %", "by seed", "pixel accuracy %")
     head = "| " + " | ".join((*columns, "within 5 px %", "minutes of train")) + " |"
     lines = [head, "|---" * 8 + "|", *(row(*key, records) for key, records in runs.items())]
