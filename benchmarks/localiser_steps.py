@@ -1,0 +1,70 @@
+"""What a step of each localiser costs beside one of `full`, and how much memory a run takes.
+
+    python benchmarks/localiser_steps.py DATA --out RUNS [--steps 40] [--size 160] [--crop 128]
+                                         [--by full,cam,seam,sc_cam,rca] [--stride 16]
+
+Trains each for some steps, batch 8, one thread, from hints `tags` of DATA (a folder with masks),
+and makes seeds of one image alone. Prints the time of a step (the median over the log, of the first
+stage; the wait for data is in it), as a share of that of `full`, and the largest memory of the
+whole process, interpreter and libraries included. One after the other, on a machine at rest.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def hintseg(*words: object) -> int:
+    """Run one command; the largest memory of it in bytes."""
+    command = [sys.executable, "-m", "hintseg.cli", *map(str, words)]
+    process = subprocess.Popen(command, env={**os.environ, **THREADS})
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"failed: {' '.join(command)}")
+    return used.ru_maxrss * 1024
+
+
+def measured(source: Path, by: str, out: Path, options: argparse.Namespace) -> tuple[float, int]:
+    """Seconds of a step, and the memory of the process."""
+    words = ["train", source, "--size", options.size, "--crop", options.crop, "--batch", 8]
+    words += ["--steps", options.steps, "--device", "cpu", "--set", "train.validate_images=0"]
+    if by != "full":
+        own = {"steps": options.steps, "output_stride": options.stride, "images": 1}
+        words += [
+            word for key, value in own.items() for word in ("--set", f"{by}.localise.{key}={value}")
+        ]
+    memory = hintseg(*words, "--method", by, "--out", out)
+    stage = "train" if by == "full" else "localise"
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    speeds = [row["steps_per_second"] for row in rows if row["stage"] == stage and "loss" in row]
+    return 1 / statistics.median(speeds), memory
+
+
+def main() -> None:
+    """Measure every localiser."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    for name, value in {"steps": 40, "size": 160, "crop": 128, "stride": 16}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--by", default="full,cam,seam,sc_cam,rca")
+    options = parser.parse_args()
+    tagged, base = options.out / "tagged", 0.0
+    if not tagged.exists():
+        hintseg("simulate", options.data, "--hints", "tags", "--out", tagged)
+    print("| localiser | seconds of a step | of `full` | GB |\n|---|---|---|---|")
+    for by in options.by.split(","):
+        source = options.data if by == "full" else tagged
+        seconds, memory = measured(source, by, options.out / f"{by}-{options.stride}", options)
+        base = base or seconds
+        print(f"| {by} | {seconds:.3f} | {seconds / base:.2f} | {memory / 1e9:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
