@@ -102,7 +102,7 @@ def test_the_towers_of_the_classes_do_not_see_each_other():
 
 
 def test_what_passes_the_new_layers_keeps_its_size():
-    """The start that torch gives makes it five times smaller; short trainings learn no class."""
+    """The start that torch gives makes it 15 times smaller; short trainings learn no class."""
     torch.manual_seed(0)
     model = classifier()
     seen = torch.randn(4, model.dim, 12, 12).relu()

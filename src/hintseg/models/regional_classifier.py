@@ -116,7 +116,7 @@ def region_means(
 def _convolutions(widths: list[int], *, groups: int = 1) -> list[nn.Module]:
     """3 x 3 convolutions and ReLUs, which keep the size of what passes (He et al. 2015).
 
-    The default of torch would make it five times smaller over three layers, and short trainings
+    The default of torch would make it fifteen times smaller over three layers, and short trainings
     would leave the maps of many classes where they began.
     """
     layers: list[nn.Module] = []
