@@ -40,7 +40,7 @@ def test_rows_of_all_sizes_make_one_sheet(tmp_path):
     rows = [sheet_row([("a", picture(20, 30))]), sheet_row([("b", picture(1, 1))])]
     write_sheet(tmp_path / "new" / "sheet.png", rows)
     sheet = np.array(PillowImage.open(tmp_path / "new" / "sheet.png"))
-    assert sheet.shape == (2 * (20 + TITLE + 4), 34, 3)
+    assert sheet.shape == (20 + 1 + 2 * (TITLE + 4), 34, 3)  # no empty lines under a low row
     assert (sheet[TITLE : TITLE + 20, :30] == 200).all()
 
 

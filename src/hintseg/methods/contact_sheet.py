@@ -25,13 +25,11 @@ def sheet_row(pictures: Sequence[tuple[str, Image]]) -> Row:
 
 
 def write_sheet(path: Path, rows: Sequence[Row]) -> None:
-    """One row under the other, padded to the widest and highest; nothing without rows."""
+    """One row under the other, padded to the widest; nothing without rows."""
     if not rows:
         return
-    height, width = (max(row.shape[axis] for row in rows) for axis in (0, 1))
-    padded = [
-        np.pad(row, ((0, height - row.shape[0]), (0, width - row.shape[1]), (0, 0))) for row in rows
-    ]
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     write_png(path, PillowImage.fromarray(np.concatenate(padded)))
 
 
