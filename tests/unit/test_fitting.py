@@ -15,7 +15,12 @@ from hintseg.engine.run import Run, start_run
 from hintseg.methods.fitting import Batches, Stateless, train_network
 from hintseg.methods.job import Job
 from hintseg.methods.settings import Settings, TrainSettings
-from hintseg.methods.validating import validation, validation_names, worth_of_best
+from hintseg.methods.validating import (
+    beside_constant,
+    validation,
+    validation_names,
+    worth_of_best,
+)
 from hintseg.models.saved import ModelDescription, save_model
 
 
@@ -139,3 +144,29 @@ def test_earlier_weights_are_kept_only_where_they_are_surely_better(validated, t
     }
     save_model(tmp_path / "best", bad, job.description)
     assert not worth_of_best(job, tmp_path, good)["surely"]
+
+
+@pytest.mark.parametrize(
+    ("miou", "accuracy", "begins"),
+    [
+        (0.05, 0.71, None),
+        (0.03, 0.71, None),
+        (0.05, 0.70, None),
+        (
+            0.26,
+            0.30,
+            "fewer pixels of val are right than with 'soil' everywhere (pixel accuracy 30.0%",
+        ),
+        (0.04, 0.70, "the model is no better on val than 'soil' everywhere"),
+        (0.00, 0.10, "the model is no better on val than 'soil' everywhere"),
+    ],
+)
+def test_a_model_that_one_class_beats_is_remarked_on(miou, accuracy, begins):
+    soil = {"class": "soil", "miou": 0.04, "pixel_accuracy": 0.7}
+    said = beside_constant({"miou": miou, "pixel_accuracy": accuracy, "constant": soil})
+    assert len(said) == (begins is not None)
+    assert all(line.startswith(begins) for line in said)
+
+
+def test_scores_from_before_constants_were_kept_say_nothing():
+    assert beside_constant({"miou": 0.1, "pixel_accuracy": 0.1}) == []

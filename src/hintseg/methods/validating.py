@@ -1,6 +1,6 @@
 """The val split while a network trains: what its weights are worth, and which of them are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +96,42 @@ def worth_of_best(job: Job, folder: Path, last: nn.Module) -> dict[str, Any]:
 
 
 def no_better_than_constant(run: Run, stage: str, step: int) -> list[str]:
-    """Says so where the model is no better on val than one class everywhere, by both measures.
+    """Says so where one class everywhere would be better on val (`beside_constant`).
 
     `step` is the number of steps after which the kept weights were validated.
     """
     told = [line for line in run.read_log() if line.get("stage") == stage and "val" in line]
     told = [line for line in told if line["step"] == step - 1]
-    scores = told[-1]["val"] if told else {}
+    return beside_constant(told[-1]["val"]) if told else []
+
+
+def beside_constant(scores: Mapping[str, Any]) -> list[str]:
+    """A remark on a model that one class everywhere beats in pixel accuracy, and perhaps in mIoU.
+
+    The mIoU of one class is low wherever there are many, so that it alone would excuse a model that
+    gives the ground away to all others.
+
+    Args:
+        scores: As validation gives them: `miou`, `pixel_accuracy`, and both of a `constant`.
+
+    Example:
+        >>> one = {"class": "soil", "miou": 0.04, "pixel_accuracy": 0.7}
+        >>> beside_constant({"miou": 0.26, "pixel_accuracy": 0.8, "constant": one})
+        []
+        >>> beside_constant({"miou": 0.26, "pixel_accuracy": 0.3, "constant": one})[0][:57]
+        "fewer pixels of val are right than with 'soil' everywhere"
+    """
     constant = scores.get("constant")
-    if constant is None or any(scores[name] > constant[name] for name in SHARES):
+    if constant is None:
+        return []
+    if not any(scores[name] > constant[name] for name in SHARES):
+        what = "the model is no better on val than"
+    elif scores["pixel_accuracy"] < constant["pixel_accuracy"]:
+        what = "fewer pixels of val are right than with"
+    else:
         return []
     return [
-        f"the model is no better on val than {constant['class']!r} everywhere "
+        f"{what} {constant['class']!r} everywhere "
         f"(pixel accuracy {scores['pixel_accuracy']:.1%}, that alone "
         f"{constant['pixel_accuracy']:.1%}); look at the hints and the seeds, or train longer"
     ]
