@@ -40,9 +40,9 @@ def measured(source: Path, by: str, out: Path, options: argparse.Namespace) -> t
             word for key, value in own.items() for word in ("--set", f"{by}.localise.{key}={value}")
         ]
     memory = hintseg(*words, "--method", by, "--out", out)
-    stage = "train" if by == "full" else "localise"
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    speeds = [row["steps_per_second"] for row in rows if row["stage"] == stage and "loss" in row]
+    of_first = [row for row in rows if row["stage"] == rows[0]["stage"] and "loss" in row]
+    speeds = [row["steps_per_second"] for row in of_first]
     return 1 / statistics.median(speeds), memory
 
 
