@@ -82,13 +82,16 @@ def test_a_label_is_always_one_of_the_best_and_inputs_stay(shares):
 class Given:
     """A localiser that knows: what is tagged is in the left half."""
 
+    def __init__(self, height=0.9):
+        self.height = height
+
     def fit(self, job, folder):
         """Nothing to learn."""
 
     def maps(self, sample):
         known = np.flatnonzero(sample.weak.tags[1:]) + 1
         maps = torch.zeros(len(known), *SIZE)
-        maps[:, :, : SIZE[1] // 2] = 0.9
+        maps[:, :, : SIZE[1] // 2] = self.height
         return ScoreMaps(maps, torch.from_numpy(known))
 
 
@@ -100,15 +103,23 @@ def sample(*, tags=(False, True, False), labels=None):
     return Sample("one", image, weak)
 
 
-def seeder(cue=None, **own):
+def seeder(cue=None, height=0.9, **own):
     settings = LocaliseSettings(agreement={"rounds": 0}, rule="fusion", **own)
-    return FusedSeeder(Seeder(Given(), settings, CLASSES, boxes_complete=False, cue=cue))
+    return FusedSeeder(Seeder(Given(height), settings, CLASSES, boxes_complete=False, cue=cue))
 
 
 def test_maps_become_seeds_on_both_sides_of_the_edge():
     seeds = seeder().seeds(sample())
     assert (seeds[:, :9] == 1).all()
     assert (seeds[:, 11:] == 0).all()
+
+
+@pytest.mark.parametrize(("exponent", "seeded"), [(None, False), (1.5, False), (6.0, True)])
+def test_a_low_map_gives_no_seeds_by_default(exponent, seeded):
+    """0.6^1.5 is above a map of 0.4, 0.6^6 is not: the exponent of `cut` would paint it."""
+    seeds = seeder(height=0.4, exponent=exponent).seeds(sample())
+    assert (seeds[:, :8] == 1).all() == seeded
+    assert (seeds == 1).any() == seeded
 
 
 def test_a_cue_overrules_the_background_of_the_maps():

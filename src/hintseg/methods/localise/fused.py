@@ -11,6 +11,7 @@ from hintseg.seeds.fusion import fused_labels
 from hintseg.structures import LabelMap, Sample, ScoreMaps
 
 PRESET: PresetName = "psa"  # as published, where the settings name none
+EXPONENT = 1.5  # the published 4 trusts in a saliency map to find the background
 
 
 class FusedSeeder:
@@ -48,6 +49,10 @@ class FusedSeeder:
         own = seen.labels == self.background  # a walk has carried one along
         maps = ScoreMaps(seen.maps[~own], seen.labels[~own])
         boxed = in_boxes(maps, torch.from_numpy(sample.weak.boxes).float())
-        ground = seen.maps[own] if own.any() else background_score(boxed, settings.exponent)[None]
+        ground = (
+            seen.maps[own]
+            if own.any()
+            else background_score(boxed, settings.exponent or EXPONENT)[None]
+        )
         scores = torch.cat([ground, boxed])
         return dense_crf(sample.image, scores, preset=settings.crf or PRESET), maps

@@ -24,6 +24,7 @@ from hintseg.seeds.activation import (
 from hintseg.structures import UNLABELLED, ClassSet, LabelMap, Sample, ScoreMaps, WeakLabels
 
 Expander = Callable[[Sample, ScoreMaps], ScoreMaps]
+EXPONENT = 6.0  # of the background score: its seeds are few and sure
 
 
 def missing_classes(weak: WeakLabels, classes: ClassSet) -> Bool[np.ndarray, " classes"]:
@@ -151,7 +152,9 @@ class Seeder:
             return self.cue(sample) >= settings.cue_sure
         if settings.background == "score" or not len(maps):
             return background_seeds(
-                maps, threshold=settings.background_threshold, exponent=settings.exponent
+                maps,
+                threshold=settings.background_threshold,
+                exponent=settings.exponent or EXPONENT,
             )
         assert isinstance(self.localiser, WithSaliency)
         return saliency_seeds(self.localiser.saliency(sample), settings.saliency)

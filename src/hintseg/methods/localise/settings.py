@@ -163,8 +163,10 @@ class LocaliseSettings(Settings):
     background_threshold: Share = Field(
         0.2, description="minimum background score of a background seed"
     )
-    exponent: float = Field(
-        6.0, gt=0, description="of the background score (1 - best map)^exponent"
+    exponent: float | None = Field(
+        None,
+        gt=0,
+        description="of the background score (1 - best map)^exponent; null: 6, rule fusion 1.5",
     )
     background: Literal["score", "saliency"] = Field(
         "score", description="source of background seeds: low maps (score), or non-salient places"

@@ -83,5 +83,4 @@ RCA = _method(
     output_stride=8,
     crf="psa",
     rule="fusion",
-    exponent=1.5,  # the published 4 trusts in a saliency map to find the background
 )
