@@ -155,7 +155,7 @@ def test_earlier_weights_are_kept_only_where_they_are_surely_better(validated, t
         (
             0.26,
             0.30,
-            "fewer pixels of val are right than with 'soil' everywhere (pixel accuracy 30.0%",
+            "the model is no better on val than 'soil' everywhere (pixel accuracy 30.0%",
         ),
         (0.04, 0.70, "the model is no better on val than 'soil' everywhere"),
         (0.00, 0.10, "the model is no better on val than 'soil' everywhere"),
