@@ -13,25 +13,15 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
+
+from objects import hintseg
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def hintseg(*words: object) -> int:
-    """Run one command; the largest memory of it in bytes."""
-    command = [sys.executable, "-m", "hintseg.cli", *map(str, words)]
-    process = subprocess.Popen(command, env={**os.environ, **THREADS})
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"failed: {' '.join(command)}")
-    return used.ru_maxrss * 1024
-
-
-def measured(source: Path, by: str, out: Path, options: argparse.Namespace) -> tuple[float, int]:
-    """Seconds of a step, and the memory of the process."""
+def measured(source: Path, by: str, out: Path, options: argparse.Namespace) -> tuple[float, float]:
+    """Seconds of a step, and the memory of the process in MiB."""
     words = ["train", source, "--size", options.size, "--crop", options.crop, "--batch", 8]
     words += ["--steps", options.steps, "--device", "cpu", "--set", "train.validate_images=0"]
     if by != "full":
@@ -39,7 +29,7 @@ def measured(source: Path, by: str, out: Path, options: argparse.Namespace) -> t
         words += [
             word for key, value in own.items() for word in ("--set", f"{by}.localise.{key}={value}")
         ]
-    memory = hintseg(*words, "--method", by, "--out", out)
+    _, memory = hintseg(*words, "--method", by, "--out", out)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     of_first = [row for row in rows if row["stage"] == rows[0]["stage"] and "loss" in row]
     speeds = [row["steps_per_second"] for row in of_first]
@@ -55,6 +45,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--by", default="full,cam,seam,sc_cam,rca")
     options = parser.parse_args()
+    os.environ.update(THREADS)
     tagged, base = options.out / "tagged", 0.0
     if not tagged.exists():
         hintseg("simulate", options.data, "--hints", "tags", "--out", tagged)
@@ -63,7 +54,10 @@ def main() -> None:
         source = options.data if by == "full" else tagged
         seconds, memory = measured(source, by, options.out / f"{by}-{options.stride}", options)
         base = base or seconds
-        print(f"| {by} | {seconds:.3f} | {seconds / base:.2f} | {memory / 1e9:.2f} |", flush=True)
+        print(
+            f"| {by} | {seconds:.3f} | {seconds / base:.2f} | {memory * 2**20 / 1e9:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
