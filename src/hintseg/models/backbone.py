@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hintseg.errors import ConfigError, DataWarning, UnknownNameError
+from hintseg.models.depthwise import with_fast_gradients
 from hintseg.models.finite import first_not_finite
 from hintseg.versions import importing_torchvision
 
@@ -158,6 +159,7 @@ def _create(name: str, output_stride: int) -> nn.Module:
             f"backbone {name!r}: timm gives no feature maps of it at output stride "
             f"{output_stride} ({error}); choose another network or --set train.output_stride=32"
         ) from error
+    with_fast_gradients(network)
     return network
 
 

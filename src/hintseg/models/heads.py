@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hintseg.errors import ConfigError
+from hintseg.models.depthwise import DilatedDepthwise
 
 
 class ConvNormAct(nn.Sequential):
@@ -19,7 +20,7 @@ class ConvNormAct(nn.Sequential):
         padding = dilation * (kernel - 1) // 2
         if separable:
             layers: list[nn.Module] = [
-                nn.Conv2d(
+                DilatedDepthwise(
                     inputs,
                     inputs,
                     kernel,
