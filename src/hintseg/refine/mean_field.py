@@ -192,11 +192,16 @@ def _sweep(
 
 
 @compiled
-def _blur(lane: int, given: Array, first: int, beside: Array, table: Array, other: Array) -> None:
+def _blur(
+    classes: Range, given: Array, first: int, beside: Array, table: Array, other: Array
+) -> None:
     """What the vertices of one lattice have to give, from what all threads gave them.
 
+    All the classes of a vertex are blurred before the next vertex: what is read is whole lines of
+    the cache, as tables of many vertices do not stay in it.
+
     Args:
-        lane: First of the classes that are blurred.
+        classes: The range of them that is blurred.
         given: (threads, all vertices, width).
         first: Where this lattice begins among all vertices.
         beside: (axes, 2, vertices): numbers of the next and the last vertex along each axis; one
@@ -209,19 +214,24 @@ def _blur(lane: int, given: Array, first: int, beside: Array, table: Array, othe
     flat, source, target = given.ravel(), table.ravel(), other.ravel()
     if axes % 2:
         source, target = target, source
-    for place in range(lane, vertices * width, width):
-        total = _load(flat, first * width + place)
-        for thread in range(1, threads):
-            total = _add(total, np.float32(1), _load(flat, (thread * rows + first) * width + place))
-        _store(source, place, total)
+    for vertex in range(vertices):
+        for lane in range(classes[0], classes[1], LANES):
+            place = vertex * width + lane
+            total = _load(flat, first * width + place)
+            for thread in range(1, threads):
+                again = (thread * rows + first) * width + place
+                total = _add(total, np.float32(1), _load(flat, again))
+            _store(source, place, total)
     half = np.float32(0.5)
     for axis in range(axes):
         for vertex in range(vertices):
-            on, back = np.int64(beside[axis, 0, vertex]), np.int64(beside[axis, 1, vertex])
-            lanes = _load(source, vertex * width + lane)
-            lanes = _add(lanes, half, _load(source, on * width + lane))
-            lanes = _add(lanes, half, _load(source, back * width + lane))
-            _store(target, vertex * width + lane, lanes)
+            on = np.int64(beside[axis, 0, vertex]) * width
+            back = np.int64(beside[axis, 1, vertex]) * width
+            for lane in range(classes[0], classes[1], LANES):
+                lanes = _load(source, vertex * width + lane)
+                lanes = _add(lanes, half, _load(source, on + lane))
+                lanes = _add(lanes, half, _load(source, back + lane))
+                _store(target, vertex * width + lane, lanes)
         source, target = target, source
 
 
@@ -243,21 +253,22 @@ def mean_field(logits: Rows, lattices: Sequence[tuple[float, Lattice]], iteratio
     probabilities = torch.zeros_like(padded)
     inputs = padded.numpy(), around, table, probabilities.numpy()
     bounds = [count * i // threads for i in range(threads + 1)]
-    lanes = list(product(range(0, width, LANES), parts))
+    several = -(-width // LANES // threads) * LANES
+    some_classes = [(c, min(c + several, width)) for c in range(0, width, several)]
 
     def sweep(thread: int) -> None:
         _sweep((bounds[thread], bounds[thread + 1]), *inputs, given[thread])
 
-    def blur(lane_of_part: tuple[int, _Part]) -> None:
-        lane, part = lane_of_part
+    def blur(classes_of_part: tuple[Range, _Part]) -> None:
+        classes, part = classes_of_part
         some = slice(part.first, part.past)
-        _blur(lane, given, part.first, part.beside, table[some], other[some])
+        _blur(classes, given, part.first, part.beside, table[some], other[some])
 
     with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
         run = pool.map if threads > 1 else map
         list(run(sweep, range(threads)))
         for _ in range(iterations):
-            list(run(blur, lanes))
+            list(run(blur, product(some_classes, parts)))
             list(run(sweep, range(threads)))
     return probabilities[:, :classes]
 
