@@ -21,7 +21,7 @@ from hintseg.methods.localise.checks import (
     warn_of_tags,
 )
 from hintseg.methods.localise.expand import AffinityLearner, BoundaryLearner, Expansion
-from hintseg.methods.localise.seam import SeamLearner
+from hintseg.methods.localise.seam import SeamLearner, second_scale
 from hintseg.methods.localise.settings import (
     ExpandSettings,
     LocaliseSettings,
@@ -37,6 +37,7 @@ from hintseg.seeds.confident import confident_of_maps
 from hintseg.structures import UNLABELLED, Batch, ClassSet, Sample, ScoreMaps, WeakLabels
 
 CLASSES = ClassSet(("ground", "a", "b"), background=0)
+SIDE = 64  # of the images of a batch
 
 
 def backbone():
@@ -44,7 +45,7 @@ def backbone():
     return Backbone("test_efficientnet")
 
 
-def batch(size=64):
+def batch(size=SIDE):
     draws = torch.Generator().manual_seed(1)
     labels = torch.full((2, size, size), UNLABELLED)
     labels[:, : size // 2] = 1
@@ -65,7 +66,7 @@ def trained(module):
 
 def test_as_released_the_refined_maps_do_not_train_the_backbone():
     model = AttentiveClassifier(backbone(), CLASSES, dropout=0.0)
-    learner = SeamLearner(model, SeamSettings(equivariance=0.0))
+    learner = SeamLearner(model, SeamSettings(equivariance=0.0), SIDE)
     losses = learner.losses(batch(), 0)
     (losses["cross"] + losses["empty"]).backward()
     assert trained(model) <= {"project.0.weight", "project.1.weight", "mix.weight"}
@@ -74,7 +75,7 @@ def test_as_released_the_refined_maps_do_not_train_the_backbone():
 
 def test_as_described_they_do():
     model = AttentiveClassifier(backbone(), CLASSES, dropout=0.0, through=True)
-    learner = SeamLearner(model, SeamSettings(through=True))
+    learner = SeamLearner(model, SeamSettings(through=True), SIDE)
     learner.losses(batch(), 0)["cross"].backward()
     assert "classify.weight" in trained(model)
     assert any(name.startswith("backbone.") for name in trained(model))
@@ -83,7 +84,7 @@ def test_as_described_they_do():
 @pytest.mark.parametrize("off", ["equivariance", "cross", "empty"])
 def test_a_term_without_weight_is_not_there(off):
     model = AttentiveClassifier(backbone(), CLASSES)
-    losses = SeamLearner(model, SeamSettings(**{off: 0.0})).losses(batch(), 0)
+    losses = SeamLearner(model, SeamSettings(**{off: 0.0}), SIDE).losses(batch(), 0)
     assert set(losses) == {"tags", "equivariance", "cross", "empty"} - {off}
 
 
@@ -211,6 +212,21 @@ def test_without_a_background_each_map_reaches_one():
     found = spread(Halves(), ClassSet(("x", "a", "b")))(sample(), Halves().maps(sample()))
     assert found.labels.tolist() == [1]
     assert found.maps.amax().item() == pytest.approx(1, abs=1e-3)
+    assert found.maps.amin().item() == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.3, 1.0), (0.0, 0.0)])
+def test_without_a_background_a_map_that_is_the_same_everywhere_is_one_or_empty(value, expected):
+    seen = ScoreMaps(torch.full((1, 8, 16), value), torch.tensor([1]))
+    found = spread(Halves(), ClassSet(("x", "a", "b")))(sample(), seen)
+    torch.testing.assert_close(found.maps, torch.full((1, 8, 16), expected), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(("crop", "scale"), [(448, 0.5), (224, 0.5), (160, 0.7), (96, 0.75)])
+def test_the_second_view_of_seam_is_no_smaller_than_what_shows_tags(crop, scale):
+    assert second_scale(crop) == pytest.approx(scale)
+    learner = SeamLearner(AttentiveClassifier(backbone(), CLASSES), SeamSettings(), crop)
+    assert learner.view.scale == pytest.approx(scale)
 
 
 def test_an_image_without_maps_stays_without():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from hintseg.data.samples import with_labels
@@ -172,7 +173,11 @@ class Expansion:
 
     @torch.inference_mode()
     def __call__(self, sample: Sample, seen: ScoreMaps) -> ScoreMaps:
-        """The maps after the walk, from 0 to 1, with one of the background where there is one."""
+        """The maps after the walk, from 0 to 1, with one of the background where there is one.
+
+        With a background all are divided by the highest value of all, without one each map goes
+        from 0 to 1 by itself.
+        """
         background = self.classes.background
         maps, labels = seen.maps, seen.labels
         if not len(maps):
@@ -186,9 +191,9 @@ class Expansion:
         walked = self._walk(sample, maps)
         size = sample.image.shape[:2]
         spread = F.interpolate(walked[None], size=size, mode="bilinear", align_corners=False)[0]
-        together = background is not None  # then classes and background are compared as they are
-        highest = spread.amax() if together else spread.flatten(1).amax(dim=1)[:, None, None]
-        return ScoreMaps((spread / (highest + 1e-5)).clamp(0, 1), labels)
+        if background is not None:  # classes and background are compared as they are
+            return ScoreMaps((spread / (spread.amax() + 1e-5)).clamp(0, 1), labels)
+        return ScoreMaps(_stretched(spread), labels)
 
     def _walk(self, sample: Sample, maps: Tensor) -> Tensor:
         """Maps on the cells of the affinity, after the walk."""
@@ -217,6 +222,17 @@ class Expansion:
         size = [max(1, round(side * self.zoom / 8)) * 8 for side in sample.image.shape[:2]]
         device = next(self.model.parameters()).device
         return F.interpolate(pixels, size=size, mode="bilinear", antialias=True).to(device)
+
+
+def _stretched(maps: Float[Tensor, "maps height width"]) -> Float[Tensor, "maps height width"]:
+    """Each map from 0 to 1; one that is the same everywhere is 1, an empty one 0.
+
+    A walk leaves small differences of maps whose classes cover an image; what is everywhere says
+    nothing about the place.
+    """
+    least, highest = (edge(dim=(1, 2), keepdim=True) for edge in (maps.amin, maps.amax))
+    slack = 1e-5 * highest
+    return (maps - least + slack) / (highest - least + slack + torch.finfo(maps.dtype).tiny)
 
 
 def _averaged(maps: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:

@@ -35,16 +35,22 @@ from hintseg.models.tag_classifier import tag_scores
 from hintseg.refine.correlation import pixel_correlation
 from hintseg.structures import Batch
 
+LEAST_SIDE = 112  # pixels of a view in which a network sees what it sees at 224, half as large
+
 Maps = Float[Tensor, "batch maps rows columns"]
 WithBackground = Float[Tensor, "batch channels rows columns"]
 
 
 class SeamLearner(Stateless):
-    """Learns tags and equivariance from two views of each image."""
+    """Learns tags and equivariance from two views of each image.
 
-    def __init__(self, model: AttentiveClassifier, settings: SeamSettings) -> None:
+    Args:
+        crop: Pixels of a side of the first view.
+    """
+
+    def __init__(self, model: AttentiveClassifier, settings: SeamSettings, crop: int) -> None:
         self.model, self.pretrained, self.settings = model, model.backbone, settings
-        self.view = View(settings.scale, flip=settings.flip)
+        self.view = View(settings.scale or second_scale(crop), flip=settings.flip)
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Of the tags, of the raw maps, of raw against refined ones, and of empty cells."""
@@ -81,6 +87,15 @@ class SeamLearner(Stateless):
         return raw, refined_maps(raw, features, through=self.settings.through), tag_scores(maps)
 
 
+def second_scale(crop: int) -> float:
+    """Of the second view: as small as leaves tags to be seen in it, from 1/2 to 3/4.
+
+    The tags are learned from it as well. At 48 pixels a network hardly sees any, and learns what it
+    then needs at the cost of the maps.
+    """
+    return min(max(LEAST_SIDE / crop, 1 / 2), 3 / 4)
+
+
 def refined_maps(raw: Maps, features: Tensor, *, through: bool) -> WithBackground:
     """Maps from 0 to 1, with background, averaged over the cells that look alike."""
     seen = strongest_only(with_background(raw if through else raw.detach()))
@@ -101,7 +116,9 @@ class SeamLocaliser(ClassifierLocaliser):
             dropout=self.settings.dropout,
             through=settings.through,
         )
-        train_classifier(job, self.settings, SeamLearner(model, settings), folder)
+        train_classifier(
+            job, self.settings, SeamLearner(model, settings, job.settings.crop), folder
+        )
         self.use(model, job.settings.crop)
         self.model.to(job.fabric.device)
 

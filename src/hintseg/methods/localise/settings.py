@@ -38,7 +38,12 @@ class AgreementSettings(Settings):
 class SeamSettings(Settings):
     """SEAM: two views of an image, and attention between cells."""
 
-    scale: float = Field(0.5, gt=0, le=1, description="size of the second view")
+    scale: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="size of the second view; null: a half, more where crops are below 224 pixels",
+    )
     flip: bool = Field(False, description="the second view is mirrored")
     equivariance: float = Field(
         0.1, ge=0, description="weight: raw maps of both views agree, over the present classes"
