@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -294,6 +295,22 @@ def test_equal_cells_are_bit_equal_and_others_are_told(finished, copied):
         assert (found.bit_equal, found.holds) == (False, holds)
         assert found.largest_difference == pytest.approx(gap)
         assert any(text.startswith("torch 9") for text in found.changed)
+
+
+def test_figures_that_a_method_cannot_have_name_the_folder_and_are_equal_all_the_same(
+    copied, tmp_path
+):
+    again = shutil.copytree(copied, tmp_path / "again")
+    plan = read_plan(copied)
+    cell = plan.find("points-partial-0")
+    old, new = (CompareFolder(root).cell(cell) for root in (copied, again))
+    for files in (old, new):
+        reason = {"missing": f"{files.root}/run: has no prototypes"}
+        files.figures_file("test", "retrieval").write_text(json.dumps(reason))
+    more = replace(plan, variants=(*plan.variants, "retrieval"), splits=("test",))
+    assert judged(old, new, more, spread=0.01).bit_equal
+    new.figures_file("test", "retrieval").write_text(json.dumps({"miou": 0.0}))
+    assert not judged(old, new, more, spread=0.01).bit_equal
 
 
 def test_without_a_reason_nothing_but_bits_counts():

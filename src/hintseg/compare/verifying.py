@@ -89,7 +89,7 @@ def judged(old: CellFolder, new: CellFolder, plan: Plan, *, spread: float) -> Ve
         (read_json(old.figures_file(*place)), read_json(new.figures_file(*place)))
         for place in places
     ]
-    same = all(_without_time(a) == _without_time(b) for a, b in figures)
+    same = all(_repeatable(a) == _repeatable(b) for a, b in figures)
     gaps = [abs((a.get("miou") or 0.0) - (b.get("miou") or 0.0)) for a, b in figures]
     return Verification(
         cell=str(before["cell"]),
@@ -147,5 +147,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         yield f"code {now}, was {then}"
 
 
-def _without_time(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in figures.items() if key != "seconds"}
+def _repeatable(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """All but the time, and but the folder that is named where figures are missing."""
+    kept = {key: value for key, value in figures.items() if key not in ("seconds", "missing")}
+    return {**kept, "there": "missing" not in figures}
