@@ -1,4 +1,4 @@
-"""Dilated depthwise convolutions whose gradients take a CPU a half to a quarter of the time."""
+"""Dilated depthwise convolutions whose gradients are quick on a CPU as well."""
 
 from typing import Any
 
@@ -73,9 +73,9 @@ class _Gradients(torch.autograd.Function):
     """The gradient of the input is a convolution with the mirrored filter.
 
     torch has a fast dilated depthwise convolution on a CPU, but neither of its gradients is fast:
-    the gradient of the input takes 13 to 25 times the convolution that says the same, and that
-    of the filter twice a sum of shifted products where the filter reaches beyond the map
-    (torch 2.14, one core; benchmarks/depthwise.py).
+    the gradient of the input takes 3 to 28 times the convolution that says the same, and that of
+    the filter two to five times a sum of shifted products where the filter reaches beyond the map
+    (torch 2.14, one core; what a whole step gains: benchmarks/depthwise.py).
     """
 
     @staticmethod
